@@ -1,0 +1,77 @@
+/**
+ * Every error that leaves Facewire, on any transport. The message states what was received, what was expected and the
+ * remedy; `code` is stable and listed in docs/protocol.md.
+ */
+export const ERROR_CODES = [
+  // packets
+  'packet_truncated',
+  'packet_oversized',
+  'packet_unknown_kind',
+  'packet_bad_value',
+  'packet_stale',
+  'packet_no_baseline',
+  'message_malformed',
+  'message_unexpected',
+  // session
+  'version_unsupported',
+  'not_joined',
+  'already_joined',
+  'role_forbidden',
+  'rate_limited',
+  'room_full',
+  'too_many_streams',
+  // names
+  'room_unknown',
+  'participant_unknown',
+  'avatar_unknown',
+  'stream_unknown',
+  'codec_unsupported',
+  'size_unsupported',
+  // avatars
+  'image_unreadable',
+  'image_too_large',
+  'landmarks_required',
+  'landmarks_invalid',
+  'avatar_corrupt',
+  'avatar_exists',
+  'bank_full',
+  // server
+  'model_missing',
+  'model_corrupt',
+  'model_mismatch',
+  'device_unavailable',
+  'inference_failed',
+  'encoder_failed',
+  'port_in_use',
+  'config_invalid',
+  'not_found',
+  'method_not_allowed',
+  'internal',
+] as const;
+
+export type ErrorCode = (typeof ERROR_CODES)[number];
+
+export class FacewireError extends Error {
+  readonly code: ErrorCode;
+  /** what was received, printable, shortened */
+  readonly received: string | undefined;
+  /** what the reader can do about it */
+  readonly remedy: string | undefined;
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    details: { received?: unknown; remedy?: string; cause?: unknown } = {},
+  ) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = 'FacewireError';
+    this.code = code;
+    this.received = details.received === undefined ? undefined : printable(details.received);
+    this.remedy = details.remedy;
+  }
+}
+
+function printable(value: unknown): string {
+  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value));
+  return text.length > 120 ? `${text.slice(0, 117)}...` : text;
+}

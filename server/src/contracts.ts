@@ -1,0 +1,208 @@
+/**
+ * The contracts between the stages. A stage knows this file and never another stage; `compose.ts` wires them.
+ * One packet's way: transport → room → scheduler → renderer → encoder → fan-out → transport.
+ */
+import type { ClientControl, FrameCodec, Motion, MotionSample, ServerControl, View } from '@facewire/proto';
+
+// ── transport ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** One connected client, whatever it is connected by. */
+export interface Peer {
+  readonly id: string;
+  readonly transport: 'ws' | 'uws' | 'grpc' | 'local';
+  /** reliable and ordered */
+  sendControl(message: ServerControl): void;
+  /** hands over one whole frame packet; the transport does not keep a reference after it returns */
+  sendFrame(packet: Uint8Array): void;
+  /** bytes accepted but not yet on the wire; the fan-out sends only while this is small */
+  bufferedBytes(): number;
+  /** at most once per peer; sends the reason first where the transport can */
+  close(code: string, reason: string): void;
+}
+
+/** What a transport calls. A handler that throws FacewireError has the error sent to that peer; three bad messages in a row close it. */
+export interface PeerHandler {
+  handleOpen(peer: Peer): void;
+  handleControl(peer: Peer, message: ClientControl): void;
+  /** `packet` is valid only during the call */
+  handleMotion(peer: Peer, packet: Uint8Array): void;
+  /** bufferedBytes() fell */
+  handleDrain(peer: Peer): void;
+  handleClose(peer: Peer): void;
+}
+
+export interface HttpRequest {
+  method: string;
+  path: string;
+  query: URLSearchParams;
+  /** lower-case names */
+  headers: Readonly<Record<string, string>>;
+  body: Uint8Array;
+}
+
+export interface HttpResponse {
+  status: number;
+  headers: Record<string, string>;
+  body: Uint8Array | string;
+}
+
+export type HttpHandler = (request: HttpRequest) => Promise<HttpResponse>;
+
+export interface TransportServer {
+  readonly port: number;
+  /** stops listening and closes every peer with code `server_closing`; may be called twice */
+  close(): Promise<void>;
+}
+
+// ── renderer ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Names what is drawn: two viewers with the same key share one render. */
+export interface Picture {
+  avatar: string;
+  /** pixels, square; one of Renderer.sizes */
+  size: number;
+  view: View;
+  motion: Motion;
+}
+
+export interface RenderedPicture {
+  size: number;
+  /** planar I420, BT.601 limited range, size·size·3/2 bytes; present when asked for */
+  i420?: Uint8Array;
+  /** interleaved RGB, full range, size·size·3 bytes; present when asked for */
+  rgb?: Uint8Array;
+}
+
+export interface RenderWanted {
+  i420: boolean;
+  rgb: boolean;
+}
+
+export interface Renderer {
+  readonly model: string;
+  readonly device: string;
+  /** ascending, e.g. [128, 256, 512] */
+  readonly sizes: readonly number[];
+  readonly maxBatch: number;
+  /** All pictures of one call have one size. Resolves in the order given; does not block the event loop. Throws FacewireError. */
+  render(pictures: readonly Picture[], wanted: RenderWanted): Promise<RenderedPicture[]>;
+  close(): Promise<void>;
+}
+
+// ── avatars ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type TensorType = 'float32' | 'float16' | 'uint8' | 'int64' | 'int32';
+
+export interface Tensor {
+  dtype: TensorType;
+  shape: readonly number[];
+  data: Uint8Array;
+}
+
+/** A personalised avatar: named tensors as the model's manifest lists them, without the slot dimension. */
+export interface AvatarData {
+  id: string;
+  name: string;
+  model: string;
+  tensors: ReadonlyMap<string, Tensor>;
+}
+
+export interface AvatarInfo {
+  id: string;
+  name: string;
+  model: string;
+  /** built into the server: cannot be deleted */
+  builtIn: boolean;
+  createdAt: string;
+}
+
+/** 68 landmarks (Multi-PIE order, "subject's right first" as in dlib/300-W), pixels of the uploaded image, y down. */
+export type Landmarks = ReadonlyArray<readonly [number, number]>;
+
+export interface AvatarStore {
+  list(): AvatarInfo[];
+  get(id: string): AvatarInfo | undefined;
+  /** Throws image_unreadable, image_too_large, landmarks_required, landmarks_invalid. */
+  create(portrait: Uint8Array, options: { name: string; landmarks?: Landmarks; id?: string }): Promise<AvatarInfo>;
+  /** PNG or JPEG thumbnail of the portrait, 256² */
+  portrait(id: string): Promise<Uint8Array | undefined>;
+  delete(id: string): Promise<void>;
+  /** Throws avatar_unknown, avatar_corrupt. */
+  load(id: string): Promise<AvatarData>;
+}
+
+// ── encoder ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface EncodedFrame {
+  codec: FrameCodec;
+  keyFrame: boolean;
+  data: Uint8Array;
+}
+
+/** One stream of pictures of one size in one codec. Calls are made one at a time, in order. */
+export interface VideoEncoder {
+  readonly codec: FrameCodec;
+  encode(picture: RenderedPicture, options: { keyFrame: boolean; timestampMs: number }): Promise<EncodedFrame>;
+  close(): void;
+}
+
+export interface EncoderFactory {
+  /** codecs that can be encoded here, most wanted first; 'jpeg' is always among them */
+  readonly codecs: readonly FrameCodec[];
+  create(codec: FrameCodec, size: number, framesPerSecond: number): VideoEncoder;
+}
+
+// ── rooms → scheduler ────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** What one viewer wants of one participant. Mutable: the room changes it, the scheduler reads it at every tick. */
+export interface Stream {
+  readonly id: number;
+  readonly peer: Peer;
+  readonly codec: FrameCodec;
+  readonly participant: Participant;
+  size: number;
+  framesPerSecond: number;
+  view: View;
+  /** set by anyone, cleared when a key frame has been handed to the peer */
+  needsKeyFrame: boolean;
+}
+
+export interface Participant {
+  readonly id: string;
+  readonly room: string;
+  /** undefined for viewers */
+  avatar: string | undefined;
+  /** newest motion; undefined until the first packet */
+  latest: MotionSample | undefined;
+  /** server clock (performance.now) at which `latest` arrived */
+  latestAtMs: number;
+}
+
+/** A frame on its way to the viewers that share it. */
+export interface FrameDelivery {
+  frame: EncodedFrame;
+  size: number;
+  /** of the motion that it shows */
+  motionSequence: number;
+  motionTimeMs: number;
+  serverTimeMs: number;
+}
+
+export interface FanOut {
+  /** Newest wins: replaces what this stream had waiting. */
+  deliver(stream: Stream, delivery: FrameDelivery): void;
+  handleDrain(peer: Peer): void;
+  /** bytes waiting for this peer, so that the scheduler need not render what cannot be sent */
+  isCongested(peer: Peer): boolean;
+  forgetStream(stream: Stream): void;
+  forgetPeer(peer: Peer): void;
+}
+
+// ── measuring ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Counters and timings, served at /metrics and /health. Names are snake_case with a unit suffix. */
+export interface Metrics {
+  count(name: string, by?: number): void;
+  gauge(name: string, value: number): void;
+  observe(name: string, value: number): void;
+}
