@@ -1,0 +1,73 @@
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { FacewireError } from '@facewire/proto';
+
+export interface Config {
+  host: string;
+  /** HTTP and WebSocket; 0 picks a free port */
+  port: number;
+  /** gRPC; 0 picks a free port, −1 switches gRPC off */
+  grpcPort: number;
+  /** cpu | cuda | cuda:N[,M] | webgpu | auto */
+  device: string;
+  /** folder of models/, or a path to a model package */
+  model: string;
+  /** avatars are kept here */
+  dataDir: string;
+  /** threads of ONNX Runtime */
+  threads: number;
+  /** avatars held in the device's memory */
+  bankSlots: number;
+  /** scheduler ticks per second */
+  tickRate: number;
+  /** rooms filled with the server's own bots until people join, and how many seats are filled */
+  demoRoom: string;
+  demoSeats: number;
+  /** auto | uws | ws */
+  webSocket: 'auto' | 'uws' | 'ws';
+  logLevel: string;
+}
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Every setting has a default that works on a laptop; README lists them. Throws config_invalid. */
+export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const text = (name: string, fallback: string) => env[`FACEWIRE_${name}`]?.trim() || fallback;
+  const integer = (name: string, fallback: number, low: number, high: number) => {
+    const raw = text(name, String(fallback));
+    const value = Number(raw);
+    if (!Number.isInteger(value) || value < low || value > high) {
+      throw new FacewireError('config_invalid', `FACEWIRE_${name} must be a whole number from ${low} to ${high}`, {
+        received: raw,
+        remedy: `set FACEWIRE_${name}=${fallback}, the default, or leave it out`,
+      });
+    }
+    return value;
+  };
+  const choice = <T extends string>(name: string, fallback: T, choices: readonly T[]): T => {
+    const raw = text(name, fallback);
+    const value = choices.find((each) => each === raw);
+    if (value === undefined) {
+      throw new FacewireError('config_invalid', `FACEWIRE_${name} must be one of ${choices.join(', ')}`, {
+        received: raw,
+        remedy: `leave FACEWIRE_${name} out for ${fallback}`,
+      });
+    }
+    return value;
+  };
+  return {
+    host: text('HOST', '127.0.0.1'),
+    port: integer('PORT', 8080, 0, 65535),
+    grpcPort: integer('GRPC_PORT', 8081, -1, 65535),
+    device: text('DEVICE', 'auto'),
+    model: text('MODEL', `${root}models/warp`),
+    dataDir: text('DATA', `${root}data`),
+    threads: integer('THREADS', Math.min(8, availableParallelism()), 1, 256),
+    bankSlots: integer('BANK_SLOTS', 64, 1, 100_000),
+    tickRate: integer('TICK_RATE', 30, 1, 120),
+    demoRoom: text('DEMO_ROOM', 'lobby'),
+    demoSeats: integer('DEMO_SEATS', 6, 0, 64),
+    webSocket: choice('WEBSOCKET', 'auto', ['auto', 'uws', 'ws'] as const),
+    logLevel: choice('LOG', 'info', ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const),
+  };
+}
