@@ -42,11 +42,17 @@ export const ERROR_CODES = [
   'device_unavailable',
   'inference_failed',
   'encoder_failed',
+  'server_closing',
+  'server_full',
+  'peer_too_slow',
   'port_in_use',
   'config_invalid',
   'not_found',
   'method_not_allowed',
   'internal',
+  // client SDK
+  'connection_failed',
+  'decoder_failed',
 ] as const;
 
 export type ErrorCode = (typeof ERROR_CODES)[number];
