@@ -1,0 +1,223 @@
+import { encodeControl, type ServerControl } from '@facewire/proto';
+import type { HttpHandler, HttpResponse } from '../../contracts.ts';
+import { webSocketCloseCode, webSocketCloseReason } from '../errorMessages.ts';
+import { answer, bodyTooLarge, type RawHead, toHttpRequest, toWireResponse, upgradeNotFound } from '../http/answer.ts';
+import { errorResponse } from '../http/responses.ts';
+import { hardMessageLimit, type TransportLimits } from '../limits.ts';
+import { portInUse } from '../listenError.ts';
+import type { PeerHub } from '../PeerHub.ts';
+import type { PeerSession, Wire } from '../PeerSession.ts';
+import type { TransportLog } from '../TransportLog.ts';
+import { textRefused } from './textRefused.ts';
+import type { UwsListenSocket, UwsModule, UwsResponse, UwsWebSocket } from './uwsModule.ts';
+import { CONNECT_PATH, type WebAdapter } from './WebServer.ts';
+
+/** Time for close frames and last answers to leave before every socket is cut off. */
+const CLOSE_GRACE_MS = 200;
+
+/** uWebSockets.js counts in whole seconds and ends the process outside of 8…960. */
+export function uwsIdleSeconds(idleTimeoutMs: number): number {
+  return Math.min(960, Math.max(8, Math.round(idleTimeoutMs / 1000)));
+}
+
+/** HTTP and WebSocket by uWebSockets.js, on one port. */
+export function createUwsServer(uws: UwsModule): WebAdapter {
+  return async ({ host, port, http, hub }) => {
+    const { limits } = hub;
+    const app = uws.App();
+    app.ws<UwsConnection>(CONNECT_PATH, {
+      // Every limit is set here: their defaults have changed between versions.
+      maxPayloadLength: hardMessageLimit(limits),
+      idleTimeout: uwsIdleSeconds(limits.idleTimeoutMs),
+      sendPingsAutomatically: true,
+      // Over maxBackpressure the newest message is dropped and the stale ones are kept: the wrong way round. The session
+      // cuts a peer off at maxBufferedBytes, so this must never be reached.
+      maxBackpressure: limits.maxBufferedBytes * 2 + hardMessageLimit(limits),
+      closeOnBackpressureLimit: false,
+      maxLifetime: 0,
+      compression: uws.DISABLED,
+      upgrade: (response, request, context) => {
+        response.upgrade(
+          new UwsConnection(hub),
+          request.getHeader('sec-websocket-key'),
+          request.getHeader('sec-websocket-protocol'),
+          // no extensions: permessage-deflate stays off
+          '',
+          context,
+        );
+      },
+      open: (socket) => socket.getUserData().opened(socket),
+      message: (socket, message, isBinary) => socket.getUserData().received(message, isBinary),
+      drain: (socket) => socket.getUserData().drained(),
+      close: (socket) => socket.getUserData().gone(),
+    });
+    app.any('/*', (response, request) => {
+      // The request lives on the stack: read all of it before the first await.
+      const headers: Record<string, string> = {};
+      request.forEach((name, value) => {
+        headers[name] = headers[name] === undefined ? value : `${headers[name]}, ${value}`;
+      });
+      const query = request.getQuery();
+      const target = query ? `${request.getUrl()}?${query}` : request.getUrl();
+      serveUwsRequest(response, { method: request.getMethod(), target, headers }, { http, limits, log: hub.log });
+    });
+
+    // Without the exclusive flag two servers would share the port and the connections between them.
+    const listening = await new Promise<UwsListenSocket | false>((resolve) => {
+      app.listen(host, port, uws.LIBUS_LISTEN_EXCLUSIVE_PORT, resolve);
+    });
+    if (listening === false) throw portInUse({ host, port, variable: 'FACEWIRE_PORT' });
+
+    let closing: Promise<void> | undefined;
+    const close = async (): Promise<void> => {
+      uws.us_listen_socket_close(listening);
+      hub.closeAll();
+      await new Promise((resolve) => setTimeout(resolve, CLOSE_GRACE_MS));
+      app.close();
+    };
+    return {
+      adapter: 'uws',
+      port: uws.us_socket_local_port(listening),
+      get peers() {
+        return hub.size;
+      },
+      close: () => {
+        closing ??= close();
+        return closing;
+      },
+    };
+  };
+}
+
+class UwsConnection implements Wire {
+  readonly transport = 'uws';
+  readonly #hub: PeerHub;
+  /** undefined before open and after close: a closed socket must not be touched, it throws */
+  #socket: UwsWebSocket<UwsConnection> | undefined;
+  #session: PeerSession | undefined;
+
+  constructor(hub: PeerHub) {
+    this.#hub = hub;
+  }
+
+  opened(socket: UwsWebSocket<UwsConnection>): void {
+    this.#socket = socket;
+    this.#session = this.#hub.admit(this);
+  }
+
+  /** The view is of memory that is detached when this returns; the session keeps nothing of it. */
+  received(message: ArrayBuffer, isBinary: boolean): void {
+    if (isBinary) this.#session?.receive(new Uint8Array(message));
+    else this.#session?.refuse(textRefused());
+  }
+
+  drained(): void {
+    this.#session?.drained();
+  }
+
+  gone(): void {
+    this.#socket = undefined;
+    this.#session?.closed();
+  }
+
+  sendControl(message: ServerControl): void {
+    this.#send(encodeControl(message));
+  }
+
+  sendFrame(packet: Uint8Array): void {
+    this.#send(packet);
+  }
+
+  bufferedBytes(): number {
+    return this.#socket?.getBufferedAmount() ?? 0;
+  }
+
+  end(code: string, _reason: string): void {
+    this.#socket?.end(webSocketCloseCode(code), webSocketCloseReason(code));
+  }
+
+  abort(): void {
+    this.#socket?.close();
+  }
+
+  #send(bytes: Uint8Array): void {
+    const status = this.#socket?.send(bytes, true, false);
+    if (status === 2) this.#hub.log.error({ bytes: bytes.length }, 'uWebSockets.js dropped a message');
+  }
+}
+
+interface ServeOptions {
+  http: HttpHandler;
+  limits: Readonly<TransportLimits>;
+  log: TransportLog;
+}
+
+function serveUwsRequest(response: UwsResponse, head: RawHead, options: ServeOptions): void {
+  const { http, limits, log } = options;
+  let over = false;
+  // uWebSockets.js drops a silent client by itself, but not one that sends a byte now and then.
+  const timer = setTimeout(() => {
+    if (!over) response.close();
+  }, limits.requestTimeoutMs);
+  const finish = (answered: HttpResponse): void => {
+    if (over) return;
+    over = true;
+    clearTimeout(timer);
+    write(response, head.method, answered);
+  };
+  response.onAborted(() => {
+    over = true;
+    clearTimeout(timer);
+  });
+
+  if (head.headers.upgrade?.toLowerCase() === 'websocket') {
+    finish(upgradeNotFound(head.target, CONNECT_PATH));
+    return;
+  }
+  const announced = Number(head.headers['content-length'] ?? 0);
+  if (announced > limits.maxBodyBytes) {
+    finish(bodyTooLarge(limits.maxBodyBytes, `${announced} bytes`));
+    return;
+  }
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  response.onData((chunk, isLast) => {
+    if (over) return;
+    bytes += chunk.byteLength;
+    if (bytes > limits.maxBodyBytes) {
+      chunks.length = 0;
+      finish(bodyTooLarge(limits.maxBodyBytes, `more than ${limits.maxBodyBytes} bytes`));
+      return;
+    }
+    // Buffer.from(ArrayBuffer) would be a view of memory that is detached when this returns: copy the bytes.
+    chunks.push(Buffer.from(new Uint8Array(chunk)));
+    if (!isLast) return;
+    clearTimeout(timer);
+    let request: ReturnType<typeof toHttpRequest>;
+    try {
+      request = toHttpRequest(head, Buffer.concat(chunks));
+    } catch (error) {
+      finish(errorResponse(error));
+      return;
+    }
+    void answer(http, request, log).then(finish);
+  });
+}
+
+function write(response: UwsResponse, method: string, answered: HttpResponse): void {
+  const wire = toWireResponse(method, answered);
+  response.cork(() => {
+    response.writeStatus(`${wire.status} ${wire.statusText}`);
+    for (const [name, value] of Object.entries(wire.headers)) {
+      // end() writes the connection header itself
+      if (name !== 'connection') response.writeHeader(name, value);
+    }
+    if (wire.body !== undefined) {
+      response.end(wire.body, wire.headers.connection === 'close');
+    } else {
+      // With a length argument the response would never count as finished (uWebSockets issue 1855): write it by hand.
+      if (wire.contentLength !== undefined) response.writeHeader('content-length', String(wire.contentLength));
+      response.endWithoutBody();
+    }
+  });
+}
