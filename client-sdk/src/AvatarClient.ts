@@ -1,0 +1,426 @@
+import {
+  decodeFrame,
+  FacewireError,
+  type FrameCodec,
+  type Motion,
+  type ParticipantInfo,
+  PROTOCOL_VERSION,
+  type Role,
+  type ServerControl,
+} from '@facewire/proto';
+import type { AvatarStream, SubscribeOptions } from './AvatarStream.ts';
+import { backoffDelay, DEFAULT_RECONNECT, type ReconnectOptions } from './backoff.ts';
+import { ClockSync } from './ClockSync.ts';
+import { detectCodecs } from './decoding/detectCodecs.ts';
+import { Emitter } from './Emitter.ts';
+import { MotionPublisher, type PublishStats } from './MotionPublisher.ts';
+import { type MotionFormat, motionEncoder } from './motion/motionEncoder.ts';
+import { StreamTable } from './StreamTable.ts';
+import type { Transport, TransportFactory } from './transport/Transport.ts';
+import { type WebSocketConstructor, WebSocketTransport } from './transport/WebSocketTransport.ts';
+
+/** Pings follow the welcome at these times, ms, and then regularly. */
+const FIRST_PINGS_MS = [0, 100, 250, 500, 1_000];
+const PING_INTERVAL_MS = 2_000;
+/** A server that grants no welcome within this is given up, ms. */
+const JOIN_TIMEOUT_MS = 10_000;
+
+export interface AvatarClientOptions {
+  /** `ws://` or `wss://` address of the server's /connect; or give `transport` */
+  url?: string;
+  /** makes one transport per attempt, e.g. `() => new GrpcTransport({ address })` */
+  transport?: TransportFactory;
+  room: string;
+  role: Role;
+  name: string;
+  /** the avatar to drive; players need one */
+  avatar?: string;
+  /** what this end can decode, most wanted first; default: what the browser can decode, `['jpeg']` in Node */
+  codecs?: readonly FrameCodec[];
+  /** WebSocket class for Node (package `ws`) */
+  WebSocket?: WebSocketConstructor;
+  /** default true: retry with growing delays for ever. `false` closes the client when the connection is lost */
+  reconnect?: boolean | Partial<ReconnectOptions>;
+  /** motion packets per second at most, 1…120; default 30 */
+  motionRate?: number;
+  /** default 'compact' */
+  motionFormat?: MotionFormat;
+}
+
+export interface AvatarClientEvents {
+  /** joined, for the first time or again */
+  open: [session: Session];
+  /** the client is closed for good */
+  close: [reason: string];
+  /** the connection is lost; the next attempt follows after `delayMs` */
+  reconnecting: [attempt: number, delayMs: number, cause: string];
+  /** somebody is in the room: fired for those who are there at the join, too */
+  participantJoined: [participant: ParticipantInfo];
+  participantUpdated: [participant: ParticipantInfo];
+  participantLeft: [participant: ParticipantInfo];
+  /** what the server refused or what could not be read; the connection goes on */
+  error: [error: FacewireError];
+}
+
+/** What the server granted at the join. */
+export interface Session {
+  participant: string;
+  room: string;
+  version: number;
+  codec: FrameCodec;
+  /** pixels, ascending */
+  sizes: readonly number[];
+}
+
+type State = 'idle' | 'connecting' | 'open' | 'reconnecting' | 'closed';
+type Welcome = Extract<ServerControl, { type: 'welcome' }>;
+
+/** One participant of one room: publishes a face, sees others. Survives lost connections. */
+export class AvatarClient extends Emitter<AvatarClientEvents> {
+  readonly clock = new ClockSync();
+  readonly #options: AvatarClientOptions;
+  readonly #makeTransport: TransportFactory;
+  readonly #reconnect: ReconnectOptions | undefined;
+  readonly #streams: StreamTable;
+  readonly #publisher: MotionPublisher;
+  #participants = new Map<string, ParticipantInfo>();
+  #state: State = 'idle';
+  #session: Session | undefined;
+  #transport: Transport | undefined;
+  #avatar: string | undefined;
+  #codecs: readonly FrameCodec[] | undefined;
+  #timers = new Set<ReturnType<typeof setTimeout>>();
+  #received = { frames: 0, bytes: 0 };
+
+  /** Throws TypeError for options that contradict each other. */
+  constructor(options: AvatarClientOptions) {
+    super();
+    const { url, transport, reconnect = true } = options;
+    if ((url === undefined) === (transport === undefined)) throw new TypeError('give either url or transport');
+    if (options.role === 'player' && !options.avatar) throw new TypeError('a player needs an avatar');
+    this.#options = options;
+    this.#avatar = options.avatar;
+    this.#makeTransport = transport ?? (() => new WebSocketTransport({ url: url!, WebSocket: options.WebSocket }));
+    this.#reconnect = reconnect ? { ...DEFAULT_RECONNECT, ...(reconnect === true ? {} : reconnect) } : undefined;
+    this.#streams = new StreamTable({
+      send: (message) => this.#transport?.sendControl(message),
+      now: () => this.clock.now(),
+      serverNow: () => this.clock.serverNow(),
+    });
+    this.#publisher = new MotionPublisher({
+      send: (packet) => this.#transport?.sendMotion(packet),
+      bufferedBytes: () => this.#transport?.bufferedBytes() ?? 0,
+      serverNow: () => this.clock.serverNow(),
+      rate: options.motionRate ?? 30,
+      encode: motionEncoder(options.motionFormat ?? 'compact'),
+    });
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  /** present while joined */
+  get session(): Session | undefined {
+    return this.#session;
+  }
+
+  /** everybody in the room, by id */
+  get participants(): ReadonlyMap<string, ParticipantInfo> {
+    return this.#participants;
+  }
+
+  get streams(): readonly AvatarStream[] {
+    return this.#streams.list();
+  }
+
+  get stats(): {
+    published: PublishStats;
+    received: { frames: number; bytes: number };
+    roundTripMs: number | undefined;
+  } {
+    return {
+      published: this.#publisher.stats,
+      received: { ...this.#received },
+      roundTripMs: this.clock.roundTripMs,
+    };
+  }
+
+  /**
+   * Connects and joins the room. Rejects with FacewireError when the first attempt fails (`connection_failed`, or what
+   * the server answered, e.g. `avatar_unknown`); connections that are lost later are restored by themselves.
+   */
+  async connect(): Promise<Session> {
+    if (this.#state !== 'idle') {
+      throw new FacewireError('already_joined', `connect() was called on a client that is ${this.#state}`, {
+        remedy: 'make a new AvatarClient',
+      });
+    }
+    this.#state = 'connecting';
+    try {
+      return await this.#attempt();
+    } catch (error) {
+      if (this.#state === 'connecting') this.#finish('the first attempt to connect failed');
+      throw error;
+    }
+  }
+
+  /**
+   * Publishes the newest motion. Older motions that were not sent yet are forgotten; the motion is dated now.
+   * May be called at any time, also while reconnecting. Throws `role_forbidden` for viewers.
+   */
+  publishMotion(motion: Motion): void {
+    if (this.#options.role !== 'player') {
+      throw new FacewireError('role_forbidden', 'viewers publish no motion', { remedy: "join with role 'player'" });
+    }
+    if (this.#state !== 'closed') this.#publisher.publish(motion);
+  }
+
+  /** Asks for a participant's frames; may be called before the connection is open. Throws `not_joined` after close(). */
+  subscribe(participant: string, options: SubscribeOptions): AvatarStream {
+    if (this.#state === 'closed') throw new FacewireError('not_joined', 'this client is closed');
+    return this.#streams.open(participant, options, this.#state === 'open');
+  }
+
+  /** Drives another avatar from now on. */
+  setAvatar(avatar: string): void {
+    this.#avatar = avatar;
+    if (this.#state === 'open') this.#transport?.sendControl({ type: 'setAvatar', avatar });
+  }
+
+  /** Leaves the room; ends all streams and the connection. May be called twice. */
+  close(): void {
+    if (this.#state === 'open') this.#transport?.sendControl({ type: 'leave' });
+    this.#finish('closed by this client');
+  }
+
+  /** One transport, one join. Resolves with the welcome in effect. */
+  async #attempt(): Promise<Session> {
+    this.#codecs ??= this.#options.codecs ?? (await detectCodecs());
+    if (this.#state === 'closed') throw closedWhileConnecting();
+    const transport = this.#makeTransport();
+    this.#transport = transport;
+    const current = () => this.#transport === transport;
+    let joined = false;
+    return new Promise<Session>((resolve, reject) => {
+      const fail = (error: unknown): void => {
+        clearTimeout(timer);
+        if (current()) this.#transport = undefined;
+        transport.close();
+        reject(error);
+      };
+      const timer = setTimeout(
+        () => fail(new FacewireError('connection_failed', `no welcome within ${JOIN_TIMEOUT_MS} ms`)),
+        JOIN_TIMEOUT_MS,
+      );
+      const handlers = {
+        handleControl: (message: ServerControl) => {
+          if (!current()) return;
+          if (joined) return this.#handleControl(message);
+          if (message.type === 'error') return fail(toError(message));
+          if (message.type !== 'welcome') return;
+          joined = true;
+          clearTimeout(timer);
+          resolve(this.#handleWelcome(message));
+        },
+        handleFrame: (packet: Uint8Array) => {
+          if (current() && joined) this.#handleFrame(packet);
+        },
+        handleError: (error: FacewireError) => {
+          if (current()) this.emit('error', error);
+        },
+        handleClose: (reason: string) => {
+          if (!current()) return;
+          if (joined) this.#handleLost(reason);
+          else fail(new FacewireError('connection_failed', `the server ended the connection: ${reason}`));
+        },
+      };
+      transport.open(handlers).then(() => {
+        if (!current() || this.#state === 'closed') return fail(closedWhileConnecting());
+        transport.sendControl({
+          type: 'join',
+          version: PROTOCOL_VERSION,
+          room: this.#options.room,
+          role: this.#options.role,
+          name: this.#options.name,
+          ...(this.#avatar === undefined ? {} : { avatar: this.#avatar }),
+          codecs: [...this.#codecs!],
+        });
+      }, fail);
+    });
+  }
+
+  #handleWelcome(welcome: Welcome): Session {
+    const { participant, room, version, codec, sizes } = welcome;
+    this.#session = { participant, room, version, codec, sizes };
+    this.#state = 'open';
+    this.clock.handleServerTime(welcome.serverTimeMs);
+    for (const delayMs of FIRST_PINGS_MS) this.#later(delayMs, () => this.#ping());
+    this.#later(PING_INTERVAL_MS, () => this.#pingRegularly());
+    const before = this.#participants;
+    this.#participants = new Map(welcome.participants.map((each) => [each.id, each]));
+    // Order matters to applications: first the session, then who is gone, then who is new.
+    this.emit('open', this.#session);
+    for (const each of before.values()) if (!this.#participants.has(each.id)) this.emit('participantLeft', each);
+    this.#streams.handleConnected(this.#participants);
+    if (this.#options.role === 'player') this.#publisher.resume();
+    for (const each of this.#participants.values()) if (!before.has(each.id)) this.emit('participantJoined', each);
+    return this.#session;
+  }
+
+  #handleFrame(packet);
+        },
+        handleError: (error: FacewireError) => {
+          if (current()) this.emit('error', error);
+        },
+        handleClose: (reason: string) => {
+          if (!current()) return;
+          if (joined) this.#handleLost(reason);
+          else fail(new FacewireError('connection_failed', `the server ended the connection: ${reason}`));
+        },
+      };
+      transport.open(handlers).then(() => {
+        if (!current() || this.#state === 'closed') return fail(closedWhileConnecting());
+        transport.sendControl({
+          type: 'join',
+          version: PROTOCOL_VERSION,
+          room: this.#options.room,
+          role: this.#options.role,
+          name: this.#options.name,
+          ...(this.#avatar === undefined ? {} : { avatar: this.#avatar }),
+          codecs: [...this.#codecs!],
+        });
+      }, fail);
+    });
+  }
+
+  #handleWelcome(welcome: Welcome): Session {
+    const { participant, room, version, codec, sizes } = welcome;
+    this.#session = { participant, room, version, codec, sizes };
+    this.#state = 'open';
+    this.clock.handleServerTime(welcome.serverTimeMs);
+    for (const delayMs of FIRST_PINGS_MS) this.#later(delayMs, () => this.#ping());
+    this.#later(PING_INTERVAL_MS, () => this.#pingRegularly());
+    const before = this.#participants;
+    this.#participants = new Map(welcome.participants.map((each) => [each.id, each]));
+    // Order matters to applications: first the session, then who is gone, then who is new.
+    this.emit('open', this.#session);
+    for (const each of before.values()) if (!this.#participants.has(each.id)) this.emit('participantLeft', each);
+    this.#streams.handleConnected(this.#participants);
+    if (this.#options.role === 'player') this.#publisher.resume();
+    for (const each of this.#participants.values()) if (!before.has(each.id)) this.emit('participantJoined', each);
+    return this.#session;
+  }
+
+  #handleControl(message: ServerControl): void {
+    switch (message.type) {
+      case 'participantJoined':
+        this.#participants.set(message.participant.id, message.participant);
+        return this.emit('participantJoined', message.participant);
+      case 'participantUpdated':
+        this.#participants.set(message.participant.id, message.participant);
+        return this.emit('participantUpdated', message.participant);
+      case 'participantLeft': {
+        const participant = this.#participants.get(message.participant);
+        this.#participants.delete(message.participant);
+        if (participant) this.emit('participantLeft', participant);
+        return;
+      }
+      case 'subscribed':
+        return this.#streams.handleSubscribed(message);
+      case 'ended':
+        return this.#streams.handleEnded(message.stream);
+      case 'pong':
+        return this.clock.handlePong(message.clientTimeMs, message.serverTimeMs);
+      case 'error': {
+        const error = toError(message);
+        if (!this.#streams.handleRefused(message.request, error)) this.emit('error', error);
+        return;
+      }
+      case 'welcome':
+        this.emit('error', new FacewireError('message_unexpected', 'a second welcome came'));
+    }
+  }
+
+  #handleFrame(packet: Uint8Array): void {
+    this.#received.frames++;
+    this.#received.bytes += packet.byteLength;
+    const { header, payload } = decodeFrame(packet);
+    this.#streams.handleFrame(header, payload, packet.byteLength);
+  }
+
+  /** The connection broke after the join: everything waits for the next one. */
+  #handleLost(reason: string): void {
+    this.#drop();
+    if (!this.#reconnect) {
+      this.#finish(reason);
+      return;
+    }
+    this.#state = 'reconnecting';
+    this.#retry(1, reason, this.#reconnect);
+  }
+
+  #retry(attempt: number, cause: string, options: ReconnectOptions): void {
+    if (attempt > options.maxAttempts) {
+      this.#finish(`gave up after ${options.maxAttempts} attempts: ${cause}`);
+      return;
+    }
+    const delayMs = backoffDelay(attempt, options, Math.random());
+    this.emit('reconnecting', attempt, delayMs, cause);
+    this.#later(delayMs, () => {
+      this.#attempt().catch((error: unknown) => {
+        if (this.#state !== 'reconnecting') return;
+        this.#retry(attempt + 1, error instanceof Error ? error.message : String(error), options);
+      });
+    });
+  }
+
+  #ping(): void {
+    if (this.#state === 'open') this.#transport?.sendControl({ type: 'ping', clientTimeMs: this.clock.now() });
+  }
+
+  #pingRegularly(): void {
+    this.#ping();
+    this.#later(PING_INTERVAL_MS, () => this.#pingRegularly());
+  }
+
+  #later(delayMs: number, task: () => void): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      task();
+    }, delayMs);
+    this.#timers.add(timer);
+  }
+
+  /** Forgets the connection, keeps what is to be restored. */
+  #drop(): void {
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#timers.clear();
+    this.#publisher.pause();
+    this.#streams.handleDisconnected();
+    this.#session = undefined;
+    const transport = this.#transport;
+    this.#transport = undefined;
+    transport?.close();
+  }
+
+  #finish(reason: string): void {
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
+    this.#drop();
+    this.#streams.close(reason);
+    this.emit('close', reason);
+    this.removeAllListeners();
+  }
+}
+
+function toError(message: Extract<ServerControl, { type: 'error' }>): FacewireError {
+  return new FacewireError(message.code as FacewireError['code'], message.message, {
+    ...(message.received === undefined ? {} : { received: message.received }),
+    ...(message.remedy === undefined ? {} : { remedy: message.remedy }),
+  });
+}
+
+function closedWhileConnecting(): FacewireError {
+  return new FacewireError('connection_failed', 'the client was closed before it was connected');
+}

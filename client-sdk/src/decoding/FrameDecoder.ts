@@ -1,0 +1,64 @@
+import type { FacewireError, FrameHeader } from '@facewire/proto';
+import type { AvatarFrame, AvatarStream } from '../AvatarStream.ts';
+import { StillDecoder } from './StillDecoder.ts';
+import { VideoStreamDecoder } from './VideoStreamDecoder.ts';
+
+/** A decoded frame. Whoever receives it owns the image and must call `image.close()`. */
+export interface DecodedPicture {
+  image: VideoFrame | ImageBitmap;
+  header: FrameHeader;
+}
+
+export interface PictureDecoder {
+  decode(header: FrameHeader, payload: Uint8Array): void;
+  /** may be called twice; no callback follows */
+  close(): void;
+}
+
+/** What a decoder tells. */
+export interface PictureDecoderHandlers {
+  handlePicture(picture: DecodedPicture): void;
+  /** frames that will not be shown */
+  handleDropped(count: number): void;
+  /** nothing can be decoded until a key frame comes */
+  handleKeyFrameNeeded(): void;
+  handleError(error: FacewireError): void;
+}
+
+/** Decodes one stream, whatever codec its frames have: VP8 and VP9 by WebCodecs, JPEG by createImageBitmap. */
+export class FrameDecoder {
+  readonly #handlers: PictureDecoderHandlers;
+  readonly #off: () => void;
+  #decoder: PictureDecoder | undefined;
+  #video = false;
+
+  constructor(
+    stream: AvatarStream,
+    callbacks: { handlePicture(picture: DecodedPicture): void; handleError?(error: FacewireError): void },
+  ) {
+    this.#handlers = {
+      handlePicture: (picture) => callbacks.handlePicture(picture),
+      handleDropped: (count) => stream.reportDropped(count),
+      handleKeyFrameNeeded: () => stream.requestKeyFrame(),
+      handleError: (error) => callbacks.handleError?.(error),
+    };
+    this.#off = stream.on('frame', (frame) => this.#handleFrame(frame));
+  }
+
+  /** Frees the decoder; the stream goes on. May be called twice. */
+  close(): void {
+    this.#off();
+    this.#decoder?.close();
+    this.#decoder = undefined;
+  }
+
+  #handleFrame({ header, payload }: AvatarFrame): void {
+    const video = header.codec !== 'jpeg';
+    if (!this.#decoder || video !== this.#video) {
+      this.#decoder?.close();
+      this.#decoder = video ? new VideoStreamDecoder(this.#handlers) : new StillDecoder(this.#handlers);
+      this.#video = video;
+    }
+    this.#decoder.decode(header, payload);
+  }
+}

@@ -1,0 +1,182 @@
+import type { View } from '@facewire/proto';
+import {
+  Frustum,
+  Matrix4,
+  Mesh,
+  MeshBasicMaterial,
+  type PerspectiveCamera,
+  PlaneGeometry,
+  Sphere,
+  type Texture,
+  Vector3,
+} from 'three';
+import type { AvatarClient } from '../AvatarClient.ts';
+import type { AvatarStream } from '../AvatarStream.ts';
+import { type DecodedPicture, FrameDecoder } from '../decoding/FrameDecoder.ts';
+import { FrameTexture } from './FrameTexture.ts';
+import {
+  chooseRate,
+  chooseSize,
+  DEFAULT_FOLLOW,
+  type FollowOptions,
+  followView,
+  projectedPixels,
+} from './screenMath.ts';
+
+/** Size, rate and view are decided so often, ms. */
+const DECIDE_INTERVAL_MS = 66;
+
+export interface AvatarScreenOptions {
+  /** metres; default 1 × 1. Frames are square and fill it */
+  width?: number;
+  height?: number;
+  /** frames per second while the screen is in front of the viewer, 1…60; default 30 */
+  framesPerSecond?: number;
+  /** never ask for more pixels than this; default 512 */
+  maxSize?: number;
+  /** shown while nobody is on the screen; not disposed with it. Its v runs up, as usual in three.js */
+  idle?: Texture;
+  follow?: Partial<FollowOptions>;
+}
+
+/**
+ * An in-game screen that shows one participant: a plane that faces +z. Call `update(camera, …)` once per rendered
+ * frame. `dispose()` frees the texture, geometry, material, decoder and subscription.
+ */
+export class AvatarScreen extends Mesh<PlaneGeometry, MeshBasicMaterial> {
+  /** 'follow': the head is seen from where the camera is; or a fixed view by hand, radians */
+  view: View | 'follow' = 'follow';
+  /** called with every decoded picture before it goes to the GPU; the picture stays the screen's */
+  onPicture: ((picture: DecodedPicture) => void) | undefined;
+  readonly #options: Required<Omit<AvatarScreenOptions, 'idle' | 'follow'>>;
+  readonly #follow: FollowOptions;
+  readonly #frames = new FrameTexture();
+  readonly #idle: Texture | undefined;
+  #client: AvatarClient | undefined;
+  #stream: AvatarStream | undefined;
+  #decoder: FrameDecoder | undefined;
+  #decidedAtMs = -Infinity;
+
+  constructor({ idle, follow, ...options }: AvatarScreenOptions = {}) {
+    const { width = 1, height = 1, framesPerSecond = 30, maxSize = 512 } = options;
+    super(new PlaneGeometry(width, height), new MeshBasicMaterial({ toneMapped: false }));
+    this.#options = { width, height, framesPerSecond, maxSize };
+    this.#follow = { ...DEFAULT_FOLLOW, ...follow };
+    this.#idle = idle;
+    this.#showIdle();
+  }
+
+  /** what the screen shows at present */
+  get stream(): AvatarStream | undefined {
+    return this.#stream;
+  }
+
+  get participant(): string | undefined {
+    return this.#stream?.participant;
+  }
+
+  /** true while frames are on the screen */
+  get live(): boolean {
+    return this.material.map === this.#frames;
+  }
+
+  set maxSize(size: number) {
+    this.#options.maxSize = size;
+  }
+
+  set framesPerSecond(rate: number) {
+    this.#options.framesPerSecond = rate;
+  }
+
+  /** Shows a participant; what was shown before is ended. Throws what `AvatarClient.subscribe` throws. */
+  show(client: AvatarClient, participant: string): AvatarStream {
+    this.hide();
+    const { framesPerSecond } = this.#options;
+    const sizes = client.session?.sizes ?? [128];
+    const size = sizes.find((each) => each >= 256 && each <= this.#options.maxSize) ?? sizes[0]!;
+    const stream = client.subscribe(participant, { size, framesPerSecond });
+    this.#client = client;
+    this.#stream = stream;
+    this.#decoder = new FrameDecoder(stream, { handlePicture: (picture) => this.#handlePicture(picture) });
+    stream.on('ended', () => {
+      if (this.#stream === stream) this.hide();
+    });
+    this.#decidedAtMs = -Infinity;
+    return stream;
+  }
+
+  /** Ends the stream and shows the idle picture. May be called twice. */
+  hide(): void {
+    this.#decoder?.close();
+    this.#decoder = undefined;
+    const stream = this.#stream;
+    this.#stream = undefined;
+    stream?.close();
+    this.#showIdle();
+  }
+
+  /**
+   * Follows the camera: view, size and rate of the stream.
+   *
+   * @param viewportHeight height of the drawing buffer, pixels
+   */
+  update(camera: PerspectiveCamera, viewportHeight: number, nowMs: number = performance.now()): void {
+    const stream = this.#stream;
+    if (!stream || nowMs - this.#decidedAtMs < DECIDE_INTERVAL_MS) return;
+    this.#decidedAtMs = nowMs;
+    const local = this.worldToLocal(camera.getWorldPosition(position));
+    stream.setView(this.view === 'follow' ? followView(local, this.#follow) : this.view);
+
+    const scale = this.getWorldScale(worldScale).y;
+    const distance = local.length() * scale;
+    const fovY = (camera.fov * Math.PI) / 180;
+    const pixels = projectedPixels(this.#options.height * scale, distance, fovY, viewportHeight);
+    projection.multiplyMatrices(camera.projectionMatrix, camera.matrixWorldInverse);
+    frustum.setFromProjectionMatrix(projection);
+    bounds.center.setFromMatrixPosition(this.matrixWorld);
+    bounds.radius = (Math.hypot(this.#options.width, this.#options.height) / 2) * scale;
+    const visible = local.z > 0 && frustum.intersectsSphere(bounds);
+
+    const sizes = this.#client?.session?.sizes ?? [];
+    if (visible) stream.setSize(chooseSize(pixels, stream.wanted.size, sizes, this.#options.maxSize));
+    stream.setRate(chooseRate(visible, pixels, this.#options.framesPerSecond));
+  }
+
+  /** Frees texture, geometry, material, decoder and subscription; not the idle texture. May be called twice. */
+  override dispose(): void {
+    this.hide();
+    this.onPicture = undefined;
+    this.#frames.dispose();
+    this.geometry.dispose();
+    this.material.dispose();
+    this.removeFromParent();
+  }
+
+  #handlePicture(picture: DecodedPicture): void {
+    this.onPicture?.(picture);
+    this.#frames.setFrame(picture.image);
+    if (!this.live) this.#useMap(this.#frames, 'down');
+  }
+
+  #showIdle(): void {
+    this.#useMap(this.#idle, 'up');
+  }
+
+  #useMap(map: Texture | undefined, v: 'up' | 'down'): void {
+    const { material, geometry } = this;
+    if (!material.map !== !map) material.needsUpdate = true;
+    material.map = map ?? null;
+    material.color.set(map ? 0xffffff : 0x05070a);
+    // PlaneGeometry: vertices 0 and 1 are the upper edge, 2 and 3 the lower one.
+    const uv = geometry.attributes.uv!;
+    const top = v === 'up' ? 1 : 0;
+    for (let vertex = 0; vertex < 4; vertex++) uv.setY(vertex, vertex < 2 ? top : 1 - top);
+    uv.needsUpdate = true;
+  }
+}
+
+const position = new Vector3();
+const worldScale = new Vector3();
+const projection = new Matrix4();
+const frustum = new Frustum();
+const bounds = new Sphere();

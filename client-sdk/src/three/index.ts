@@ -1,0 +1,4 @@
+export * from './AvatarScreen.ts';
+export * from './FrameTexture.ts';
+export * from './NamePlate.ts';
+export * from './screenMath.ts';
