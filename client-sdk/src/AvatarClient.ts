@@ -89,6 +89,7 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
   #transport: Transport | undefined;
   #avatar: string | undefined;
   #codecs: readonly FrameCodec[] | undefined;
+  #abortAttempt: (() => void) | undefined;
   #timers = new Set<ReturnType<typeof setTimeout>>();
   #received = { frames: 0, bytes: 0 };
 
@@ -205,10 +206,12 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
     return new Promise<Session>((resolve, reject) => {
       const fail = (error: unknown): void => {
         clearTimeout(timer);
+        this.#abortAttempt = undefined;
         if (current()) this.#transport = undefined;
         transport.close();
         reject(error);
       };
+      this.#abortAttempt = () => fail(closedWhileConnecting());
       const timer = setTimeout(
         () => fail(new FacewireError('connection_failed', `no welcome within ${JOIN_TIMEOUT_MS} ms`)),
         JOIN_TIMEOUT_MS,
@@ -221,6 +224,7 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
           if (message.type !== 'welcome') return;
           joined = true;
           clearTimeout(timer);
+          this.#abortAttempt = undefined;
           resolve(this.#handleWelcome(message));
         },
         handleFrame: (packet: Uint8Array) => {
@@ -236,7 +240,7 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
         },
       };
       transport.open(handlers).then(() => {
-        if (!current() || this.#state === 'closed') return fail(closedWhileConnecting());
+        if (!current()) return;
         transport.sendControl({
           type: 'join',
           version: PROTOCOL_VERSION,
@@ -259,83 +263,47 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
     this.#later(PING_INTERVAL_MS, () => this.#pingRegularly());
     const before = this.#participants;
     this.#participants = new Map(welcome.participants.map((each) => [each.id, each]));
-    // Order matters to applications: first the session, then who is gone, then who is new.
-    this.emit('open', this.#session);
-    for (const each of before.values()) if (!this.#participants.has(each.id)) this.emit('participantLeft', each);
-    this.#streams.handleConnected(this.#participants);
+    const after = [...welcome.participants];
+    const session = this.#session;
     if (this.#options.role === 'player') this.#publisher.resume();
-    for (const each of this.#participants.values()) if (!before.has(each.id)) this.emit('participantJoined', each);
-    return this.#session;
-  }
-
-  #handleFrame(packet);
-        },
-        handleError: (error: FacewireError) => {
-          if (current()) this.emit('error', error);
-        },
-        handleClose: (reason: string) => {
-          if (!current()) return;
-          if (joined) this.#handleLost(reason);
-          else fail(new FacewireError('connection_failed', `the server ended the connection: ${reason}`));
-        },
-      };
-      transport.open(handlers).then(() => {
-        if (!current() || this.#state === 'closed') return fail(closedWhileConnecting());
-        transport.sendControl({
-          type: 'join',
-          version: PROTOCOL_VERSION,
-          room: this.#options.room,
-          role: this.#options.role,
-          name: this.#options.name,
-          ...(this.#avatar === undefined ? {} : { avatar: this.#avatar }),
-          codecs: [...this.#codecs!],
-        });
-      }, fail);
-    });
-  }
-
-  #handleWelcome(welcome: Welcome): Session {
-    const { participant, room, version, codec, sizes } = welcome;
-    this.#session = { participant, room, version, codec, sizes };
-    this.#state = 'open';
-    this.clock.handleServerTime(welcome.serverTimeMs);
-    for (const delayMs of FIRST_PINGS_MS) this.#later(delayMs, () => this.#ping());
-    this.#later(PING_INTERVAL_MS, () => this.#pingRegularly());
-    const before = this.#participants;
-    this.#participants = new Map(welcome.participants.map((each) => [each.id, each]));
-    // Order matters to applications: first the session, then who is gone, then who is new.
-    this.emit('open', this.#session);
-    for (const each of before.values()) if (!this.#participants.has(each.id)) this.emit('participantLeft', each);
+    // Streams are restored before any listener runs, which may open new ones. Applications hear of the session first,
+    // then of who is gone, then of who is new.
     this.#streams.handleConnected(this.#participants);
-    if (this.#options.role === 'player') this.#publisher.resume();
-    for (const each of this.#participants.values()) if (!before.has(each.id)) this.emit('participantJoined', each);
-    return this.#session;
+    this.emit('open', session);
+    for (const each of before.values()) if (!this.#participants.has(each.id)) this.emit('participantLeft', each);
+    for (const each of after) if (!before.has(each.id)) this.emit('participantJoined', each);
+    return session;
   }
 
   #handleControl(message: ServerControl): void {
     switch (message.type) {
       case 'participantJoined':
         this.#participants.set(message.participant.id, message.participant);
-        return this.emit('participantJoined', message.participant);
+        this.emit('participantJoined', message.participant);
+        break;
       case 'participantUpdated':
         this.#participants.set(message.participant.id, message.participant);
-        return this.emit('participantUpdated', message.participant);
+        this.emit('participantUpdated', message.participant);
+        break;
       case 'participantLeft': {
         const participant = this.#participants.get(message.participant);
         this.#participants.delete(message.participant);
         if (participant) this.emit('participantLeft', participant);
-        return;
+        break;
       }
       case 'subscribed':
-        return this.#streams.handleSubscribed(message);
+        this.#streams.handleSubscribed(message);
+        break;
       case 'ended':
-        return this.#streams.handleEnded(message.stream);
+        this.#streams.handleEnded(message.stream);
+        break;
       case 'pong':
-        return this.clock.handlePong(message.clientTimeMs, message.serverTimeMs);
+        this.clock.handlePong(message.clientTimeMs, message.serverTimeMs);
+        break;
       case 'error': {
         const error = toError(message);
         if (!this.#streams.handleRefused(message.request, error)) this.emit('error', error);
-        return;
+        break;
       }
       case 'welcome':
         this.emit('error', new FacewireError('message_unexpected', 'a second welcome came'));
@@ -399,6 +367,7 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
     this.#publisher.pause();
     this.#streams.handleDisconnected();
     this.#session = undefined;
+    this.#abortAttempt?.();
     const transport = this.#transport;
     this.#transport = undefined;
     transport?.close();
