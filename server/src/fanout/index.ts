@@ -1,0 +1,1 @@
+export { LatestFrameFanOut, type LatestFrameFanOutOptions } from './LatestFrameFanOut.ts';

@@ -1,0 +1,335 @@
+import type { EncodedFrame, EncoderFactory, FanOut, Metrics, RenderedPicture, Renderer, Stream } from '../contracts.ts';
+import { AvatarHealth } from './AvatarHealth.ts';
+import type { EncoderAssignment } from './assignEncoders.ts';
+import { EncoderLineage } from './EncoderLineage.ts';
+import { type MotionAt, motionAt, type ResolvedMotion } from './motionAt.ts';
+import { type BatchPlan, planBatch } from './planBatch.ts';
+import { RenderBudget } from './RenderBudget.ts';
+import { renderBatch } from './renderBatch.ts';
+import { type PictureContent, StreamBook } from './StreamBook.ts';
+import { type Clock, systemClock, TickTimer } from './TickTimer.ts';
+
+/** The part of the room that the scheduler reads. */
+export interface StreamSource {
+  streams(): Iterable<Stream>;
+  hasStream(id: number): boolean;
+}
+
+/** pino's shape */
+export interface SchedulerLog {
+  warn(fields: object, message: string): void;
+}
+
+export interface FrameSchedulerOptions {
+  source: StreamSource;
+  renderer: Renderer;
+  encoders: EncoderFactory;
+  fanOut: Pick<FanOut, 'deliver' | 'isCongested'>;
+  metrics: Metrics;
+  log?: SchedulerLog;
+  /** how often streams are looked at; default 30. Higher than the streams' rates, it shortens a packet's wait. */
+  ticksPerSecond?: number;
+  /** batches are kept to what renders within this time, default 33 (one frame of 30 per second) */
+  renderBudgetMs?: number;
+  /** default 1: two renders on one device only make each other slower */
+  maxRendersInFlight?: number;
+  motionAt?: MotionAt;
+  clock?: Clock;
+}
+
+/** An encoder that nobody used for this long is closed. */
+const ENCODER_IDLE_MS = 5000;
+
+/**
+ * Turns what the streams want into frames: at every tick marks the streams whose turn it is, and whenever the renderer
+ * is free plans and renders one batch of distinct pictures, encodes each once per audience and hands the frames to the
+ * fan-out. Nothing is queued: a plan is made from the newest motion at the moment it can start. What is decided is
+ * decided by pure functions; this class does the clock and the calls.
+ */
+export class FrameScheduler {
+  readonly #source: StreamSource;
+  readonly #renderer: Renderer;
+  readonly #encoders: EncoderFactory;
+  readonly #fanOut: Pick<FanOut, 'deliver' | 'isCongested'>;
+  readonly #metrics: Metrics;
+  readonly #log: SchedulerLog | undefined;
+  readonly #clock: Clock;
+  readonly #maxRendersInFlight: number;
+  readonly #book: StreamBook;
+  readonly #budget: RenderBudget;
+  readonly #health: AvatarHealth;
+  readonly #timer: TickTimer;
+  readonly #lineages = new Map<number, EncoderLineage>();
+  /** by participant: arrival of the newest motion whose frame was begun and finished, to measure each packet once */
+  readonly #begun = new WeakMap<object, number>();
+  readonly #shown = new WeakMap<object, number>();
+  readonly #work = new Set<Promise<void>>();
+  #nextLineage = 1;
+  #rendering = 0;
+  #picturesThisTick = 0;
+  #closed = false;
+
+  constructor(options: FrameSchedulerOptions) {
+    const ticksPerSecond = options.ticksPerSecond ?? 30;
+    if (!(ticksPerSecond > 0)) throw new RangeError(`ticksPerSecond must be positive, received ${ticksPerSecond}`);
+    this.#source = options.source;
+    this.#renderer = options.renderer;
+    this.#encoders = options.encoders;
+    this.#fanOut = options.fanOut;
+    this.#metrics = options.metrics;
+    this.#log = options.log;
+    this.#clock = options.clock ?? systemClock;
+    this.#maxRendersInFlight = options.maxRendersInFlight ?? 1;
+    this.#health = new AvatarHealth(1000 / ticksPerSecond);
+    this.#budget = new RenderBudget(options.renderBudgetMs ?? 33, options.renderer.maxBatch);
+    this.#book = new StreamBook({
+      ticksPerSecond,
+      motionAt: options.motionAt ?? motionAt,
+      isCongested: (stream) => this.#fanOut.isCongested(stream.peer),
+      retryAtMs: (avatar) => this.#health.retryAtMs(avatar),
+      metrics: options.metrics,
+    });
+    this.#timer = new TickTimer(this.#clock, ticksPerSecond, (index) => this.#tick(index));
+  }
+
+  start(): void {
+    if (!this.#closed) this.#timer.start();
+  }
+
+  /** Resolves when no render or encode is under way; with a fake clock, tests step by this. */
+  async idle(): Promise<void> {
+    while (this.#work.size > 0) await Promise.allSettled([...this.#work]);
+  }
+
+  /** Stops ticking, waits for the work in flight and closes all encoders (not the renderer). May be called twice. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#timer.stop();
+    await this.idle();
+    await Promise.all([...this.#lineages.values()].map((lineage) => lineage.close()));
+    this.#lineages.clear();
+  }
+
+  #tick(index: number): void {
+    const nowMs = this.#clock.now();
+    if (this.#picturesThisTick > 0) this.#metrics.observe('pictures_per_tick', this.#picturesThisTick);
+    this.#picturesThisTick = 0;
+    this.#book.tick(this.#source.streams(), index, nowMs);
+    this.#closeIdleEncoders(nowMs);
+    this.#pump();
+  }
+
+  #pump(): void {
+    while (!this.#closed && this.#rendering < this.#maxRendersInFlight) {
+      const nowMs = this.#clock.now();
+      const { demands, pictures } = this.#book.demands(nowMs);
+      const lineages = [...this.#lineages.values()];
+      const plan = planBatch(demands, lineages, (size) => this.#budget.maxPictures(size), nowMs);
+      if (!plan) return;
+      this.#begin(plan, pictures, nowMs);
+    }
+  }
+
+  #begin(plan: BatchPlan, pictures: ReadonlyMap<string, PictureContent>, nowMs: number): void {
+    const contents = plan.pictures.map(({ picture }) => pictures.get(picture)!);
+    this.#measurePlan(plan, contents, nowMs);
+    const codecs = plan.pictures.flatMap(({ encodes }) => encodes.map(({ group }) => group.codec));
+    const wanted = { i420: codecs.some((codec) => codec !== 'jpeg'), rgb: codecs.includes('jpeg') };
+    this.#rendering++;
+    const startMs = performance.now();
+    const rendered = renderBatch(
+      this.#renderer,
+      contents.map(({ avatar, resolved, view }) => ({ avatar, size: plan.size, view, motion: resolved.motion })),
+      wanted,
+    );
+    plan.pictures.forEach((planned, index) => {
+      const content = contents[index]!;
+      const picture = rendered.then((results) => pictureOf(results[index]!));
+      // It is awaited later, when the encoder has done what came before.
+      picture.catch(() => undefined);
+      for (const encode of planned.encodes) this.#encode(encode, content, picture, nowMs);
+    });
+    this.#track(rendered.then((results) => this.#finishRender(plan, contents, results, performance.now() - startMs)));
+  }
+
+  #finishRender(
+    plan: BatchPlan,
+    contents: readonly PictureContent[],
+    results: readonly PromiseSettledResult<RenderedPicture>[],
+    elapsedMs: number,
+  ): void {
+    this.#rendering--;
+    const nowMs = this.#clock.now();
+    const succeeded = results.filter(({ status }) => status === 'fulfilled').length;
+    this.#metrics.observe('render_ms', elapsedMs);
+    this.#metrics.count('pictures_rendered_total', succeeded);
+    if (succeeded === results.length) this.#budget.measured(plan.size, results.length, elapsedMs);
+    results.forEach((result, index) => {
+      const { avatar, participant } = contents[index]!;
+      if (result.status === 'fulfilled') {
+        this.#health.succeeded(avatar);
+        return;
+      }
+      this.#metrics.count('render_errors_total');
+      const failures = this.#health.failed(avatar, nowMs);
+      const fields = { err: result.reason, avatar, participant: participant.id, failures };
+      this.#log?.warn(fields, 'a picture could not be rendered; it is tried again alone, ever more rarely');
+    });
+    this.#track(this.#pumpSoon());
+  }
+
+  /** After the event loop's turn, so that motion and drains that came in during the render are in the next plan. */
+  #pumpSoon(): Promise<void> {
+    return new Promise((resolve) => {
+      setImmediate(() => {
+        this.#pump();
+        resolve();
+      });
+    });
+  }
+
+  #encode(
+    assignment: EncoderAssignment,
+    content: PictureContent,
+    picture: Promise<RenderedPicture>,
+    nowMs: number,
+  ): void {
+    const lineage = this.#commit(assignment, nowMs);
+    const { resolved, participant } = content;
+    const options = { keyFrame: assignment.keyFrame, timestampMs: nowMs };
+    const done = (frame: EncodedFrame, encodeMs: number) => {
+      this.#metrics.observe('encode_ms', encodeMs);
+      this.#measureShown(participant, resolved);
+      this.#deliver(assignment, frame, resolved);
+    };
+    const encoded = lineage.encode(picture, options, done);
+    this.#track(encoded.catch((error: unknown) => this.#failEncode(assignment, lineage, error)));
+  }
+
+  /** From here on the plan is what the encoder's viewers have been sent, as far as later plans are concerned. */
+  #commit(assignment: EncoderAssignment, nowMs: number): EncoderLineage {
+    const { group, served, keyFrame } = assignment;
+    let lineage = assignment.lineage === undefined ? undefined : this.#lineages.get(assignment.lineage);
+    if (!lineage) {
+      lineage = new EncoderLineage(
+        this.#nextLineage++,
+        this.#encoders,
+        group.codec,
+        group.size,
+        Math.max(...group.streams.map(({ framesPerSecond }) => framesPerSecond)),
+      );
+      this.#lineages.set(lineage.id, lineage);
+    }
+    const members = new Set(served.map(({ stream }) => stream));
+    for (const other of this.#lineages.values()) {
+      const staying = [...other.members].filter((id) => !members.has(id));
+      if (staying.length < other.members.size) other.members = new Set(staying);
+    }
+    lineage.members = members;
+    lineage.lastUsedMs = nowMs;
+    if (keyFrame) lineage.lastKeyMs = nowMs;
+    for (const { stream } of served) {
+      const record = this.#book.get(stream);
+      if (!record) continue;
+      record.due = false;
+      record.sentPicture = group.picture;
+      if (keyFrame) {
+        record.hadKey = true;
+        record.keyInFlight = true;
+      }
+    }
+    return lineage;
+  }
+
+  #deliver(assignment: EncoderAssignment, frame: EncodedFrame, resolved: ResolvedMotion): void {
+    this.#metrics.count('frames_encoded_total');
+    if (frame.keyFrame) this.#metrics.count('key_frames_total');
+    const delivery = {
+      frame,
+      size: assignment.group.size,
+      motionSequence: resolved.sequence,
+      motionTimeMs: resolved.timeMs,
+      // unsigned 32 bits on the wire
+      serverTimeMs: Math.floor(this.#clock.now()) % 2 ** 32,
+    };
+    for (const { stream: id } of assignment.served) {
+      const record = this.#book.get(id);
+      if (!record || !this.#source.hasStream(id)) continue;
+      if (assignment.keyFrame) record.keyInFlight = false;
+      this.#fanOut.deliver(record.stream, delivery);
+    }
+  }
+
+  #failEncode(assignment: EncoderAssignment, lineage: EncoderLineage, error: unknown): void {
+    for (const { stream } of assignment.served) this.#giveBack(stream, assignment.keyFrame);
+    const byRender = error instanceof PictureFailed;
+    if (!byRender) {
+      this.#metrics.count('encode_errors_total');
+      this.#log?.warn({ err: error, codec: lineage.codec, size: lineage.size }, 'an encoder failed and is replaced');
+    }
+    // A picture that was never rendered leaves the encoder as it was, unless viewers counted on its key frame.
+    if (!byRender || assignment.keyFrame) this.#dropLineage(lineage);
+  }
+
+  /** What was planned for this stream will not come: it is due again. */
+  #giveBack(stream: number, keyFrame: boolean): void {
+    const record = this.#book.get(stream);
+    if (!record) return;
+    record.due = true;
+    record.sentPicture = undefined;
+    if (!keyFrame) return;
+    record.hadKey = false;
+    record.keyInFlight = false;
+  }
+
+  #dropLineage(lineage: EncoderLineage): void {
+    if (!this.#lineages.delete(lineage.id)) return;
+    for (const id of lineage.members) this.#giveBack(id, true);
+    this.#track(lineage.close());
+  }
+
+  #closeIdleEncoders(nowMs: number): void {
+    for (const lineage of this.#lineages.values()) {
+      const alive = [...lineage.members].filter((id) => this.#source.hasStream(id));
+      if (alive.length < lineage.members.size) lineage.members = new Set(alive);
+      if (nowMs - lineage.lastUsedMs < ENCODER_IDLE_MS || lineage.pending > 0) continue;
+      this.#lineages.delete(lineage.id);
+      this.#track(lineage.close());
+    }
+    this.#metrics.gauge('encoders', this.#lineages.size);
+  }
+
+  #measurePlan(plan: BatchPlan, contents: readonly PictureContent[], nowMs: number): void {
+    this.#picturesThisTick += plan.pictures.length;
+    this.#metrics.observe('batch_pictures', plan.pictures.length);
+    const viewers = plan.pictures.flatMap(({ encodes }) => encodes.flatMap(({ served }) => served)).length;
+    this.#metrics.count('shared_renders_total', viewers - plan.pictures.length);
+    for (const { participant, resolved } of contents) {
+      if (!resolved.fresh || resolved.arrivedAtMs === undefined) continue;
+      if (this.#begun.get(participant) === resolved.arrivedAtMs) continue;
+      this.#begun.set(participant, resolved.arrivedAtMs);
+      this.#metrics.observe('packet_to_render_ms', nowMs - resolved.arrivedAtMs);
+    }
+  }
+
+  /** Once per motion, when the first frame that shows it is encoded. */
+  #measureShown(participant: object, resolved: ResolvedMotion): void {
+    const { arrivedAtMs, fresh } = resolved;
+    if (!fresh || arrivedAtMs === undefined || (this.#shown.get(participant) ?? -1) >= arrivedAtMs) return;
+    this.#shown.set(participant, arrivedAtMs);
+    this.#metrics.observe('packet_to_frame_ms', this.#clock.now() - arrivedAtMs);
+  }
+
+  #track(work: Promise<void>): void {
+    const tracked = work.finally(() => this.#work.delete(tracked));
+    this.#work.add(tracked);
+  }
+}
+
+/** Tells a picture that could not be rendered from an encoder that failed. */
+class PictureFailed extends Error {}
+
+function pictureOf(result: PromiseSettledResult<RenderedPicture>): RenderedPicture {
+  if (result.status === 'rejected') throw new PictureFailed('not rendered', { cause: result.reason });
+  return result.value;
+}
