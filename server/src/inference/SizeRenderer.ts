@@ -1,0 +1,146 @@
+import { EXPRESSION_COUNT, type Motion, type View } from '@facewire/proto';
+import type { Picture, RenderedPicture, RenderWanted } from '../contracts.ts';
+import type { BankMemory } from './BankMemory.ts';
+import { MOTION_COLUMNS, type RendererFile, VIEW_COLUMNS } from './manifest.ts';
+import type { OrtBinding } from './ort/OrtBinding.ts';
+import type { OrtSession } from './ort/OrtSession.ts';
+import { byteLengthOf, OrtTensor } from './ort/OrtTensor.ts';
+
+/** The tensors of one batch size, over the beginnings of the shared buffers. */
+interface Batch {
+  slots: OrtTensor;
+  motion: OrtTensor;
+  view: OrtTensor;
+  rgb: OrtTensor;
+  i420: OrtTensor;
+}
+
+/**
+ * One size's graph with its input and output buffers, which every run uses again. Runs must not overlap.
+ */
+export class SizeRenderer {
+  readonly size: number;
+  private readonly session: OrtSession;
+  private readonly memory: BankMemory;
+  private readonly bankNames: readonly string[];
+  private readonly slots: ArrayBuffer;
+  private readonly motion: ArrayBuffer;
+  private readonly view: ArrayBuffer;
+  private readonly rgb: ArrayBuffer;
+  private readonly i420: ArrayBuffer;
+  private readonly batches = new Map<number, Batch>();
+  private readonly bindings = new Map<string, OrtBinding>();
+
+  constructor(file: RendererFile, session: OrtSession, memory: BankMemory, maxBatch: number) {
+    this.size = file.size;
+    this.session = session;
+    this.memory = memory;
+    this.bankNames = memory.tensors.map(({ name }) => name).filter((name) => hasInput(file, `bank.${name}`));
+    this.slots = new ArrayBuffer(byteLengthOf('int64', [maxBatch]));
+    this.motion = new ArrayBuffer(byteLengthOf('float32', [maxBatch, MOTION_COLUMNS]));
+    this.view = new ArrayBuffer(byteLengthOf('float32', [maxBatch, VIEW_COLUMNS]));
+    this.rgb = new ArrayBuffer(byteLengthOf('uint8', [maxBatch, ...this.rgbShape]));
+    this.i420 = new ArrayBuffer(byteLengthOf('uint8', [maxBatch, ...this.i420Shape]));
+  }
+
+  /** @param slots of the pictures' avatars, pinned until the promise settles */
+  async render(
+    pictures: readonly Picture[],
+    slots: readonly number[],
+    wanted: RenderWanted,
+  ): Promise<RenderedPicture[]> {
+    const batch = this.batch(pictures.length);
+    const slotValues = new BigInt64Array(this.slots);
+    const motion = new Float32Array(this.motion);
+    const view = new Float32Array(this.view);
+    for (const [index, picture] of pictures.entries()) {
+      slotValues[index] = BigInt(slots[index]!);
+      writeMotion(motion, index * MOTION_COLUMNS, picture.motion);
+      writeView(view, index * VIEW_COLUMNS, picture.view);
+    }
+    await this.session.run(this.bind(pictures.length, batch, wanted));
+    return pictures.map((_, index) => ({
+      size: this.size,
+      ...(wanted.i420 && { i420: row(batch.i420, index) }),
+      ...(wanted.rgb && { rgb: row(batch.rgb, index) }),
+    }));
+  }
+
+  /** May be called twice; not during a run. */
+  close(): void {
+    this.session.close();
+    for (const batch of this.batches.values()) for (const tensor of Object.values(batch)) tensor.close();
+    this.batches.clear();
+    this.bindings.clear();
+  }
+
+  private get rgbShape(): number[] {
+    return [this.size, this.size, 3];
+  }
+
+  private get i420Shape(): number[] {
+    return [(this.size * 3) / 2, this.size];
+  }
+
+  private batch(count: number): Batch {
+    let batch = this.batches.get(count);
+    if (batch === undefined) {
+      batch = {
+        slots: OrtTensor.overBuffer(this.slots, 'int64', [count]),
+        motion: OrtTensor.overBuffer(this.motion, 'float32', [count, MOTION_COLUMNS]),
+        view: OrtTensor.overBuffer(this.view, 'float32', [count, VIEW_COLUMNS]),
+        rgb: OrtTensor.overBuffer(this.rgb, 'uint8', [count, ...this.rgbShape]),
+        i420: OrtTensor.overBuffer(this.i420, 'uint8', [count, ...this.i420Shape]),
+      };
+      this.batches.set(count, batch);
+    }
+    return batch;
+  }
+
+  /** A binding per batch size and outputs wanted: an output that is not bound is not copied off the device. */
+  private bind(count: number, batch: Batch, wanted: RenderWanted): OrtBinding {
+    const key = `${count} ${wanted.rgb} ${wanted.i420}`;
+    let binding = this.bindings.get(key);
+    if (binding === undefined) {
+      binding = this.session.createBinding();
+      if (wanted.rgb) binding.bindOutput('rgb', batch.rgb);
+      if (wanted.i420) binding.bindOutput('i420', batch.i420);
+      this.bindings.set(key, binding);
+    }
+    for (const name of this.bankNames) binding.bindInput(`bank.${name}`, this.memory.tensor(name));
+    binding.bindInput('slots', batch.slots);
+    binding.bindInput('motion', batch.motion);
+    binding.bindInput('view', batch.view);
+    binding.synchronizeInputs();
+    return binding;
+  }
+}
+
+/** Writes pitch, yaw, roll, tx, ty, logScale and the 52 coefficients at `offset`. */
+export function writeMotion(out: Float32Array, offset: number, { pose, expression }: Motion): void {
+  out[offset] = pose.pitch;
+  out[offset + 1] = pose.yaw;
+  out[offset + 2] = pose.roll;
+  out[offset + 3] = pose.tx;
+  out[offset + 4] = pose.ty;
+  out[offset + 5] = pose.logScale;
+  if (expression.length !== EXPRESSION_COUNT) {
+    throw new RangeError(`a motion has ${expression.length} coefficients, expected ${EXPRESSION_COUNT}`);
+  }
+  out.set(expression, offset + 6);
+}
+
+function writeView(out: Float32Array, offset: number, view: View): void {
+  out[offset] = view.yaw;
+  out[offset + 1] = view.pitch;
+}
+
+/** A copy of one picture's bytes: the next run overwrites the tensor. */
+function row(tensor: OrtTensor, index: number): Uint8Array {
+  const length = tensor.data!.byteLength / tensor.shape[0]!;
+  return tensor.data!.slice(index * length, (index + 1) * length);
+}
+
+function hasInput(file: RendererFile, name: string): boolean {
+  return file.inputs.some((input) => input.name === name);
+}

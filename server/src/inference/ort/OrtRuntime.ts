@@ -1,0 +1,147 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { FacewireError } from '@facewire/proto';
+import koffi from 'koffi';
+import { bindOrtFunctions, ORT_API_VERSION, type OrtFunctionName, type OrtFunctions } from './ortApi.ts';
+
+const LOGGING_LEVEL_ERROR = 3;
+
+/**
+ * ONNX Runtime's native library, loaded once per process, with one environment.
+ *
+ * It is never unloaded: the library owns threads and static state, and sessions may outlive whoever asked for it first.
+ */
+export class OrtRuntime {
+  /** e.g. "1.30.0" */
+  readonly version: string;
+  readonly libraryPath: string;
+  readonly functions: OrtFunctions;
+  readonly env: bigint;
+  /** the CPU allocator that ONNX Runtime returns names with; owned by the library */
+  readonly allocator: bigint;
+  /** memory info of host memory that the caller owns */
+  readonly hostMemory: bigint;
+
+  private static instance: OrtRuntime | undefined;
+
+  /** Throws device_unavailable when the native library is missing or cannot be loaded. */
+  static get(): OrtRuntime {
+    OrtRuntime.instance ??= new OrtRuntime();
+    return OrtRuntime.instance;
+  }
+
+  private constructor() {
+    // Koffi's 128 KiB for calls on worker threads overflow while shaders or kernels are compiled: a segmentation fault.
+    koffi.config({ async_stack_size: 8 * 1024 * 1024 });
+    this.libraryPath = findLibrary();
+    let base: bigint;
+    try {
+      base = koffi.load(this.libraryPath).func('OrtGetApiBase', 'void *', [])() as bigint;
+    } catch (cause) {
+      throw new FacewireError('device_unavailable', `ONNX Runtime cannot be loaded: ${(cause as Error).message}`, {
+        received: this.libraryPath,
+        remedy: 'run `npm install` again on this machine, so that the library fits its system and processor',
+        cause,
+      });
+    }
+    // OrtApiBase is { GetApi, GetVersionString }
+    const getApi = koffi.decode(koffi.decode(base, 0, 'void *'), koffi.proto('void *(uint32_t version)'));
+    const getVersion = koffi.decode(
+      koffi.decode(base, koffi.sizeof('void *'), 'void *'),
+      koffi.proto('const char *(void)'),
+    );
+    this.version = getVersion() as string;
+    const api = getApi(ORT_API_VERSION) as bigint | null;
+    if (api === null) {
+      throw new FacewireError('device_unavailable', `ONNX Runtime ${this.version} has no API version 12`, {
+        received: this.version,
+        remedy: 'install the onnxruntime-node that package-lock.json names',
+      });
+    }
+    this.functions = bindOrtFunctions(api);
+    this.env = this.create('CreateEnv', LOGGING_LEVEL_ERROR, 'facewire');
+    this.check(this.functions.DisableTelemetryEvents(this.env), 'DisableTelemetryEvents');
+    this.allocator = this.create('GetAllocatorWithDefaultOptions');
+    this.hostMemory = this.create('CreateCpuMemoryInfo', 0, 0);
+  }
+
+  /** Calls a function whose last parameter returns the pointer it makes. */
+  create(name: OrtFunctionName, ...values: unknown[]): bigint {
+    const out: [bigint | null] = [null];
+    this.check(this.functions[name](...values, out), name);
+    if (out[0] === null) throw new FacewireError('inference_failed', `ONNX Runtime: ${name} returned nothing`);
+    return out[0];
+  }
+
+  /** As create(), on a worker thread: for what takes long. The caller keeps every buffer passed in alive until then. */
+  async createAsync(name: OrtFunctionName, ...values: unknown[]): Promise<bigint> {
+    const out: [bigint | null] = [null];
+    await this.callAsync(name, ...values, out);
+    if (out[0] === null) throw new FacewireError('inference_failed', `ONNX Runtime: ${name} returned nothing`);
+    return out[0];
+  }
+
+  call(name: OrtFunctionName, ...values: unknown[]): void {
+    this.check(this.functions[name](...values), name);
+  }
+
+  /** Runs the function on a worker thread; rejects with inference_failed. */
+  callAsync(name: OrtFunctionName, ...values: unknown[]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.functions[name].async(...values, (error: Error | null, status: unknown) => {
+        try {
+          if (error) throw error;
+          this.check(status, name);
+          resolve();
+        } catch (cause) {
+          reject(cause);
+        }
+      });
+    });
+  }
+
+  /** Throws inference_failed with ONNX Runtime's own message unless `status` is null; releases the status. */
+  check(status: unknown, what: string): void {
+    if (status === null) return;
+    const message = this.functions.GetErrorMessage(status) as string;
+    this.functions.ReleaseStatus(status);
+    throw new FacewireError('inference_failed', `ONNX Runtime, ${what}: ${message.trim()}`);
+  }
+
+  /** Execution providers compiled into the library, e.g. ["CUDAExecutionProvider", …, "CPUExecutionProvider"]. */
+  availableProviders(): string[] {
+    const list: [bigint] = [0n];
+    const count: [number] = [0];
+    this.call('GetAvailableProviders', list, count);
+    const names = Array.from({ length: count[0] }, (_, index) => stringAt(pointerAt(list[0], index)));
+    this.call('ReleaseAvailableProviders', list[0], count[0]);
+    return names;
+  }
+}
+
+/** The pointer at `index` of a C array of pointers. */
+export function pointerAt(array: bigint, index: number): bigint {
+  return koffi.decode(array, index * koffi.sizeof('void *'), 'void *') as bigint;
+}
+
+export function stringAt(pointer: bigint): string {
+  return koffi.decode.string(pointer);
+}
+
+function findLibrary(): string {
+  const root = dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'));
+  const directory = join(root, 'bin', 'napi-v6', process.platform, process.arch);
+  const name = existsSync(directory)
+    ? readdirSync(directory).find((file) =>
+        /^(libonnxruntime\.so\.\d+|libonnxruntime\.\d+\.dylib|onnxruntime\.dll)$/.test(file),
+      )
+    : undefined;
+  if (name === undefined) {
+    throw new FacewireError('device_unavailable', 'onnxruntime-node ships no library for this machine', {
+      received: `${process.platform} ${process.arch}`,
+      remedy: 'use Linux x64/arm64, macOS arm64 or Windows x64/arm64',
+    });
+  }
+  return join(directory, name);
+}

@@ -1,0 +1,117 @@
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { OrtRuntime } from './OrtRuntime.ts';
+import { OrtSession } from './OrtSession.ts';
+import { OrtTensor } from './OrtTensor.ts';
+
+const model = (file: string) => fileURLToPath(new URL(`../testdata/tiny/${file}`, import.meta.url));
+const options = { device: { kind: 'cpu', index: 0 }, threads: 1 } as const;
+
+describe('ONNX Runtime through its C API', () => {
+  let encoder: OrtSession;
+  beforeAll(async () => {
+    encoder = await OrtSession.open(model('encoder.onnx'), options);
+  });
+  afterAll(() => encoder.close());
+
+  it('is the library that onnxruntime-node ships, with the CPU provider', () => {
+    expect(OrtRuntime.get().version).toMatch(/^1\.\d+\.\d+$/);
+    expect(OrtRuntime.get().availableProviders()).toContain('CPUExecutionProvider');
+  });
+
+  it("tells a graph's inputs and outputs with types, sizes and symbolic dimensions", async () => {
+    expect(encoder.inputs).toEqual([
+      { name: 'portrait', dtype: 'uint8', shape: [512, 512, 3] },
+      { name: 'landmarks', dtype: 'float32', shape: [68, 2] },
+    ]);
+    const renderer = await OrtSession.open(model('renderer-16.onnx'), options);
+    expect(renderer.inputs[0]).toEqual({ name: 'bank.picture', dtype: 'float32', shape: ['S', 3, 32, 32] });
+    expect(renderer.outputs).toEqual([
+      { name: 'rgb', dtype: 'uint8', shape: ['B', 16, 16, 3] },
+      { name: 'i420', dtype: 'uint8', shape: ['B', 24, 16] },
+    ]);
+    renderer.close();
+  });
+
+  it('computes into the tensors that were bound, again and again', async () => {
+    const binding = encoder.createBinding();
+    const portrait = OrtTensor.host('uint8', [512, 512, 3]);
+    const landmarks = OrtTensor.host('float32', [68, 2]);
+    const picture = OrtTensor.host('float32', [3, 32, 32]);
+    const points = OrtTensor.host('float32', [68, 2]);
+    binding.bindInput('portrait', portrait);
+    binding.bindInput('landmarks', landmarks);
+    binding.bindOutput('picture', picture);
+    binding.bindOutput('points', points);
+    for (const value of [51, 204]) {
+      portrait.data!.fill(value);
+      await encoder.run(binding);
+      const result = new Float32Array(picture.data!.buffer);
+      expect(result[0]).toBeCloseTo(value / 255, 5);
+      expect(result[3 * 32 * 32 - 1]).toBeCloseTo(value / 255, 5);
+    }
+    binding.close();
+    binding.close();
+    for (const tensor of [portrait, landmarks, picture, points]) tensor.close();
+  });
+
+  it('leaves the event loop free while it computes', async () => {
+    // 40 times a 512² portrait: many milliseconds of work, during which a timer must fire.
+    const bindings = Array.from({ length: 40 }, () => {
+      const binding = encoder.createBinding();
+      binding.bindInput('portrait', OrtTensor.host('uint8', [512, 512, 3]));
+      binding.bindInput('landmarks', OrtTensor.host('float32', [68, 2]));
+      binding.bindOutput('picture', OrtTensor.host('float32', [3, 32, 32]));
+      return binding;
+    });
+    let done = false;
+    const runs = Promise.all(bindings.map((binding) => encoder.run(binding))).then(() => {
+      done = true;
+    });
+    const firedBefore = await new Promise<boolean>((resolve) => setImmediate(() => resolve(!done)));
+    expect(firedBefore).toBe(true);
+    await runs;
+    for (const binding of bindings) binding.close();
+  });
+
+  it("reports ONNX Runtime's own message as inference_failed", async () => {
+    await expect(OrtSession.open(model('absent.onnx'), options)).rejects.toMatchObject({
+      code: 'inference_failed',
+      message: expect.stringContaining('absent.onnx'),
+    });
+    await expect(OrtSession.open(new Uint8Array([1, 2, 3, 4]), options)).rejects.toMatchObject({
+      code: 'inference_failed',
+    });
+    const binding = encoder.createBinding();
+    binding.bindInput('portrait', OrtTensor.host('uint8', [4, 4, 3]));
+    binding.bindInput('landmarks', OrtTensor.host('float32', [68, 2]));
+    binding.bindOutput('picture', OrtTensor.host('float32', [3, 32, 32]));
+    await expect(encoder.run(binding)).rejects.toMatchObject({
+      code: 'inference_failed',
+      message: expect.stringContaining('portrait'),
+    });
+    expect(() => binding.bindInput('no such input', OrtTensor.host('uint8', [1]))).toThrow(/no such input/);
+  });
+
+  it('closes twice, and after the run under way', async () => {
+    const session = await OrtSession.open(await readFile(model('encoder.onnx')), options);
+    const binding = session.createBinding();
+    const picture = OrtTensor.host('float32', [3, 32, 32]);
+    binding.bindInput('portrait', OrtTensor.host('uint8', [512, 512, 3]));
+    binding.bindInput('landmarks', OrtTensor.host('float32', [68, 2]));
+    binding.bindOutput('picture', picture);
+    new Float32Array(picture.data!.buffer).fill(7);
+    const run = session.run(binding);
+    session.close();
+    session.close();
+    await run;
+    expect(new Float32Array(picture.data!.buffer)[0]).toBe(0);
+    await expect(session.run(binding)).rejects.toMatchObject({ code: 'inference_failed' });
+    expect(() => session.createBinding()).toThrow(/closed/);
+  });
+
+  it('refuses a tensor that its buffer cannot hold', () => {
+    expect(() => OrtTensor.overBuffer(new ArrayBuffer(8), 'float32', [3])).toThrow(RangeError);
+  });
+});

@@ -1,0 +1,189 @@
+import { FacewireError } from '@facewire/proto';
+import type { TensorType } from '../../contracts.ts';
+import type { Device } from '../Device.ts';
+import { OrtBinding } from './OrtBinding.ts';
+import { OrtRuntime, stringAt } from './OrtRuntime.ts';
+import { tensorTypeOf } from './OrtTensor.ts';
+import type { OrtFunctionName } from './ortApi.ts';
+
+const ENABLE_ALL_OPTIMISATIONS = 99;
+const ONNX_DEVICE_ALLOCATOR = 0;
+const MEMORY_TYPE_DEFAULT = 0;
+
+export interface OrtSessionOptions {
+  device: Device;
+  /** threads of one operator, 1… */
+  threads: number;
+}
+
+/** An input or output as the ONNX file declares it; a symbolic dimension is its name, or "?" when it has none. */
+export interface ValueInfo {
+  name: string;
+  /** undefined for a type that Facewire does not carry (strings, sequences, …) */
+  dtype: TensorType | undefined;
+  shape: readonly (number | string)[];
+}
+
+/** One loaded ONNX graph on one device. */
+export class OrtSession {
+  readonly device: Device;
+  readonly inputs: readonly ValueInfo[];
+  readonly outputs: readonly ValueInfo[];
+  private readonly runtime = OrtRuntime.get();
+  private readonly bindings = new Set<OrtBinding>();
+  private readonly runOptions: bigint;
+  private handle: bigint | undefined;
+  private allocator: { pointer: bigint; memory: bigint } | undefined;
+  private running = 0;
+  private closing = false;
+
+  private constructor(handle: bigint, device: Device) {
+    this.handle = handle;
+    this.device = device;
+    this.inputs = this.describe('SessionGetInputCount', 'SessionGetInputName', 'SessionGetInputTypeInfo');
+    this.outputs = this.describe('SessionGetOutputCount', 'SessionGetOutputName', 'SessionGetOutputTypeInfo');
+    this.runOptions = this.runtime.create('CreateRunOptions');
+  }
+
+  /**
+   * Loads and optimises the graph on a worker thread.
+   *
+   * @param model path of an ONNX file, or its bytes
+   * @throws FacewireError inference_failed, with ONNX Runtime's message
+   */
+  static async open(model: string | Uint8Array, options: OrtSessionOptions): Promise<OrtSession> {
+    const runtime = OrtRuntime.get();
+    const sessionOptions = runtime.create('CreateSessionOptions');
+    try {
+      runtime.call('SetSessionGraphOptimizationLevel', sessionOptions, ENABLE_ALL_OPTIMISATIONS);
+      runtime.call('SetIntraOpNumThreads', sessionOptions, options.threads);
+      runtime.call('SetInterOpNumThreads', sessionOptions, 1);
+      // Threads that spin between two operators win a little latency and take the cores from encoders and sockets.
+      runtime.call('AddSessionConfigEntry', sessionOptions, 'session.intra_op.allow_spinning', '0');
+      appendProvider(runtime, sessionOptions, options.device);
+      const handle =
+        typeof model === 'string'
+          ? await runtime.createAsync('CreateSession', runtime.env, model, sessionOptions)
+          : await runtime.createAsync('CreateSessionFromArray', runtime.env, model, model.byteLength, sessionOptions);
+      return new OrtSession(handle, options.device);
+    } finally {
+      runtime.functions.ReleaseSessionOptions(sessionOptions);
+    }
+  }
+
+  /** Throws inference_failed once closed. */
+  get pointer(): bigint {
+    if (this.handle === undefined || this.closing) throw new FacewireError('inference_failed', 'the session is closed');
+    return this.handle;
+  }
+
+  /** A new set of inputs and outputs to run with; closed with the session. */
+  createBinding(): OrtBinding {
+    const binding = new OrtBinding(this.pointer, () => this.bindings.delete(binding));
+    this.bindings.add(binding);
+    return binding;
+  }
+
+  /**
+   * Computes the bound outputs on a worker thread; the event loop stays free. Several runs may be under way at once, each
+   * with its own binding.
+   */
+  async run(binding: OrtBinding): Promise<void> {
+    const handle = this.pointer;
+    this.running++;
+    try {
+      await this.runtime.callAsync('RunWithBinding', handle, this.runOptions, binding.pointer);
+    } finally {
+      this.running--;
+      if (this.closing && this.running === 0) this.release();
+    }
+  }
+
+  /** The allocator of this session's device, for OrtTensor.device; undefined on the CPU, where host memory serves. */
+  deviceAllocator(): bigint | undefined {
+    if (this.device.kind === 'cpu') return undefined;
+    if (this.allocator === undefined) {
+      const name = this.device.kind === 'cuda' ? 'Cuda' : 'WebGPU_Buf';
+      const memory = this.runtime.create(
+        'CreateMemoryInfo',
+        name,
+        ONNX_DEVICE_ALLOCATOR,
+        this.device.index,
+        MEMORY_TYPE_DEFAULT,
+      );
+      this.allocator = { memory, pointer: this.runtime.create('CreateAllocator', this.pointer, memory) };
+    }
+    return this.allocator.pointer;
+  }
+
+  /** Releases the graph and its bindings, after the runs under way. May be called twice. Tensors belong to their makers. */
+  close(): void {
+    if (this.closing) return;
+    this.closing = true;
+    if (this.running === 0) this.release();
+  }
+
+  private release(): void {
+    for (const binding of [...this.bindings]) binding.close();
+    if (this.allocator !== undefined) {
+      this.runtime.functions.ReleaseAllocator(this.allocator.pointer);
+      this.runtime.functions.ReleaseMemoryInfo(this.allocator.memory);
+      this.allocator = undefined;
+    }
+    this.runtime.functions.ReleaseRunOptions(this.runOptions);
+    this.runtime.functions.ReleaseSession(this.handle);
+    this.handle = undefined;
+  }
+
+  private describe(countOf: OrtFunctionName, nameOf: OrtFunctionName, typeOf: OrtFunctionName): ValueInfo[] {
+    const count: [number] = [0];
+    this.runtime.call(countOf, this.handle, count);
+    return Array.from({ length: count[0] }, (_, index) => {
+      const text = this.runtime.create(nameOf, this.handle, index, this.runtime.allocator);
+      const name = stringAt(text);
+      this.runtime.call('AllocatorFree', this.runtime.allocator, text);
+      const type = this.runtime.create(typeOf, this.handle, index);
+      try {
+        return { name, ...describeTensor(this.runtime, type) };
+      } finally {
+        this.runtime.functions.ReleaseTypeInfo(type);
+      }
+    });
+  }
+}
+
+function describeTensor(runtime: OrtRuntime, type: bigint): Omit<ValueInfo, 'name'> {
+  const tensor: [bigint | null] = [null];
+  runtime.call('CastTypeInfoToTensorInfo', type, tensor);
+  if (tensor[0] === null) return { dtype: undefined, shape: [] };
+  const code: [number] = [0];
+  const rank: [number] = [0];
+  runtime.call('GetTensorElementType', tensor[0], code);
+  runtime.call('GetDimensionsCount', tensor[0], rank);
+  const dimensions = new BigInt64Array(rank[0]);
+  const symbols = new BigUint64Array(rank[0]);
+  if (rank[0] > 0) {
+    runtime.call('GetDimensions', tensor[0], dimensions, rank[0]);
+    runtime.call('GetSymbolicDimensions', tensor[0], symbols, rank[0]);
+  }
+  const shape = Array.from(dimensions, (dimension, axis) => {
+    if (dimension >= 0n) return Number(dimension);
+    return stringAt(symbols[axis]!) || '?';
+  });
+  return { dtype: tensorTypeOf(code[0]), shape };
+}
+
+/** The CPU provider is always there, behind whatever is appended, and takes the operators that the device lacks. */
+function appendProvider(runtime: OrtRuntime, sessionOptions: bigint, device: Device): void {
+  if (device.kind === 'webgpu') {
+    runtime.call('SessionOptionsAppendExecutionProvider', sessionOptions, 'WebGPU', [], [], 0);
+  } else if (device.kind === 'cuda') {
+    const cuda = runtime.create('CreateCUDAProviderOptions');
+    try {
+      runtime.call('UpdateCUDAProviderOptions', cuda, ['device_id'], [String(device.index)], 1);
+      runtime.call('SessionOptionsAppendExecutionProvider_CUDA_V2', sessionOptions, cuda);
+    } finally {
+      runtime.functions.ReleaseCUDAProviderOptions(cuda);
+    }
+  }
+}
