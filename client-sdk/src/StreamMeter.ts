@@ -71,7 +71,7 @@ export class StreamMeter {
   }
 
   #forget(nowMs: number): void {
-    while (this.#arrivals.length > 0 && this.#arrivals[0]!.atMs < nowMs - WINDOW_MS) this.#arrivals.shift();
+    while (this.#arrivals.length > 0 && this.#arrivals[0]!.atMs <= nowMs - WINDOW_MS) this.#arrivals.shift();
   }
 }
 

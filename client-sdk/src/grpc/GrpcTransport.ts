@@ -115,15 +115,15 @@ export class GrpcTransport implements Transport {
 
 const BYTES_PER_MESSAGE = 128;
 
-let constructor: ServiceClientConstructor | undefined;
+let loaded: ServiceClientConstructor | undefined;
 
 function serviceClient(): ServiceClientConstructor {
-  if (!constructor) {
+  if (!loaded) {
     const definition = loadSync(PROTO_FILE, { keepCase: false, longs: Number, defaults: false, oneofs: false });
     const root = loadPackageDefinition(definition) as unknown as {
       facewire: { v1: { Facewire: ServiceClientConstructor } };
     };
-    constructor = root.facewire.v1.Facewire;
+    loaded = root.facewire.v1.Facewire;
   }
-  return constructor;
+  return loaded;
 }

@@ -1,0 +1,311 @@
+import { FacewireError, neutralMotion } from '@facewire/proto';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { WebSocket } from 'ws';
+import { AvatarClient, type AvatarClientOptions } from './AvatarClient.ts';
+import type { AvatarFrame } from './AvatarStream.ts';
+import { FakeServer, until } from './testing/FakeServer.ts';
+
+let server: FakeServer;
+const clients: AvatarClient[] = [];
+
+function makeClient(options: Partial<AvatarClientOptions> = {}): AvatarClient {
+  const client = new AvatarClient({
+    url: server.url,
+    room: 'lobby',
+    role: 'viewer',
+    name: 'Vera',
+    codecs: ['vp8', 'jpeg'],
+    motionFormat: 'fixed',
+    reconnect: { firstDelayMs: 20, maxDelayMs: 50 },
+    WebSocket,
+    ...options,
+  });
+  clients.push(client);
+  return client;
+}
+
+const makePlayer = (options: Partial<AvatarClientOptions> = {}) =>
+  makeClient({ role: 'player', avatar: 'ada', ...options });
+
+beforeEach(async () => {
+  server = await FakeServer.listen();
+});
+
+afterEach(async () => {
+  for (const client of clients.splice(0)) client.close();
+  await server.close();
+});
+
+describe('joining', () => {
+  it('tells the server who joins and tells the application who is there', async () => {
+    const client = makeClient();
+    const joined: string[] = [];
+    client.on('participantJoined', ({ name }) => joined.push(name));
+    const session = await client.connect();
+    expect(server.heard('join')[0]).toMatchObject({
+      room: 'lobby',
+      role: 'viewer',
+      name: 'Vera',
+      codecs: ['vp8', 'jpeg'],
+    });
+    expect(session).toMatchObject({ participant: 'me', codec: 'jpeg', sizes: [128, 256, 512] });
+    expect(joined).toEqual(['Ada', 'Ben']);
+  });
+
+  it('follows participants who come, change and leave', async () => {
+    const client = makeClient();
+    const seen: string[] = [];
+    client.on('participantJoined', ({ name }) => seen.push(`+${name}`));
+    client.on('participantUpdated', ({ name, avatar }) => seen.push(`${name}=${avatar}`));
+    client.on('participantLeft', ({ name }) => seen.push(`-${name}`));
+    await client.connect();
+    const cleo = { id: 'p3', name: 'Cleo', role: 'player', avatar: 'cleo', bot: false } as const;
+    server.send({ type: 'participantJoined', participant: cleo });
+    server.send({ type: 'participantUpdated', participant: { ...cleo, avatar: 'ada' } });
+    server.send({ type: 'participantLeft', participant: 'p3' });
+    await until(() => seen.length === 5, 'three events');
+    expect(seen.slice(2)).toEqual(['+Cleo', 'Cleo=ada', '-Cleo']);
+    expect([...client.participants.keys()]).toEqual(['p1', 'p2']);
+  });
+
+  it('rejects with the error that the server gave', async () => {
+    server.refusal = { type: 'error', code: 'avatar_unknown', message: 'no such avatar', remedy: 'GET /api/avatars' };
+    const client = makePlayer();
+    await expect(client.connect()).rejects.toMatchObject({ code: 'avatar_unknown', remedy: 'GET /api/avatars' });
+    expect(client.state).toBe('closed');
+  });
+
+  it('rejects with connection_failed when nobody listens', async () => {
+    const { url } = server;
+    await server.close();
+    await expect(makeClient({ url }).connect()).rejects.toMatchObject({ code: 'connection_failed' });
+  });
+
+  it('rejects at once when it is closed while it connects', async () => {
+    const client = makeClient();
+    const connecting = client.connect();
+    client.close();
+    await expect(connecting).rejects.toBeInstanceOf(FacewireError);
+  });
+
+  it('refuses options that contradict each other', () => {
+    expect(() => makeClient({ transport: () => undefined as never })).toThrow(TypeError);
+    expect(() => makeClient({ role: 'player' })).toThrow(TypeError);
+    expect(() => makeClient({ motionRate: 0 })).toThrow(RangeError);
+  });
+
+  it('closes twice without harm, says so once and leaves the room', async () => {
+    const client = makeClient();
+    await client.connect();
+    const reasons: string[] = [];
+    client.on('close', (reason) => reasons.push(reason));
+    client.close();
+    client.close();
+    expect(reasons).toEqual(['closed by this client']);
+    await until(() => server.connections === 0, 'the connection to end');
+    expect(server.heard('leave')).toHaveLength(1);
+    expect(() => client.subscribe('p1', { size: 256, framesPerSecond: 30 })).toThrow(FacewireError);
+  });
+});
+
+describe('streams', () => {
+  it('hands over frames with the latency of the motion they show', async () => {
+    const client = makeClient();
+    await client.connect();
+    await until(() => (client.stats.roundTripMs ?? Infinity) < 1_000, 'a pong');
+    const stream = client.subscribe('p1', { size: 256, framesPerSecond: 30, view: { yaw: 0.1, pitch: 0 } });
+    const frames: AvatarFrame[] = [];
+    stream.on('frame', (frame) => frames.push(frame));
+    await until(() => stream.id !== undefined, 'the subscription');
+    expect(server.heard('subscribe')[0]).toMatchObject({ participant: 'p1', size: 256, view: { yaw: 0.1, pitch: 0 } });
+    const motionTimeMs = Math.floor(server.now() - 80) & 0xffff;
+    server.sendFrame({ stream: stream.id!, motionSequence: 7, motionTimeMs });
+    server.sendFrame({ stream: stream.id!, motionSequence: 7, motionTimeMs });
+    await until(() => frames.length === 2, 'two frames');
+    expect(frames[0]!.latencyMs).toBeGreaterThan(40);
+    expect(frames[1]!.latencyMs, 'the same motion again says nothing about the way').toBeUndefined();
+    expect(frames[0]!.payload).toHaveLength(500);
+    expect(stream.stats).toMatchObject({ received: 2, size: 256, dropped: 0 });
+    expect(stream.stats.bitrate).toBeGreaterThan(0);
+  });
+
+  it('gathers changes of view, size and rate into few messages, the newest winning', async () => {
+    const client = makeClient();
+    await client.connect();
+    const stream = client.subscribe('p1', { size: 256, framesPerSecond: 30 });
+    await until(() => stream.id !== undefined, 'the subscription');
+    for (let step = 1; step <= 50; step++) stream.setView({ yaw: step / 100, pitch: 0 });
+    stream.setSize(512);
+    stream.setRate(15);
+    await until(() => server.heard('update').some((each) => each.view?.yaw === 0.5), 'the last view');
+    expect(server.heard('update').length).toBeLessThanOrEqual(3);
+    expect(server.heard('update').at(-1)).toMatchObject({
+      size: 512,
+      framesPerSecond: 15,
+      view: { yaw: 0.5, pitch: 0 },
+    });
+  });
+
+  it('throws at once for a view, size or rate that makes no sense', async () => {
+    const client = makeClient();
+    await client.connect();
+    const stream = client.subscribe('p1', { size: 256, framesPerSecond: 30 });
+    expect(() => stream.setView({ yaw: Number.NaN, pitch: 0 })).toThrow(RangeError);
+    expect(() => stream.setSize(1.5)).toThrow(RangeError);
+    expect(() => stream.setRate(0)).toThrow(RangeError);
+  });
+
+  it('gives a refused subscription its own error and no other stream', async () => {
+    const client = makeClient();
+    await client.connect();
+    const errors: string[] = [];
+    client.on('error', (error) => errors.push(`client ${error.code}`));
+    const ghost = client.subscribe('nobody', { size: 256, framesPerSecond: 30 });
+    const other = client.subscribe('p1', { size: 256, framesPerSecond: 30 });
+    ghost.on('error', (error) => errors.push(`stream ${error.code}`));
+    await until(() => other.id !== undefined && ghost.closed, 'both answers');
+    expect(errors).toEqual(['stream participant_unknown']);
+    expect(client.streams).toEqual([other]);
+  });
+
+  it('ends when its participant leaves, and unsubscribes when it is closed', async () => {
+    const client = makeClient();
+    await client.connect();
+    const first = client.subscribe('p1', { size: 256, framesPerSecond: 30 });
+    const second = client.subscribe('p2', { size: 256, framesPerSecond: 30 });
+    const ended: string[] = [];
+    first.on('ended', (reason) => ended.push(reason));
+    await until(() => first.id !== undefined && second.id !== undefined, 'both subscriptions');
+    server.send({ type: 'ended', stream: first.id! });
+    await until(() => first.closed, 'the end');
+    expect(ended).toEqual(['the participant left']);
+    const id = second.id!;
+    second.close();
+    second.close();
+    await until(() => server.heard('unsubscribe').length > 0, 'unsubscribe');
+    expect(server.heard('unsubscribe')).toEqual([{ type: 'unsubscribe', stream: id }]);
+  });
+
+  it('unsubscribes a stream that was closed before the server granted it', async () => {
+    const client = makeClient();
+    await client.connect();
+    client.subscribe('p1', { size: 256, framesPerSecond: 30 }).close();
+    await until(() => server.heard('unsubscribe').length === 1, 'unsubscribe');
+  });
+
+  it('survives messages that nobody can read', async () => {
+    const client = makeClient();
+    await client.connect();
+    const codes: string[] = [];
+    client.on('error', (error) => codes.push(error.code));
+    server.sendRaw('text');
+    server.sendRaw(new Uint8Array([0x10, 1, 2]));
+    server.sendRaw(new Uint8Array([0x00, 0xc1]));
+    await until(() => codes.length === 3, 'three errors');
+    expect(client.state).toBe('open');
+    expect(codes[1]).toBe('packet_truncated');
+  });
+});
+
+describe('publishing', () => {
+  it('sends the newest motion, numbered, and dated by the server’s clock', async () => {
+    const client = makePlayer({ motionRate: 50 });
+    await client.connect();
+    await until(() => client.stats.roundTripMs !== undefined, 'a pong');
+    const timer = setInterval(() => client.publishMotion(neutralMotion()), 2);
+    await until(() => server.motions.length >= 5, 'five motions');
+    clearInterval(timer);
+    const [first, second] = server.motions;
+    expect(second!.sequence).toBe((first!.sequence + 1) & 0xffff);
+    const age = (Math.floor(server.now()) - server.motions.at(-1)!.timeMs) & 0xffff;
+    expect(age).toBeLessThan(1_000);
+    expect(client.stats.published.replaced).toBeGreaterThan(0);
+    expect(client.stats.published.lastPacketBytes).toBe(70);
+  });
+
+  it('never exceeds its rate', async () => {
+    const client = makePlayer({ motionRate: 20 });
+    await client.connect();
+    const startedAt = performance.now();
+    const timer = setInterval(() => client.publishMotion(neutralMotion()), 1);
+    await until(() => performance.now() - startedAt > 400, 'time to pass');
+    clearInterval(timer);
+    const seconds = (performance.now() - startedAt) / 1000;
+    expect(client.stats.published.packets).toBeLessThanOrEqual(Math.ceil(seconds * 20) + 1);
+    expect(client.stats.published.packets).toBeGreaterThan(2);
+  });
+
+  it('keeps the newest motion while the connection is being made', async () => {
+    const client = makePlayer();
+    for (const jaw of [0.2, 0.8]) {
+      const motion = neutralMotion();
+      motion.expression[17] = jaw;
+      client.publishMotion(motion);
+    }
+    await client.connect();
+    await until(() => server.motions.length > 0, 'a motion');
+    expect(server.motions[0]!.motion.expression[17]).toBeCloseTo(0.8, 2);
+  });
+
+  it('is refused to viewers', () => {
+    expect(() => makeClient().publishMotion(neutralMotion())).toThrow(
+      expect.objectContaining({ code: 'role_forbidden' }) as Error,
+    );
+  });
+});
+
+describe('a lost connection', () => {
+  it('is restored with its streams and its face', async () => {
+    const client = makePlayer();
+    const events: string[] = [];
+    client.on('reconnecting', (attempt) => events.push(`reconnecting ${attempt}`));
+    client.on('open', () => events.push('open'));
+    await client.connect();
+    const stream = client.subscribe('p2', { size: 128, framesPerSecond: 10 });
+    stream.setView({ yaw: 0.4, pitch: 0 });
+    client.publishMotion(neutralMotion());
+    await until(() => stream.id !== undefined && server.motions.length === 1, 'the first session');
+    server.cut();
+    await until(() => server.heard('subscribe').length === 2 && server.motions.length === 2, 'the second session');
+    expect(events).toEqual(['open', 'reconnecting 1', 'open']);
+    expect(server.heard('subscribe')[1]).toMatchObject({ participant: 'p2', size: 128, view: { yaw: 0.4, pitch: 0 } });
+    expect(server.motions[1]!.sequence).toBe(server.motions[0]!.sequence + 1);
+    let frames = 0;
+    stream.on('frame', () => frames++);
+    await until(() => stream.id !== undefined, 'the new stream number');
+    server.sendFrame({ stream: stream.id! });
+    await until(() => frames === 1, 'a frame on the restored stream');
+  });
+
+  it('ends the streams of those who left meanwhile and tells who is new', async () => {
+    const client = makeClient();
+    await client.connect();
+    const stream = client.subscribe('p1', { size: 128, framesPerSecond: 10 });
+    const events: string[] = [];
+    client.on('participantJoined', ({ name }) => events.push(`+${name}`));
+    client.on('participantLeft', ({ name }) => events.push(`-${name}`));
+    server.participants = [
+      server.participants[1]!,
+      { id: 'p9', name: 'Zoe', role: 'player', avatar: 'zoe', bot: false },
+    ];
+    server.cut();
+    await until(() => events.length === 2, 'the difference');
+    expect(events).toEqual(['-Ada', '+Zoe']);
+    expect(stream.closed).toBe(true);
+  });
+
+  it('closes the client when reconnecting is switched off or used up', async () => {
+    const stubborn = makeClient({ reconnect: false });
+    await stubborn.connect();
+    server.cut();
+    await until(() => stubborn.state === 'closed', 'the end');
+
+    const client = makeClient({ reconnect: { firstDelayMs: 5, maxDelayMs: 5, maxAttempts: 2 } });
+    await client.connect();
+    const reasons: string[] = [];
+    client.on('close', (reason) => reasons.push(reason));
+    await server.close();
+    await until(() => reasons.length === 1, 'the client to give up');
+    expect(reasons[0]).toContain('gave up after 2 attempts');
+  });
+});

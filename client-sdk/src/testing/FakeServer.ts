@@ -1,0 +1,146 @@
+import type { AddressInfo } from 'node:net';
+import {
+  type ClientControl,
+  decodeClientControl,
+  decodeMotion,
+  encodeControl,
+  encodeFrame,
+  type FrameHeader,
+  type MotionSample,
+  PACKET_KIND,
+  type ParticipantInfo,
+  type ServerControl,
+} from '@facewire/proto';
+import { type WebSocket, WebSocketServer } from 'ws';
+
+/** The other end of the SDK's tests: speaks the real protocol on a real socket and writes down what it hears. */
+export class FakeServer {
+  participants: ParticipantInfo[] = [
+    { id: 'p1', name: 'Ada', role: 'player', avatar: 'ada', bot: true },
+    { id: 'p2', name: 'Ben', role: 'player', avatar: 'ben', bot: true },
+  ];
+  /** answers every join with this instead of a welcome */
+  refusal: Extract<ServerControl, { type: 'error' }> | undefined;
+  /** added to the server's clock, ms */
+  clockOffsetMs = 100_000;
+  readonly controls: ClientControl[] = [];
+  readonly motions: MotionSample[] = [];
+  readonly port: number;
+  readonly #server: WebSocketServer;
+  #nextStream = 1;
+
+  private constructor(server: WebSocketServer) {
+    this.#server = server;
+    this.port = (server.address() as AddressInfo).port;
+    server.on('connection', (socket) => {
+      socket.on('message', (data: Buffer) => this.#handle(socket, new Uint8Array(data)));
+    });
+  }
+
+  /** @param port 0 = a free one */
+  static async listen(port = 0): Promise<FakeServer> {
+    const server = new WebSocketServer({ host: '127.0.0.1', port });
+    await new Promise<void>((resolve, reject) => server.on('listening', resolve).on('error', reject));
+    return new FakeServer(server);
+  }
+
+  get url(): string {
+    return `ws://127.0.0.1:${this.port}/connect`;
+  }
+
+  get connections(): number {
+    return this.#server.clients.size;
+  }
+
+  now(): number {
+    return performance.now() + this.clockOffsetMs;
+  }
+
+  heard<Type extends ClientControl['type']>(type: Type): Extract<ClientControl, { type: Type }>[] {
+    return this.controls.filter((each): each is Extract<ClientControl, { type: Type }> => each.type === type);
+  }
+
+  send(message: ServerControl): void {
+    this.sendRaw(encodeControl(message));
+  }
+
+  sendRaw(data: Uint8Array | string): void {
+    for (const socket of this.#server.clients) socket.send(data);
+  }
+
+  sendFrame(header: Partial<FrameHeader> & { stream: number }, payload = new Uint8Array(500)): void {
+    this.sendRaw(
+      encodeFrame(
+        {
+          keyFrame: true,
+          codec: 'jpeg',
+          motionSequence: 1,
+          motionTimeMs: Math.floor(this.now()) & 0xffff,
+          serverTimeMs: this.now(),
+          width: 256,
+          height: 256,
+          ...header,
+        },
+        payload,
+      ),
+    );
+  }
+
+  /** Cuts every connection, as a lost network does. */
+  cut(): void {
+    for (const socket of this.#server.clients) socket.terminate();
+  }
+
+  async close(): Promise<void> {
+    this.cut();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  #handle(socket: WebSocket, packet: Uint8Array): void {
+    if (packet[0] === PACKET_KIND.motion) {
+      this.motions.push(decodeMotion(packet));
+      return;
+    }
+    const message = decodeClientControl(packet);
+    this.controls.push(message);
+    const answer = this.#answer(message);
+    if (answer) socket.send(encodeControl(answer));
+  }
+
+  #answer(message: ClientControl): ServerControl | undefined {
+    switch (message.type) {
+      case 'join':
+        return (
+          this.refusal ?? {
+            type: 'welcome',
+            version: 1,
+            participant: 'me',
+            room: message.room,
+            serverTimeMs: this.now(),
+            codec: 'jpeg',
+            sizes: [128, 256, 512],
+            participants: this.participants,
+          }
+        );
+      case 'subscribe': {
+        const { request, participant, size } = message;
+        return this.participants.some((each) => each.id === participant)
+          ? { type: 'subscribed', request, stream: this.#nextStream++, participant, size, codec: 'jpeg' }
+          : { type: 'error', code: 'participant_unknown', message: `no ${participant} here`, request };
+      }
+      case 'ping':
+        return { type: 'pong', clientTimeMs: message.clientTimeMs, serverTimeMs: this.now() };
+      default:
+        return undefined;
+    }
+  }
+}
+
+/** Resolves as soon as `check` holds; fails the test after five seconds. */
+export async function until(check: () => boolean, what: string): Promise<void> {
+  const deadline = performance.now() + 5_000;
+  while (!check()) {
+    if (performance.now() > deadline) throw new Error(`waited five seconds for: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
