@@ -110,8 +110,8 @@ function headPose(time: number, seed: number, talking: number, emphasis: number)
   const liveliness = 0.75 + 0.25 * talking;
   const yaw = liveliness * (0.13 * drift(time / 3.1, seed, 'yaw') + 0.045 * drift(time / 1.1, seed, 'yaw quick'));
   const pitch =
-    liveliness * (0.05 * drift(time / 2.7, seed, 'pitch') + 0.02 * drift(time / 0.9, seed, 'pitch quick')) +
-    0.055 * emphasis +
+    liveliness * (0.045 * drift(time / 2.7, seed, 'pitch') + 0.015 * drift(time / 0.9, seed, 'pitch quick')) +
+    0.045 * emphasis +
     nodAt(time, seed);
   const roll = 0.055 * drift(time / 3.9, seed, 'roll') + 0.02 * drift(time / 1.3, seed, 'roll quick');
   return {
