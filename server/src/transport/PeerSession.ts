@@ -104,26 +104,22 @@ export class PeerSession implements Peer {
 
   /** A binary message: its first byte is its kind. `packet` is not kept. */
   receive(packet: Uint8Array): void {
-    if (this.#state !== 'open' || !this.#fits(packet.length)) return;
-    const kind = packet[0];
-    if (kind === undefined) {
-      this.refuse(
-        new FacewireError('packet_truncated', 'a message has at least one byte, its kind', { received: '0 bytes' }),
-      );
-    } else if (kind === PACKET_KIND.control) {
-      let message: ClientControl;
-      try {
-        message = decodeClientControl(packet);
-      } catch (error) {
-        this.refuse(this.#explained(error, 'decodeClientControl'));
-        return;
-      }
-      this.receiveControl(message);
-    } else {
+    if (packet[0] !== PACKET_KIND.control) {
       this.receiveMotion(packet);
+      return;
     }
+    if (this.#state !== 'open' || !this.#fits(packet.length)) return;
+    let message: ClientControl;
+    try {
+      message = decodeClientControl(packet);
+    } catch (error) {
+      this.refuse(this.#explained(error, 'decodeClientControl'));
+      return;
+    }
+    this.receiveControl(message);
   }
 
+  /** A control message that has been validated. */
   receiveControl(message: ClientControl): void {
     if (this.#state !== 'open') return;
     this.#count('transport_control_in_total');
@@ -136,16 +132,12 @@ export class PeerSession implements Peer {
     }
   }
 
+  /** A motion packet with its kind byte; whatever else it is is refused. `packet` is not kept. */
   receiveMotion(packet: Uint8Array): void {
     if (this.#state !== 'open' || !this.#fits(packet.length)) return;
-    const kind = packet[0] ?? PACKET_KIND.control;
-    if (!isMotionKind(kind)) {
-      this.refuse(
-        new FacewireError('packet_unknown_kind', 'the first byte of a message is its kind, and no such kind is known', {
-          received: `0x${kind.toString(16).padStart(2, '0')}`,
-          remedy: 'send 0x00 (control), 0x01 or 0x02 or 0x40 to 0x7f (motion)',
-        }),
-      );
+    const kind = packet[0];
+    if (kind === undefined || !isMotionKind(kind)) {
+      this.refuse(kind === undefined ? emptyMessage() : unknownKind(kind));
       return;
     }
     this.#count('transport_motion_in_total');
@@ -276,4 +268,18 @@ export class PeerSession implements Peer {
 /** Fixed and compact motion, and the range kept for codecs to come. */
 export function isMotionKind(kind: number): boolean {
   return kind === PACKET_KIND.motion || kind === PACKET_KIND.compactMotion || (kind >= 0x40 && kind <= 0x7f);
+}
+
+function emptyMessage(): FacewireError {
+  return new FacewireError('packet_truncated', 'a message has at least one byte, its kind', {
+    received: '0 bytes',
+    remedy: 'send no empty messages; WebSocket has pings of its own',
+  });
+}
+
+function unknownKind(kind: number): FacewireError {
+  return new FacewireError('packet_unknown_kind', 'the first byte of a message is its kind, and this is none', {
+    received: `0x${kind.toString(16).padStart(2, '0')}`,
+    remedy: 'send 0x00 (control), or 0x01, 0x02, 0x40 to 0x7f (motion)',
+  });
 }

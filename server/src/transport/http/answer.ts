@@ -1,6 +1,7 @@
 import { STATUS_CODES } from 'node:http';
 import { FacewireError } from '@facewire/proto';
 import type { HttpHandler, HttpRequest, HttpResponse } from '../../contracts.ts';
+import { plainBytes } from '../plainBytes.ts';
 import type { TransportLog } from '../TransportLog.ts';
 import { errorResponse } from './responses.ts';
 
@@ -38,7 +39,7 @@ export function toHttpRequest(head: RawHead, body: Uint8Array): HttpRequest {
     path: mark < 0 ? head.target : head.target.slice(0, mark),
     query: new URLSearchParams(mark < 0 ? '' : head.target.slice(mark + 1)),
     headers: head.headers,
-    body,
+    body: plainBytes(body),
   };
 }
 

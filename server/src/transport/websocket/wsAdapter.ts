@@ -9,6 +9,7 @@ import { hardMessageLimit } from '../limits.ts';
 import { listenError } from '../listenError.ts';
 import type { PeerHub } from '../PeerHub.ts';
 import type { PeerSession, Wire } from '../PeerSession.ts';
+import { plainBytes } from '../plainBytes.ts';
 import { rawHttpAnswer, serveNodeRequest } from './nodeHttp.ts';
 import { textRefused } from './textRefused.ts';
 import { CONNECT_PATH, type WebAdapter } from './WebServer.ts';
@@ -116,7 +117,7 @@ class WsConnection implements Wire {
     socket.on('ping', heard);
     socket.on('message', (data: RawData, isBinary: boolean) => {
       heard();
-      if (isBinary) this.#session?.receive(data as Buffer);
+      if (isBinary) this.#session?.receive(plainBytes(data as Buffer));
       else this.#session?.refuse(textRefused());
     });
     // Broken framing or a message over the hard limit: ws closes with the right code by itself.
