@@ -1,0 +1,435 @@
+import {
+  type ClientControl,
+  decodeMotion,
+  FacewireError,
+  type FrameCodec,
+  type MotionSample,
+  type ParticipantInfo,
+  wrappedDifference,
+} from '@facewire/proto';
+import type { AvatarStore, FanOut, Metrics, Peer, PeerHandler, Stream } from '../contracts.ts';
+import { chooseSize, clampFramesPerSecond, negotiateCodec, negotiateVersion } from './negotiate.ts';
+import { type LiveStream, Member, Room, sendSafely } from './Room.ts';
+
+/** Reads one participant's packets, in the order they came. Throws FacewireError; packet_stale is only counted. */
+export type MotionDecoder = (packet: Uint8Array) => MotionSample;
+
+export interface RoomRegistryOptions {
+  avatars: Pick<AvatarStore, 'get'>;
+  /** EncoderFactory.codecs */
+  codecs: readonly FrameCodec[];
+  /** Renderer.sizes, ascending */
+  sizes: readonly number[];
+  fanOut: Pick<FanOut, 'handleDrain' | 'forgetStream' | 'forgetPeer'>;
+  metrics: Metrics;
+  /** one per player, as compact packets refer to earlier ones; default: the fixed layout only */
+  createMotionDecoder?: () => MotionDecoder;
+  /** rooms that exist from the start and stay */
+  rooms?: readonly string[];
+  /** false: joining a room that is not in `rooms` is an error; default true */
+  createRooms?: boolean;
+  /** connected participants of one room, default 256; bots do not count */
+  maxParticipants?: number;
+  /** streams of one peer, default 64 */
+  maxStreams?: number;
+  /** server clock in ms, default performance.now */
+  now?: () => number;
+}
+
+/** A participant that lives in this process. */
+export interface LocalParticipant {
+  readonly id: string;
+  readonly avatar: string;
+  /** somebody has a stream of it */
+  readonly watched: boolean;
+  setMotion(sample: MotionSample): void;
+  /** may be called twice */
+  remove(): void;
+}
+
+/** What a peer is while it is in a room. */
+interface Membership {
+  member: Member;
+  room: Room;
+  codec: FrameCodec;
+  decode: MotionDecoder;
+  streams: Map<number, LiveStream>;
+}
+
+const MAX_ENDED_REMEMBERED = 256;
+
+/**
+ * Rooms, who is in them, and who watches whom. Everything that a peer may do wrong is a FacewireError thrown to its
+ * transport, which tells that peer; nobody else notices.
+ */
+export class RoomRegistry implements PeerHandler {
+  readonly #options: RoomRegistryOptions;
+  readonly #now: () => number;
+  readonly #rooms = new Map<string, Room>();
+  readonly #memberships = new Map<Peer, Membership>();
+  readonly #streams = new Map<number, LiveStream>();
+  /** streams that ended on the server's side: a message about one of them crossed the news on the wire */
+  readonly #ended = new WeakMap<Peer, Set<number>>();
+  readonly #listeners = new Set<(room: string) => void>();
+  #nextParticipant = 1;
+  #nextStream = 1;
+
+  constructor(options: RoomRegistryOptions) {
+    this.#options = options;
+    this.#now = options.now ?? (() => performance.now());
+    for (const name of options.rooms ?? []) this.#rooms.set(name, new Room(name, true));
+  }
+
+  // ── what the scheduler reads ─────────────────────────────────────────────────────────────────────────────────────
+
+  streams(): Iterable<Stream> {
+    return this.#streams.values();
+  }
+
+  hasStream(id: number): boolean {
+    return this.#streams.has(id);
+  }
+
+  // ── what /health and the bots read ───────────────────────────────────────────────────────────────────────────────
+
+  /** Everybody in a room, in the order they came; empty for an unknown room. */
+  roster(room: string): ParticipantInfo[] {
+    return [...(this.#rooms.get(room)?.members.values() ?? [])].map((member) => member.info());
+  }
+
+  /** Calls `listener` with a room's name after somebody came, left or changed avatar. Returns what ends it. */
+  onRosterChanged(listener: (room: string) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  snapshot(): { rooms: number; participants: number; bots: number; streams: number } {
+    const members = [...this.#rooms.values()].flatMap((room) => [...room.members.values()]);
+    const bots = members.filter(({ bot }) => bot).length;
+    return { rooms: this.#rooms.size, participants: members.length - bots, bots, streams: this.#streams.size };
+  }
+
+  // ── participants of this process ─────────────────────────────────────────────────────────────────────────────────
+
+  /** Throws avatar_unknown, and room_unknown like a join. */
+  addLocalParticipant(options: { room: string; name: string; avatar: string; bot: boolean }): LocalParticipant {
+    const avatar = this.#knownAvatar(options.avatar);
+    const room = this.#roomToEnter(options.room);
+    const member = this.#newMember({ ...options, avatar, room, role: 'player', peer: undefined });
+    room.add(member);
+    this.#rosterChanged(room);
+    return {
+      id: member.id,
+      avatar,
+      get watched() {
+        return member.watchers.size > 0;
+      },
+      setMotion: (sample) => this.#setMotion(member, sample),
+      remove: () => this.#removeMember(room, member),
+    };
+  }
+
+  // ── what transports call ─────────────────────────────────────────────────────────────────────────────────────────
+
+  handleOpen(_peer: Peer): void {
+    this.#options.metrics.count('peers_opened_total');
+  }
+
+  handleControl(peer: Peer, message: ClientControl): void {
+    if (message.type === 'join') {
+      this.#join(peer, message);
+      return;
+    }
+    const membership = this.#membership(peer);
+    switch (message.type) {
+      case 'subscribe':
+        this.#subscribe(peer, membership, message);
+        break;
+      case 'update':
+        this.#update(peer, membership, message);
+        break;
+      case 'unsubscribe': {
+        const stream = this.#ownStream(peer, membership, message.stream);
+        if (stream) this.#endStream(stream);
+        break;
+      }
+      case 'keyFrame': {
+        const stream = this.#ownStream(peer, membership, message.stream);
+        if (stream) stream.needsKeyFrame = true;
+        break;
+      }
+      case 'setAvatar':
+        this.#setAvatar(membership, message.avatar);
+        break;
+      case 'ping':
+        sendSafely(peer, { type: 'pong', clientTimeMs: message.clientTimeMs, serverTimeMs: this.#now() });
+        break;
+      case 'leave':
+        this.#leave(peer);
+        break;
+    }
+  }
+
+  handleMotion(peer: Peer, packet: Uint8Array): void {
+    const { member, decode } = this.#membership(peer);
+    if (member.role !== 'player') throw playersOnly('send motion');
+    let sample: MotionSample;
+    try {
+      sample = decode(packet);
+    } catch (error) {
+      if (!(error instanceof FacewireError) || error.code !== 'packet_stale') throw error;
+      this.#options.metrics.count('motion_stale_total');
+      return;
+    }
+    this.#setMotion(member, sample);
+  }
+
+  handleDrain(peer: Peer): void {
+    this.#options.fanOut.handleDrain(peer);
+  }
+
+  handleClose(peer: Peer): void {
+    if (this.#memberships.has(peer)) this.#leave(peer);
+    this.#options.fanOut.forgetPeer(peer);
+    this.#options.metrics.count('peers_closed_total');
+  }
+
+  // ── joining and leaving ──────────────────────────────────────────────────────────────────────────────────────────
+
+  #join(peer: Peer, message: Extract<ClientControl, { type: 'join' }>): void {
+    if (this.#memberships.has(peer)) {
+      throw new FacewireError('already_joined', 'this connection is in a room already', {
+        received: message.room,
+        remedy: "send 'leave' first, or open another connection",
+      });
+    }
+    const version = negotiateVersion(message.version);
+    const codec = negotiateCodec(message.codecs, this.#options.codecs);
+    const avatar = message.role === 'player' ? this.#knownAvatar(message.avatar) : undefined;
+    const room = this.#roomToEnter(message.room);
+    const limit = this.#options.maxParticipants ?? 256;
+    if (room.people >= limit) {
+      throw new FacewireError('room_full', `the room holds ${limit} participants`, {
+        received: message.room,
+        remedy: 'join another room, or try again when somebody has left',
+      });
+    }
+    const member = this.#newMember({ room, name: message.name, role: message.role, avatar, peer, bot: false });
+    const decode = this.#options.createMotionDecoder?.() ?? decodeMotion;
+    this.#memberships.set(peer, { member, room, codec, decode, streams: new Map() });
+    const participants = [...room.members.values()].map((other) => other.info());
+    sendSafely(peer, {
+      type: 'welcome',
+      version,
+      participant: member.id,
+      room: room.name,
+      serverTimeMs: this.#now(),
+      codec,
+      sizes: [...this.#options.sizes],
+      // everybody else: what the newcomer is, it knows
+      participants,
+    });
+    room.add(member);
+    this.#rosterChanged(room);
+  }
+
+  #leave(peer: Peer): void {
+    const { member, room, streams } = this.#membership(peer);
+    // Out of the list first: what it caused to be said on the way out is not for itself.
+    this.#memberships.delete(peer);
+    this.#ended.delete(peer);
+    for (const stream of [...streams.values()]) this.#endStream(stream);
+    this.#removeMember(room, member);
+  }
+
+  #removeMember(room: Room, member: Member): void {
+    if (room.members.get(member.id) !== member) return;
+    for (const stream of [...member.watchers]) {
+      this.#endStream(stream);
+      this.#rememberEnded(stream);
+      sendSafely(stream.peer, { type: 'ended', stream: stream.id });
+    }
+    room.remove(member);
+    if (room.members.size === 0 && !room.permanent) this.#rooms.delete(room.name);
+    this.#rosterChanged(room);
+  }
+
+  #newMember(fields: {
+    room: Room;
+    name: string;
+    role: Member['role'];
+    avatar: string | undefined;
+    peer: Peer | undefined;
+    bot: boolean;
+  }): Member {
+    const id = `${fields.bot ? 'bot' : 'p'}${this.#nextParticipant++}`;
+    if (!this.#rooms.has(fields.room.name)) this.#rooms.set(fields.room.name, fields.room);
+    return new Member({ ...fields, id, room: fields.room.name });
+  }
+
+  /** The room is only kept once somebody is in it: see #newMember. */
+  #roomToEnter(name: string): Room {
+    const room = this.#rooms.get(name);
+    if (room) return room;
+    if (this.#options.createRooms ?? true) return new Room(name, false);
+    throw new FacewireError('room_unknown', 'there is no such room, and this server does not make new ones', {
+      received: name,
+      remedy: `join one of ${[...this.#rooms.keys()].join(', ') || '(this server has no rooms)'}`,
+    });
+  }
+
+  // ── streams ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** A failed subscription is answered with its request number, and is no reason to close: people come and go. */
+  #subscribe(peer: Peer, membership: Membership, message: Extract<ClientControl, { type: 'subscribe' }>): void {
+    let stream: LiveStream;
+    try {
+      stream = this.#openStream(peer, membership, message);
+    } catch (error) {
+      if (!(error instanceof FacewireError)) throw error;
+      const { code, received, remedy } = error;
+      sendSafely(peer, {
+        type: 'error',
+        code,
+        message: error.message,
+        request: message.request,
+        ...(received === undefined ? {} : { received }),
+        ...(remedy === undefined ? {} : { remedy }),
+      });
+      return;
+    }
+    const { id, size, codec, participant } = stream;
+    sendSafely(peer, {
+      type: 'subscribed',
+      request: message.request,
+      stream: id,
+      participant: participant.id,
+      size,
+      codec,
+    });
+  }
+
+  #openStream(
+    peer: Peer,
+    { room, codec, streams }: Membership,
+    message: Extract<ClientControl, { type: 'subscribe' }>,
+  ): LiveStream {
+    const participant = room.members.get(message.participant);
+    if (!participant || participant.avatar === undefined) {
+      const why = participant ? 'this participant is a viewer and has no avatar' : 'nobody of that id is in this room';
+      throw new FacewireError('participant_unknown', why, {
+        received: message.participant,
+        remedy: "subscribe to a player of 'welcome' or 'participantJoined'",
+      });
+    }
+    const limit = this.#options.maxStreams ?? 64;
+    if (streams.size >= limit) {
+      throw new FacewireError('too_many_streams', `one connection may have ${limit} streams`, {
+        received: streams.size,
+        remedy: "send 'unsubscribe' for screens that nobody sees",
+      });
+    }
+    const stream: LiveStream = {
+      id: this.#nextStream++,
+      peer,
+      codec,
+      participant,
+      size: chooseSize(message.size, this.#options.sizes),
+      framesPerSecond: clampFramesPerSecond(message.framesPerSecond),
+      view: message.view ?? { yaw: 0, pitch: 0 },
+      needsKeyFrame: true,
+    };
+    streams.set(stream.id, stream);
+    this.#streams.set(stream.id, stream);
+    participant.watchers.add(stream);
+    this.#options.metrics.gauge('streams', this.#streams.size);
+    return stream;
+  }
+
+  #update(peer: Peer, membership: Membership, message: Extract<ClientControl, { type: 'update' }>): void {
+    const stream = this.#ownStream(peer, membership, message.stream);
+    if (!stream) return;
+    // All or nothing: a size that is refused leaves the stream as it was.
+    const size = message.size === undefined ? stream.size : chooseSize(message.size, this.#options.sizes);
+    stream.size = size;
+    if (message.framesPerSecond !== undefined) stream.framesPerSecond = clampFramesPerSecond(message.framesPerSecond);
+    if (message.view) stream.view = message.view;
+  }
+
+  #endStream(stream: LiveStream): void {
+    this.#streams.delete(stream.id);
+    this.#memberships.get(stream.peer)?.streams.delete(stream.id);
+    stream.participant.watchers.delete(stream);
+    this.#options.fanOut.forgetStream(stream);
+    this.#options.metrics.gauge('streams', this.#streams.size);
+  }
+
+  #rememberEnded(stream: LiveStream): void {
+    let ended = this.#ended.get(stream.peer);
+    if (!ended) {
+      ended = new Set();
+      this.#ended.set(stream.peer, ended);
+    }
+    ended.add(stream.id);
+    if (ended.size > MAX_ENDED_REMEMBERED) ended.delete(ended.values().next().value!);
+  }
+
+  /** undefined when the stream ended a moment ago and the peer could not know. Throws stream_unknown. */
+  #ownStream(peer: Peer, membership: Membership, id: number): LiveStream | undefined {
+    const stream = membership.streams.get(id);
+    if (stream || this.#ended.get(peer)?.has(id)) return stream;
+    throw new FacewireError('stream_unknown', 'this connection has no such stream', {
+      received: id,
+      remedy: "use the number that 'subscribed' returned",
+    });
+  }
+
+  // ── avatars and motion ───────────────────────────────────────────────────────────────────────────────────────────
+
+  #setAvatar({ member, room }: Membership, avatar: string): void {
+    if (member.role !== 'player') throw playersOnly('have an avatar');
+    member.avatar = this.#knownAvatar(avatar);
+    room.tell({ type: 'participantUpdated', participant: member.info() }, member);
+    this.#rosterChanged(room);
+  }
+
+  #knownAvatar(avatar: string | undefined): string {
+    if (avatar !== undefined && this.#options.avatars.get(avatar)) return avatar;
+    throw new FacewireError('avatar_unknown', 'players need an avatar that this server has', {
+      received: avatar ?? '(none)',
+      remedy: 'choose one of GET /avatars, or upload a portrait first',
+    });
+  }
+
+  /** Newest wins: what is not newer than what is known is dropped and counted. */
+  #setMotion(member: Member, sample: MotionSample): void {
+    if (member.latest && wrappedDifference(sample.sequence, member.latest.sequence) <= 0) {
+      this.#options.metrics.count('motion_stale_total');
+      return;
+    }
+    member.latest = sample;
+    member.latestAtMs = this.#now();
+    this.#options.metrics.count('motion_packets_total');
+  }
+
+  #membership(peer: Peer): Membership {
+    const membership = this.#memberships.get(peer);
+    if (membership) return membership;
+    throw new FacewireError('not_joined', 'this connection is in no room yet', { remedy: "send 'join' first" });
+  }
+
+  #rosterChanged(room: Room): void {
+    const { rooms, participants, bots } = this.snapshot();
+    this.#options.metrics.gauge('rooms', rooms);
+    this.#options.metrics.gauge('participants', participants);
+    this.#options.metrics.gauge('bots', bots);
+    for (const listener of this.#listeners) listener(room.name);
+  }
+}
+
+function playersOnly(what: string): FacewireError {
+  return new FacewireError('role_forbidden', `only players ${what}`, {
+    received: 'viewer',
+    remedy: "join with role 'player' and an avatar",
+  });
+}

@@ -1,0 +1,218 @@
+import { neutralMotion } from '@facewire/proto';
+import { expect, test } from 'vitest';
+import type { Participant, RenderedPicture } from '../contracts.ts';
+import { AvatarHealth } from './AvatarHealth.ts';
+import type { LineageState, StreamDemand } from './assignEncoders.ts';
+import { dueSlot } from './dueSlot.ts';
+import { EASE_MS, IDLE_AFTER_MS, motionAt } from './motionAt.ts';
+import { planBatch } from './planBatch.ts';
+import { RenderBudget } from './RenderBudget.ts';
+import { renderBatch } from './renderBatch.ts';
+import { TickTimer } from './TickTimer.ts';
+import { viewBucket } from './viewBucket.ts';
+
+const degrees = (value: number) => (value * Math.PI) / 180;
+
+test('views within a degree share a bucket, whose centre is what is rendered', () => {
+  expect(viewBucket({ yaw: degrees(0.9), pitch: degrees(-0.9) })).toEqual({ key: '0,0', view: { yaw: 0, pitch: 0 } });
+  const turned = viewBucket({ yaw: degrees(20.7), pitch: degrees(-3.2) });
+  expect(turned.key).toBe('10,-2');
+  expect(turned.view.yaw).toBeCloseTo(degrees(20));
+  expect(turned.view.pitch).toBeCloseTo(degrees(-4));
+});
+
+test('a stream is due as often as its rate says, evenly, also when the rate does not divide the tick rate', () => {
+  const dueTicks = (fps: number, tps: number, seconds: number) => {
+    let count = 0;
+    let longest = 0;
+    let since = 0;
+    for (let tick = 1; tick <= tps * seconds; tick++) {
+      since++;
+      if (dueSlot(tick, tps, fps) === dueSlot(tick - 1, tps, fps)) continue;
+      longest = Math.max(longest, since);
+      since = 0;
+      count++;
+    }
+    return { count, longest };
+  };
+  expect(dueTicks(30, 30, 10)).toEqual({ count: 300, longest: 1 });
+  expect(dueTicks(20, 30, 10)).toEqual({ count: 200, longest: 2 });
+  expect(dueTicks(10, 30, 10)).toEqual({ count: 100, longest: 3 });
+  expect(dueTicks(60, 30, 10)).toEqual({ count: 300, longest: 1 });
+  expect(dueTicks(7, 30, 10)).toEqual({ count: 70, longest: 5 });
+});
+
+function smiling(atMs: number): Participant {
+  const motion = neutralMotion();
+  motion.pose.yaw = 0.4;
+  motion.expression[17] = 1;
+  motion.keypoints = new Float32Array([1, 1, 1]);
+  return { id: 'p', room: 'r', avatar: 'a', latest: { motion, sequence: 9, timeMs: 77 }, latestAtMs: atMs };
+}
+
+test('a face without packets keeps still for two seconds, then comes to rest within one, and stays', () => {
+  const participant = smiling(1000);
+  const yawAt = (ms: number) => motionAt(participant, ms).motion.pose.yaw;
+  expect(yawAt(1000)).toBe(0.4);
+  expect(motionAt(participant, 1000 + IDLE_AFTER_MS)).toMatchObject({ fresh: true, sequence: 9, timeMs: 77 });
+  const samples = [0, 0.25, 0.5, 0.75, 1].map((part) => yawAt(1000 + IDLE_AFTER_MS + part * EASE_MS));
+  expect(samples).toEqual([...samples].sort((a, b) => b - a));
+  expect(samples[2]).toBeCloseTo(0.2, 1);
+  const rest = motionAt(participant, 1000 + IDLE_AFTER_MS + EASE_MS);
+  expect(rest.motion.pose.yaw).toBe(0);
+  expect(rest.motion.expression.every((value) => value === 0)).toBe(true);
+  expect([...rest.motion.keypoints!]).toEqual([0, 0, 0]);
+  expect(participant.latest!.motion.expression[17]).toBe(1);
+});
+
+test('the version changes exactly when the motion does', () => {
+  const participant = smiling(1000);
+  const version = (ms: number) => motionAt(participant, ms).version;
+  expect(version(1000)).toBe(version(2999));
+  expect(version(3000 + 300)).not.toBe(version(3000 + 400));
+  expect(version(4000)).toBe(version(9_000_000));
+  expect(version(1000)).not.toBe(motionAt(smiling(1001), 1001).version);
+});
+
+test('somebody who never sent a packet shows the neutral face', () => {
+  const silent: Participant = { id: 'p', room: 'r', avatar: 'a', latest: undefined, latestAtMs: 0 };
+  expect(motionAt(silent, 5000)).toMatchObject({ motion: neutralMotion(), version: 'rest', arrivedAtMs: undefined });
+});
+
+const demand = (stream: number, picture: string, more: Partial<StreamDemand> = {}): StreamDemand => ({
+  stream,
+  picture,
+  codec: 'vp8',
+  size: 256,
+  framesPerSecond: 30,
+  due: true,
+  changed: true,
+  waitingSinceMs: 0,
+  needsKey: false,
+  hadKey: true,
+  suspect: false,
+  ...more,
+});
+const pictures = (plan: ReturnType<typeof planBatch>) => plan?.pictures.map(({ picture }) => picture);
+
+test('a batch begins with the picture that waited longest and takes others of its size by waiting time', () => {
+  const demands = [
+    demand(1, 'late', { waitingSinceMs: 30 }),
+    demand(2, 'first', { waitingSinceMs: 10 }),
+    demand(3, 'big', { waitingSinceMs: 15, size: 512 }),
+    demand(4, 'second', { waitingSinceMs: 20 }),
+  ];
+  expect(pictures(planBatch(demands, [], () => 2, 0))).toEqual(['first', 'second']);
+});
+
+test('under overload everybody gets his turn: nobody waits longer than one round', () => {
+  const lastServed = new Map(Array.from({ length: 10 }, (_, stream) => [stream, 0]));
+  let longestGap = 0;
+  for (let round = 1; round <= 100; round++) {
+    const demands = [...lastServed].map(([stream, at]) => demand(stream, `p${stream}`, { waitingSinceMs: at }));
+    for (const picture of pictures(planBatch(demands, [], () => 3, round))!) {
+      const stream = Number(picture.slice(1));
+      longestGap = Math.max(longestGap, round - lastServed.get(stream)!);
+      lastServed.set(stream, round);
+    }
+  }
+  expect(longestGap).toBe(4);
+});
+
+test('what is not due, or shows nothing new, is not rendered', () => {
+  expect(planBatch([demand(1, 'a', { due: false })], [], () => 8, 0)).toBeUndefined();
+  const lineage: LineageState = {
+    id: 1,
+    codec: 'vp8',
+    size: 256,
+    members: new Set([1]),
+    lastKeyMs: 0,
+    pending: 0,
+  };
+  expect(planBatch([demand(1, 'a', { changed: false })], [lineage], () => 8, 1000)).toBeUndefined();
+  expect(pictures(planBatch([demand(1, 'a', { changed: false, needsKey: true })], [lineage], () => 8, 1000))).toEqual([
+    'a',
+  ]);
+  expect(planBatch([demand(1, 'a')], [{ ...lineage, pending: 2 }], () => 8, 1000)).toBeUndefined();
+});
+
+test('a JPEG viewer and a video viewer of one picture share its render', () => {
+  const plan = planBatch([demand(1, 'a'), demand(2, 'a', { codec: 'jpeg' })], [], () => 8, 0)!;
+  expect(plan.pictures.length).toBe(1);
+  expect(plan.pictures[0]!.encodes.map(({ group }) => group.codec)).toEqual(['vp8', 'jpeg']);
+});
+
+test('an avatar that failed lately is rendered alone', () => {
+  const demands = [demand(1, 'good'), demand(2, 'bad', { suspect: true }), demand(3, 'fine')];
+  expect(pictures(planBatch(demands, [], () => 8, 0))).toEqual(['good', 'fine']);
+  demands[1]!.waitingSinceMs = -1;
+  expect(pictures(planBatch(demands, [], () => 8, 0))).toEqual(['bad']);
+});
+
+test('an avatar that goes on failing is tried ever more rarely, and at once again after a success', () => {
+  const health = new AvatarHealth(33);
+  expect(health.retryAtMs('a')).toBeUndefined();
+  const pauses = Array.from({ length: 10 }, () => {
+    health.failed('a', 1000);
+    return health.retryAtMs('a')! - 1000;
+  });
+  expect(pauses.slice(0, 3)).toEqual([33, 66, 132]);
+  expect(pauses.at(-1)).toBe(5000);
+  health.succeeded('a');
+  expect(health.retryAtMs('a')).toBeUndefined();
+});
+
+test('batches are kept to what renders within the budget, per size', () => {
+  const budget = new RenderBudget(33, 16);
+  expect(budget.maxPictures(256)).toBe(16);
+  budget.measured(256, 4, 40);
+  expect(budget.maxPictures(256)).toBe(3);
+  expect(budget.maxPictures(512)).toBe(16);
+  budget.measured(512, 1, 400);
+  expect(budget.maxPictures(512)).toBe(1);
+});
+
+test('when a batch fails, its pictures are rendered alone, and only the bad one fails', async () => {
+  const view = { yaw: 0, pitch: 0 };
+  const of = (avatar: string) => ({ avatar, size: 128, view, motion: neutralMotion() });
+  const renderer = {
+    render: async (batch: readonly { avatar: string }[]): Promise<RenderedPicture[]> => {
+      if (batch.some(({ avatar }) => avatar === 'bad')) throw new Error('bad avatar');
+      return batch.map(() => ({ size: 128, rgb: new Uint8Array(1) }));
+    },
+  };
+  const results = await renderBatch(renderer, [of('x'), of('bad'), of('y')], { i420: false, rgb: true });
+  expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+});
+
+test('ticks do not drift, and those that a busy event loop missed are skipped', () => {
+  let nowMs = 500;
+  let timer: { callback: () => void; delayMs: number } | undefined;
+  const clock = {
+    now: () => nowMs,
+    setTimer: (callback: () => void, delayMs: number) => {
+      timer = { callback, delayMs };
+      return () => {
+        timer = undefined;
+      };
+    },
+  };
+  const ticks: number[] = [];
+  const ticker = new TickTimer(clock, 50, (index) => ticks.push(index));
+  ticker.start();
+  ticker.start();
+  const fireAfter = (lateMs: number) => {
+    nowMs += timer!.delayMs + lateMs;
+    timer!.callback();
+  };
+  fireAfter(3);
+  expect(timer!.delayMs).toBeCloseTo(17);
+  fireAfter(5);
+  expect(timer!.delayMs).toBeCloseTo(15);
+  fireAfter(70);
+  expect(ticks).toEqual([1, 2, 6]);
+  expect(timer!.delayMs).toBeCloseTo(10);
+  ticker.stop();
+  ticker.stop();
+  expect(timer).toBeUndefined();
+});
