@@ -57,6 +57,7 @@ export type ServerControl =
       serverTimeMs: number;
       codec: FrameCodec;
       sizes: number[];
+      /** everyone else in the room */
       participants: ParticipantInfo[];
     }
   | { type: 'participantJoined'; participant: ParticipantInfo }
