@@ -116,7 +116,13 @@ export class AvatarBank {
     let entry = this.entries.get(id);
     if (entry === undefined) {
       // The load holds a pin of its own: nobody else gets the slot while it may still be written.
-      const loading: Entry = { slot: this.takeSlot(id), pins: 1, usedAt: 0, ready: Promise.resolve(), forgotten: false };
+      const loading: Entry = {
+        slot: this.takeSlot(id),
+        pins: 1,
+        usedAt: 0,
+        ready: Promise.resolve(),
+        forgotten: false,
+      };
       entry = loading;
       this.entries.set(id, loading);
       loading.ready = this.fill(id, loading).finally(() => this.unpin(loading));

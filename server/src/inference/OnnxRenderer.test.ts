@@ -25,7 +25,13 @@ describe('OnnxRenderer on the CPU', () => {
   let renderer: OnnxRenderer;
   beforeAll(async () => {
     model = await ModelPackage.load(TINY_MODEL);
-    renderer = await OnnxRenderer.create({ package: model, loadAvatar: loadGrey, maxBatch: 4, threads: 1, bankSlots: 4 });
+    renderer = await OnnxRenderer.create({
+      package: model,
+      loadAvatar: loadGrey,
+      maxBatch: 4,
+      threads: 1,
+      bankSlots: 4,
+    });
   });
   afterAll(() => renderer.close());
 

@@ -2,10 +2,13 @@ import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { FacewireError } from '@facewire/proto';
-import koffi from 'koffi';
+import koffi, { type LibraryHandle } from 'koffi';
 import { bindOrtFunctions, ORT_API_VERSION, type OrtFunctionName, type OrtFunctions } from './ortApi.ts';
 
 const LOGGING_LEVEL_ERROR = 3;
+
+/** Calls on worker threads at once: Node has four threads for them by default, more would queue and hold stacks. */
+const CALLS_AT_ONCE = 4;
 
 /**
  * ONNX Runtime's native library, loaded once per process, with one environment.
@@ -23,6 +26,11 @@ export class OrtRuntime {
   /** memory info of host memory that the caller owns */
   readonly hostMemory: bigint;
 
+  /** Koffi unloads a library whose handle is collected, under the feet of every pointer got from it. */
+  readonly library: LibraryHandle;
+  private calls = 0;
+  private readonly waiting: (() => void)[] = [];
+
   private static instance: OrtRuntime | undefined;
 
   /** Throws device_unavailable when the native library is missing or cannot be loaded. */
@@ -37,7 +45,8 @@ export class OrtRuntime {
     this.libraryPath = findLibrary();
     let base: bigint;
     try {
-      base = koffi.load(this.libraryPath).func('OrtGetApiBase', 'void *', [])() as bigint;
+      this.library = koffi.load(this.libraryPath);
+      base = this.library.func('OrtGetApiBase', 'void *', [])() as bigint;
     } catch (cause) {
       throw new FacewireError('device_unavailable', `ONNX Runtime cannot be loaded: ${(cause as Error).message}`, {
         received: this.libraryPath,
@@ -86,19 +95,28 @@ export class OrtRuntime {
     this.check(this.functions[name](...values), name);
   }
 
-  /** Runs the function on a worker thread; rejects with inference_failed. */
-  callAsync(name: OrtFunctionName, ...values: unknown[]): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.functions[name].async(...values, (error: Error | null, status: unknown) => {
-        try {
-          if (error) throw error;
-          this.check(status, name);
-          resolve();
-        } catch (cause) {
-          reject(cause);
-        }
+  /** Runs the function on a worker thread; rejects with inference_failed. Waits while CALLS_AT_ONCE are under way. */
+  async callAsync(name: OrtFunctionName, ...values: unknown[]): Promise<void> {
+    if (this.calls >= CALLS_AT_ONCE) await new Promise<void>((resolve) => this.waiting.push(resolve));
+    else this.calls++;
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.functions[name].async(...values, (error: Error | null, status: unknown) => {
+          try {
+            if (error) throw error;
+            this.check(status, name);
+            resolve();
+          } catch (cause) {
+            reject(cause);
+          }
+        });
       });
-    });
+    } finally {
+      // The place goes to the next in line, or becomes free.
+      const next = this.waiting.shift();
+      if (next) next();
+      else this.calls--;
+    }
   }
 
   /** Throws inference_failed with ONNX Runtime's own message unless `status` is null; releases the status. */
