@@ -1,4 +1,4 @@
-import { synthesizeMotion } from '@facewire/proto';
+import { FacewireError, synthesizeMotion } from '@facewire/proto';
 import type { LocalParticipant, RoomRegistry } from './RoomRegistry.ts';
 
 export interface HouseBotsOptions {
@@ -94,7 +94,7 @@ export class HouseBots {
     leaving.participant.remove();
   }
 
-  /** False when there is no avatar at all. */
+  /** False when there is no avatar to give it. */
   #addOne(): boolean {
     const { registry, room } = this.#options;
     const avatars = this.#options.avatars();
@@ -103,9 +103,15 @@ export class HouseBots {
     const choices = free.length > 0 ? free : avatars;
     const choice = choices[Math.min(choices.length - 1, Math.floor(this.#random() * choices.length))];
     if (!choice) return false;
-    const participant = registry.addLocalParticipant({ room, name: choice.name, avatar: choice.id, bot: true });
-    this.#bots.push({ participant, seed: this.#nextSeed++, sequence: 0 });
-    return true;
+    try {
+      const participant = registry.addLocalParticipant({ room, name: choice.name, avatar: choice.id, bot: true });
+      this.#bots.push({ participant, seed: this.#nextSeed++, sequence: 0 });
+      return true;
+    } catch (error) {
+      // Deleted since it was listed: the seat stays empty until the roster changes; no reason to fail who joined or left.
+      if (error instanceof FacewireError && error.code === 'avatar_unknown') return false;
+      throw error;
+    }
   }
 
   #move(): void {
