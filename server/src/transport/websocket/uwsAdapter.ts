@@ -13,7 +13,7 @@ import type { UwsListenSocket, UwsModule, UwsResponse, UwsWebSocket } from './uw
 import { CONNECT_PATH, type WebAdapter } from './WebServer.ts';
 
 /** Time for close frames and last answers to leave before every socket is cut off. */
-const CLOSE_GRACE_MS = 200;
+const CLOSE_GRACE_MS = 100;
 
 /** uWebSockets.js counts in whole seconds and ends the process outside of 8…960. */
 export function uwsIdleSeconds(idleTimeoutMs: number): number {
@@ -24,6 +24,7 @@ export function uwsIdleSeconds(idleTimeoutMs: number): number {
 export function createUwsServer(uws: UwsModule): WebAdapter {
   return async ({ host, port, http, hub }) => {
     const { limits } = hub;
+    const requests = { pending: 0 };
     const app = uws.App();
     app.ws<UwsConnection>(CONNECT_PATH, {
       // Every limit is set here: their defaults have changed between versions.
@@ -59,7 +60,11 @@ export function createUwsServer(uws: UwsModule): WebAdapter {
       });
       const query = request.getQuery();
       const target = query ? `${request.getUrl()}?${query}` : request.getUrl();
-      serveUwsRequest(response, { method: request.getMethod(), target, headers }, { http, limits, log: hub.log });
+      serveUwsRequest(
+        response,
+        { method: request.getMethod(), target, headers },
+        { http, limits, log: hub.log, requests },
+      );
     });
 
     // Without the exclusive flag two servers would share the port and the connections between them.
@@ -71,8 +76,9 @@ export function createUwsServer(uws: UwsModule): WebAdapter {
     let closing: Promise<void> | undefined;
     const close = async (): Promise<void> => {
       uws.us_listen_socket_close(listening);
+      const busy = hub.size > 0 || requests.pending > 0;
       hub.closeAll();
-      await new Promise((resolve) => setTimeout(resolve, CLOSE_GRACE_MS));
+      if (busy) await new Promise((resolve) => setTimeout(resolve, CLOSE_GRACE_MS));
       app.close();
     };
     return {
@@ -150,24 +156,30 @@ interface ServeOptions {
   http: HttpHandler;
   limits: Readonly<TransportLimits>;
   log: TransportLog;
+  /** counted for close() */
+  requests: { pending: number };
 }
 
 function serveUwsRequest(response: UwsResponse, head: RawHead, options: ServeOptions): void {
-  const { http, limits, log } = options;
+  const { http, limits, log, requests } = options;
   let over = false;
+  requests.pending += 1;
+  const settle = (): void => {
+    over = true;
+    requests.pending -= 1;
+    clearTimeout(timer);
+  };
   // uWebSockets.js drops a silent client by itself, but not one that sends a byte now and then.
   const timer = setTimeout(() => {
     if (!over) response.close();
   }, limits.requestTimeoutMs);
   const finish = (answered: HttpResponse): void => {
     if (over) return;
-    over = true;
-    clearTimeout(timer);
+    settle();
     write(response, head.method, answered);
   };
   response.onAborted(() => {
-    over = true;
-    clearTimeout(timer);
+    if (!over) settle();
   });
 
   if (head.headers.upgrade?.toLowerCase() === 'websocket') {
