@@ -83,7 +83,7 @@ export function addSpeech(
 function visemeAt(bout: number, syllable: number, seed: number): Viseme {
   const which = bout * 64 + syllable;
   const viseme = VISEMES[Math.floor(chance(seed, 'viseme', which) * VISEMES.length)]!;
-  const loudness = 0.75 + 0.35 * chance(seed, 'loudness', which);
+  const loudness = 0.8 + 0.4 * chance(seed, 'loudness', which);
   return { ...viseme, jaw: viseme.jaw * loudness };
 }
 

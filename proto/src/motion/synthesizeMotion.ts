@@ -26,7 +26,8 @@ export function synthesizeMotion(timeSeconds: number, seed: number): Motion {
 
   const bout = boutAt(timeSeconds, seed);
   const emphasis = emphasisAt(timeSeconds, seed) * bout.level;
-  const smile = smileBetweenBouts(timeSeconds, seed);
+  // No expression is held quite still.
+  const smile = smileBetweenBouts(timeSeconds, seed) * (0.85 + 0.15 * drift(timeSeconds / 0.9, seed, 'smile'));
   const gaze = gazeAt(timeSeconds, seed);
   // Faces are not symmetric: each person smiles and raises the brows a little more on one side.
   const lean = (chance(seed, 'lean', 0) - 0.5) * 0.25;
@@ -38,6 +39,12 @@ export function synthesizeMotion(timeSeconds: number, seed: number): Motion {
   both('mouthDimple', smile * 0.12, lean);
   both('mouthUpperUp', smile * 0.1);
 
+  const sideways = drift(timeSeconds / 2.3, seed, 'mouth sideways') * 0.06;
+  add('mouthLeft', Math.max(0, sideways));
+  add('mouthRight', Math.max(0, -sideways));
+  add('mouthShrugLower', 0.04 + 0.04 * drift(timeSeconds / 1.9, seed, 'chin'));
+  both('mouthPress', Math.max(0, drift(timeSeconds / 1.7, seed, 'lips') - 0.5) * 0.3 * (1 - bout.level));
+
   const brow = drift(timeSeconds / 3.7, seed, 'brow') * 0.08 + 0.06;
   add('browInnerUp', brow + emphasis * 0.45);
   both('browOuterUp', brow * 0.6 + emphasis * 0.4, lean);
@@ -46,7 +53,7 @@ export function synthesizeMotion(timeSeconds: number, seed: number): Motion {
 
   both('eyeBlink', blinkAt(timeSeconds, seed));
   addGaze(gaze, add, both);
-  motion.pose = headPose(timeSeconds, seed, bout.level, emphasis);
+  motion.pose = headPose(timeSeconds, seed, emphasis);
   return motion;
 }
 
@@ -84,12 +91,10 @@ function gazeAt(time: number, seed: number): Gaze {
 }
 
 function fixation(cell: number, seed: number): Gaze {
-  // Two times in three the eyes rest near the listener, else they glance away.
-  const reach = chance(seed, 'glance', cell) < 0.35 ? 1 : 0.15;
-  return {
-    right: (chance(seed, 'gaze right', cell) * 2 - 1) * 0.55 * reach,
-    up: (chance(seed, 'gaze up', cell) * 2 - 1) * 0.35 * reach,
-  };
+  // More than half of the time the eyes rest near the listener, else they glance away in some direction.
+  const reach = chance(seed, 'glance', cell) < 0.4 ? 0.7 + 0.3 * chance(seed, 'reach', cell) : 0.15;
+  const direction = chance(seed, 'direction', cell) * 2 * Math.PI;
+  return { right: Math.cos(direction) * 0.55 * reach, up: Math.sin(direction) * 0.35 * reach };
 }
 
 function addGaze(
@@ -105,15 +110,18 @@ function addGaze(
   both('eyeLookDown', Math.max(0, -gaze.up));
 }
 
-function headPose(time: number, seed: number, talking: number, emphasis: number): Motion['pose'] {
-  // Speakers move more than listeners.
-  const liveliness = 0.75 + 0.25 * talking;
-  const yaw = liveliness * (0.13 * drift(time / 3.1, seed, 'yaw') + 0.045 * drift(time / 1.1, seed, 'yaw quick'));
+function headPose(time: number, seed: number, emphasis: number): Motion['pose'] {
+  // The amplitudes add up to less than the ranges that synthesizeMotion promises.
+  const yaw =
+    0.12 * drift(time / 2.6, seed, 'yaw') +
+    0.055 * drift(time / 1.2, seed, 'yaw quick') +
+    0.015 * drift(time / 0.5, seed, 'yaw tremor');
   const pitch =
-    liveliness * (0.045 * drift(time / 2.7, seed, 'pitch') + 0.015 * drift(time / 0.9, seed, 'pitch quick')) +
+    0.04 * drift(time / 2.3, seed, 'pitch') +
+    0.02 * drift(time / 0.8, seed, 'pitch quick') +
     0.045 * emphasis +
     nodAt(time, seed);
-  const roll = 0.055 * drift(time / 3.9, seed, 'roll') + 0.02 * drift(time / 1.3, seed, 'roll quick');
+  const roll = 0.055 * drift(time / 3.1, seed, 'roll') + 0.025 * drift(time / 1.1, seed, 'roll quick');
   return {
     pitch,
     yaw,
