@@ -47,7 +47,7 @@ describe('rotations in image axes (x right, y down, z into the picture)', () => 
     }
   });
 
-  it('is the identity for no matrices but one', () => {
+  it('gives a single matrix back unchanged', () => {
     expect(multiply(rotateX(0.5))).toEqual(rotateX(0.5));
   });
 });
