@@ -1,0 +1,164 @@
+import { AvatarClient } from '@facewire/client-sdk';
+import { ACESFilmicToneMapping, PCFShadowMap, PerspectiveCamera, Timer, WebGLRenderer } from 'three';
+import { FirstPersonControls } from './controls.ts';
+import { Gallery } from './Gallery.ts';
+import { make } from './hud/dom.ts';
+import { Header } from './hud/Header.ts';
+import { StatsPanel, type StreamRow, type Totals } from './hud/StatsPanel.ts';
+import { ViewPanel } from './hud/ViewPanel.ts';
+import { PlayPanel } from './play/PlayPanel.ts';
+import { chooseQuality, gpuNameOf } from './quality.ts';
+import { Room } from './scene/Room.ts';
+
+/** The panels are refreshed so often, ms. */
+const PANEL_INTERVAL_MS = 500;
+
+const query = new URLSearchParams(location.search);
+const roomName = query.get('room') || 'lobby';
+const url = new URL('/connect', location.href);
+url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
+url.search = '';
+url.hash = '';
+
+// Canvas textures are painted once: the fonts have to be there by then.
+await Promise.allSettled(
+  ["300 40px 'Sora Variable'", "700 40px 'Sora Variable'", "500 40px 'Inter Variable'"].map((font) =>
+    document.fonts.load(font),
+  ),
+);
+
+const canvas = document.querySelector<HTMLCanvasElement>('#scene')!;
+const renderer = new WebGLRenderer({ canvas, antialias: true, powerPreference: 'high-performance' });
+const quality = chooseQuality(gpuNameOf(renderer), query.get('quality'), devicePixelRatio);
+renderer.toneMapping = ACESFilmicToneMapping;
+renderer.toneMappingExposure = 1.12;
+renderer.shadowMap.enabled = quality.shadows;
+renderer.shadowMap.type = PCFShadowMap;
+renderer.setPixelRatio(quality.pixelRatio);
+
+const camera = new PerspectiveCamera(60, 1, 0.05, 60);
+const room = new Room(renderer, quality);
+const controls = new FirstPersonControls(camera, canvas, room.obstacles);
+
+const client = new AvatarClient({ url: url.href, room: roomName, role: 'viewer', name: 'Visitor' });
+const gallery = new Gallery(client, room.monitors);
+
+const header = new Header(roomName);
+const statsPanel = new StatsPanel();
+const playPanel = new PlayPanel({ url: url.href, room: roomName });
+const viewPanel = new ViewPanel((view) => {
+  gallery.view = view;
+});
+const hint = make('p', { class: 'hint' }, 'W A S D to walk, drag to look, double-click to lock the pointer');
+document
+  .querySelector('#hud')!
+  .append(
+    header.element,
+    make('div', { class: 'right' }, statsPanel.element),
+    make('div', { class: 'left' }, playPanel.element, viewPanel.element),
+    hint,
+  );
+
+for (const name of ['open', 'participantJoined', 'participantLeft'] as const) {
+  client.on(name, () => {
+    const everybody = [...client.participants.values()];
+    const players = everybody.filter(({ role }) => role === 'player').length;
+    header.showPeople(players, everybody.length - players);
+  });
+}
+client.on('open', () => header.showConnection('open'));
+client.on('reconnecting', () => header.showConnection('reconnecting'));
+client.on('close', () => header.showConnection('closed'));
+client.on('error', (error) => console.warn(`${error.code}: ${error.message}`, error.remedy ?? ''));
+
+/** What the panels show, for tests and for the curious. */
+interface RoomStats {
+  streams: StreamRow[];
+  totals: Totals;
+  quality: string;
+}
+
+let framesPerSecond = 0;
+let rendered = 0;
+let previous = { atMs: performance.now(), bytesUp: 0 };
+let bitsUp = 0;
+
+function stats(): RoomStats {
+  const streams = gallery.rows();
+  const published = playPanel.session?.published;
+  return {
+    streams,
+    quality: quality.name,
+    totals: {
+      framesPerSecond,
+      down: streams.reduce((sum, each) => sum + each.stats.bitrate, 0),
+      up: bitsUp,
+      packetBytes: published?.lastPacketBytes,
+      roundTripMs: client.stats.roundTripMs,
+      codec: client.session?.codec,
+    },
+  };
+}
+
+function refreshPanels(): void {
+  const nowMs = performance.now();
+  const seconds = (nowMs - previous.atMs) / 1000;
+  const bytesUp = playPanel.session?.published.bytes ?? 0;
+  framesPerSecond = rendered / seconds;
+  bitsUp = (Math.max(0, bytesUp - previous.bytesUp) * 8) / seconds;
+  rendered = 0;
+  previous = { atMs: nowMs, bytesUp };
+  const { streams, totals } = stats();
+  statsPanel.update(streams, totals);
+  playPanel.update();
+}
+setInterval(refreshPanels, PANEL_INTERVAL_MS);
+
+function resize(): void {
+  const { clientWidth, clientHeight } = canvas;
+  camera.aspect = clientWidth / clientHeight;
+  // Narrow windows see as much of the gallery's width as wide ones, up to a point.
+  camera.fov = camera.aspect > 1.5 ? 60 : Math.min(82, 60 * (1.5 / camera.aspect) ** 0.6);
+  camera.updateProjectionMatrix();
+  renderer.setSize(clientWidth, clientHeight, false);
+}
+addEventListener('resize', resize);
+resize();
+
+const timer = new Timer();
+renderer.setAnimationLoop((timestamp) => {
+  timer.update(timestamp);
+  controls.update(Math.min(0.1, timer.getDelta()));
+  room.update(timer.getElapsed());
+  gallery.update(camera, canvas.height);
+  renderer.render(room.scene, camera);
+  rendered++;
+});
+
+/** Connections that are lost later come back by themselves. */
+async function connect(): Promise<void> {
+  try {
+    await client.connect();
+  } catch (error) {
+    header.showConnection('closed');
+    console.warn('The room could not be joined; reload to try again.', error);
+  }
+}
+void connect();
+
+declare global {
+  interface Window {
+    facewire: {
+      client: AvatarClient;
+      screens: Room['monitors'][number]['screen'][];
+      stats(): RoomStats;
+      placeAt: FirstPersonControls['placeAt'];
+    };
+  }
+}
+window.facewire = {
+  client,
+  screens: room.monitors.map(({ screen }) => screen),
+  stats,
+  placeAt: (...place) => controls.placeAt(...place),
+};

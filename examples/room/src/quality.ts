@@ -1,0 +1,54 @@
+import type { WebGLRenderer } from 'three';
+
+/** What the machine can afford. */
+export interface Quality {
+  name: 'high' | 'low';
+  /** drawing buffer pixels per CSS pixel */
+  pixelRatio: number;
+  shadows: boolean;
+  /** pixels of the floor's reflection, width; its height is half of it */
+  reflection: number;
+  /** physically based materials, or plain Lambert shading */
+  standardMaterials: boolean;
+  /** what is asked of the server per screen */
+  framesPerSecond: number;
+  maxSize: number;
+}
+
+const HIGH: Quality = {
+  name: 'high',
+  pixelRatio: 1,
+  shadows: true,
+  reflection: 1024,
+  standardMaterials: true,
+  framesPerSecond: 30,
+  maxSize: 512,
+};
+
+const LOW: Quality = {
+  name: 'low',
+  pixelRatio: 0.6,
+  shadows: false,
+  reflection: 256,
+  standardMaterials: false,
+  framesPerSecond: 15,
+  maxSize: 256,
+};
+
+/**
+ * Low on a software rasteriser, high elsewhere; `wanted` (the page's `?quality=`) decides otherwise.
+ *
+ * @param gpuName the unmasked renderer string, e.g. "ANGLE (Google, Vulkan 1.3.0 (SwiftShader Device …"
+ */
+export function chooseQuality(gpuName: string, wanted: string | null, devicePixelRatio: number): Quality {
+  const software = /swiftshader|llvmpipe|softpipe|software|basic render/i.test(gpuName);
+  const low = wanted === 'low' || (wanted !== 'high' && software);
+  if (low) return LOW;
+  return { ...HIGH, pixelRatio: Math.min(2, Math.max(1, devicePixelRatio)) };
+}
+
+export function gpuNameOf(renderer: WebGLRenderer): string {
+  const context = renderer.getContext();
+  const extension = context.getExtension('WEBGL_debug_renderer_info');
+  return String(context.getParameter(extension ? extension.UNMASKED_RENDERER_WEBGL : context.RENDERER));
+}
