@@ -12,16 +12,20 @@ from pathlib import Path
 
 import numpy as np
 
+from geometry import grid_axis, node_positions, to_centimetres
+from layout import G
+
 FLIP = np.array([1, -1, -1], np.float32)
 SKIN_END = 11248  # face, then head and neck
 FACE_END = 9409
 TEETH = slice(17039, 21451)
 
-# Expression fields: 2 layers (upper lip's side, lower lip's side) over the frontal plane.
-FIELD_W, FIELD_H = 40, 48
-FIELD_X, FIELD_TOP, FIELD_BOTTOM = 8.8, -9.0, 14.5
-# Depth and shape residuals over the frontal plane.
-DEPTH_N, DEPTH_HALF = 64, 19.0
+# The part of the frontal grid that expressions move: rows y0:y1, columns x0:x1.
+_AXIS = to_centimetres(grid_axis())
+FIELD = (
+    int(np.searchsorted(_AXIS, -9.5)), int(np.searchsorted(_AXIS, 15.0)),
+    int(np.searchsorted(_AXIS, -9.2)), int(np.searchsorted(_AXIS, 9.2)),
+)
 
 # ARKit's 52 names, in the order of proto/src/motion/expressions.ts.
 EXPRESSIONS = (
@@ -94,9 +98,9 @@ class Tables:
     landmarks: np.ndarray  # [68,3] mean shape, cm
     landmark_basis: np.ndarray  # [52,68,3] cm at coefficient 1
     pose_solver: np.ndarray  # [68,4]: landmarks [2,68] @ this = weak-perspective affine [2, 3|1]
-    residual_map: np.ndarray  # [68, DEPTH_N*DEPTH_N]: landmark residuals -> smooth field over the frontal plane
-    depth: np.ndarray  # [DEPTH_N, DEPTH_N] z of the front surface
-    field: np.ndarray  # [52, 2*3*FIELD_H*FIELD_W] expression displacement, layers upper and lower
+    residual_map: np.ndarray  # [68, G*G]: landmark residuals -> smooth field over the frontal grid
+    depth: np.ndarray  # [1, G*G] z of the front surface
+    field: np.ndarray  # [52, 2*3*FIELD_H*FIELD_W] expression displacement in the window FIELD, layers upper and lower
     teeth: np.ndarray  # [10,3] edge of the upper row (5 points), edge of the lower row (5 points)
     teeth_basis: np.ndarray  # [52,10,3]
 
@@ -119,12 +123,6 @@ def regress(points: np.ndarray, values: np.ndarray, where: np.ndarray, weights: 
         k = np.exp(-(d2 - d2.min(1, keepdims=True)) / (2 * sigma**2)) * weights[None]
         out[start : start + 256] = (k / k.sum(1, keepdims=True)) @ values
     return out
-
-
-def plane(width: int, height: int, x: float, top: float, bottom: float) -> np.ndarray:
-    """Nodes of a frontal grid (corner aligned), [height*width, 2]."""
-    gx, gy = np.meshgrid(np.linspace(-x, x, width), np.linspace(top, bottom, height))
-    return np.stack([gx, gy], -1).reshape(-1, 2).astype(np.float32)
 
 
 def lip_line(x: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
@@ -150,26 +148,24 @@ def expression_field(vertices: np.ndarray, front: np.ndarray, basis: np.ndarray,
     corner = abs(landmarks[60, 0]) + 0.15
     near = np.abs(p[:, 0]) < corner
     below = p[:, 1] > lip_line(p[:, 0], landmarks)
-    where = plane(FIELD_W, FIELD_H, FIELD_X, FIELD_TOP, FIELD_BOTTOM)
+    y0, y1, x0, x1 = FIELD
+    height, width = y1 - y0, x1 - x0
+    where = node_positions().reshape(G, G, 2)[y0:y1, x0:x1].reshape(-1, 2)
     values = basis[:, ids].transpose(1, 0, 2).reshape(len(ids), -1)
     layers = []
     for keep in (~(near & below), ~(near & ~below & (p[:, 1] > landmarks[33, 1] + 0.3))):
         weights = (keep & ~lids).astype(np.float32)
         layers.append(regress(p[:, :2], values, where, weights, 0.32).reshape(-1, len(EXPRESSIONS), 3))
     # Below the chin the neck is skin that gives way: fade the jaw's motion down to the collar, or it folds.
-    chin = landmarks[8, 1]
-    node_y = where[:, 1]
-    fade = np.clip((FIELD_BOTTOM - 0.4 - node_y) / (FIELD_BOTTOM - 0.4 - chin), 0, 1)
-    row = np.searchsorted(np.linspace(FIELD_TOP, FIELD_BOTTOM, FIELD_H), chin - 0.35)
-    out = np.stack(layers).reshape(2, FIELD_H, FIELD_W, len(EXPRESSIONS), 3)
-    fade = fade.reshape(FIELD_H, FIELD_W)
-    for y in range(row, FIELD_H):
-        k = fade[y].reshape(1, FIELD_W, 1, 1)
-        out[:, y] = np.maximum(0, k) * out[:, row]
-    # Zero at the sides, where samples outside the plane repeat the border.
-    x = np.abs(np.linspace(-FIELD_X, FIELD_X, FIELD_W))
-    out *= np.clip((FIELD_X - x) / 1.2, 0, 1).reshape(1, 1, FIELD_W, 1, 1)
-    out *= np.clip((np.arange(FIELD_H)) / 2.0, 0, 1).reshape(1, FIELD_H, 1, 1, 1)
+    x, y = where.reshape(height, width, 2)[0, :, 0], where.reshape(height, width, 2)[:, 0, 1]
+    chin = landmarks[8, 1] - 0.35
+    row = int(np.searchsorted(y, chin))
+    out = np.stack(layers).reshape(2, height, width, len(EXPRESSIONS), 3)
+    fade = np.clip((y[-1] - y) / (y[-1] - y[row]), 0, 1)
+    out[:, row:] = out[:, row : row + 1] * fade[None, row:, None, None, None]
+    # Zero at the sides and the top, where the window ends.
+    out *= np.clip((abs(x[0]) - np.abs(x)) / 1.2, 0, 1).reshape(1, 1, width, 1, 1)
+    out *= np.clip((y - y[0]) / 1.0, 0, 1).reshape(1, height, 1, 1, 1)
     # [52, layer, xyz, y, x]
     return out.transpose(3, 0, 4, 1, 2).reshape(len(EXPRESSIONS), -1)
 
@@ -177,9 +173,8 @@ def expression_field(vertices: np.ndarray, front: np.ndarray, basis: np.ndarray,
 def depth_map(vertices: np.ndarray, normals: np.ndarray) -> np.ndarray:
     """z of the head's front, smoothed; outside the silhouette it goes on at the rim's depth."""
     ids = np.flatnonzero((normals[:, 2] < -0.12) & (np.arange(len(vertices)) < SKIN_END))
-    where = plane(DEPTH_N, DEPTH_N, DEPTH_HALF, -DEPTH_HALF, DEPTH_HALF)
-    z = regress(vertices[ids, :2], vertices[ids, 2:], where, np.ones(len(ids), np.float32), 0.45)
-    return np.minimum(z.reshape(DEPTH_N, DEPTH_N), 2.0)
+    z = regress(vertices[ids, :2], vertices[ids, 2:], node_positions(), np.ones(len(ids), np.float32), 0.45)
+    return np.minimum(z, 1.0).reshape(1, -1)
 
 
 def tables(path: Path) -> Tables:
@@ -196,8 +191,7 @@ def tables(path: Path) -> Tables:
     # Residuals: Gaussian radial functions on the mean shape, ridge-regularised.
     at = landmarks[:, :2]
     phi = lambda a, b: np.exp(-((a[:, None] - b[None]) ** 2).sum(-1) / (2 * 3.0**2))  # noqa: E731
-    nodes = plane(DEPTH_N, DEPTH_N, DEPTH_HALF, -DEPTH_HALF, DEPTH_HALF)
-    rbf = phi(nodes, at) @ np.linalg.inv(phi(at, at) + 0.03 * np.eye(68))
+    rbf = phi(node_positions(), at) @ np.linalg.inv(phi(at, at) + 0.03 * np.eye(68))
     # Teeth: edges of both rows, five points each.
     t_ids = np.arange(TEETH.start, TEETH.stop)
     is_low = basis[INDEX["jawOpen"]][t_ids, 1] > 0.3

@@ -171,9 +171,16 @@ class Graph:
         return self.op("Where", condition, a, b)
 
     # Images
-    def sample(self, image, grid, *, corners: bool = False, padding: str = "border"):
-        """image [N,C,H,W], grid [N,h,w,2] in -1..1 -> [N,C,h,w], bilinear."""
-        return self.op("GridSample", image, grid, mode="bilinear", padding_mode=padding, align_corners=int(corners))
+    def sample(self, image, grid, height: int, width: int):
+        """image [N,C,H,W], grid [N,h,w,2] in -1..1 -> [N,C,h,w], bilinear, repeating the border.
+
+        Clipping to the outermost pixel centres makes zero padding the same as border padding, and only
+        zero padding without align_corners takes ONNX Runtime's fast path on the CPU (15 times faster).
+        """
+        if height != width:
+            raise ValueError(f"sample: square images only, got {height}x{width}")
+        inside = self.clip(grid, 1 / width - 1, 1 - 1 / width)
+        return self.op("GridSample", image, inside, mode="bilinear", padding_mode="zeros", align_corners=0)
 
     def resize(self, x, height: int, width: int, like_nchw: int):
         """Bilinear, half-pixel centres; `like_nchw` is the (static) channel count."""

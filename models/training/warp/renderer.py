@@ -1,10 +1,10 @@
 """The renderer graph: avatar tensors of slots, motion and view become frames.
 
 1. Keypoints: x_d = s (R (x_c + delta)) + t (face-vid2vid eq. 2; here delta turns with the head).
-2. A forward map F on the 64x64 grid of the portrait: every cell is a point on the head, displaced by the
-   expression field, turned, projected, blended into the still torso along the neck, and held to the turned
-   ellipsoid's outline near the rim. Two of them, one for each side of the mouth's line.
-3. F is inverted by Newton steps, which gives for every output cell its place in the portrait.
+2. A forward map F on the head's frontal 64x64 grid: every node is a point on the head, displaced by the
+   expression field, turned, projected, and blended into the still torso along the neck (geometry.py). Two
+   of them, one for each side of the mouth's line.
+3. F is inverted by Newton steps, which gives for every output cell its node, and so its place in the portrait.
 4. The portrait's foreground is sampled there and laid over the backdrop (unmultiplied colours).
 5. Mouth and eyes are done again, exactly, in small windows (see windows.py).
 """
@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from encoder import remove_roll, silhouette
-from facekit import EXPRESSIONS, FIELD_H, FIELD_W, INDEX, Tables
+from curves import curve, local_frame, to_local
+from facekit import EXPRESSIONS, FIELD, INDEX, Tables
+from geometry import constant_weights, project_head, to_grid
 from graph import Graph, Value, pixel_grid
-from layout import G, GEOMETRY, HEAD_CENTRE, POSE, renderer_tensors
+from layout import G, KEYPOINTS, POSE, renderer_tensors
 from windows import paint_windows
 
 NEWTON_STEPS = 5
@@ -51,27 +52,32 @@ def jacobian_inverse(g: Graph, forward: Value) -> Value:
     dy = (g.slice(g.slice(wide, 2, 2, G + 2), 3, 1, G + 1) - g.slice(g.slice(wide, 2, 0, G), 3, 1, G + 1)) * (G / 4)
     a, c = g.split(dx, 1, 1, 1)
     b, d = g.split(dy, 1, 1, 1)
-    det = g.max(a * d - b * c, np.float32(0.3))
-    return g.clip(g.concat([d, -b, -c, a], 1) / det, -3, 3)
+    det = g.max(a * d - b * c, np.float32(0.004))
+    return g.clip(g.concat([d, -b, -c, a], 1) / det, -20, 20)
 
 
-def invert(g: Graph, forward: Value) -> Value:
-    """Displacement p(u) - u [N,2,G,G] with F(p) = u."""
+def invert(g: Graph, forward: Value, start: Value, place: Value) -> Value:
+    """Displacement p(u) - u [N,2,G,G] of output cells u: F(n) = u is solved for the node n, p = u + (place - F)(n).
+
+    forward, place [N,2,G,G] over nodes; start [N,2,G,G] first guess of n over output cells.
+    """
     maps = g.concat([forward, jacobian_inverse(g, forward)], 1)
     target = g.const(pixel_grid(G, G).transpose(2, 0, 1)[None])
-    p = target
-    for step in range(NEWTON_STEPS):
-        inside = g.clip(p, -1, 1) if step else p
-        if step:
-            seen = g.sample(maps, g.transpose(inside, 0, 2, 3, 1))
-        else:
-            seen = maps
-        f, a, b, c, d = g.split(seen, 1, 2, 1, 1, 1, 1)
-        f = f + (p - inside) if step else f
+    node = start
+    for _ in range(NEWTON_STEPS):
+        f, a, b, c, d = g.split(g.sample(maps, g.transpose(node, 0, 2, 3, 1), G, G), 1, 2, 1, 1, 1, 1)
         error = g.clip(target - f, -0.3, 0.3)
         ex, ey = g.split(error, 1, 1, 1)
-        p = p + g.concat([a * ex + b * ey, c * ex + d * ey], 1)
-    return p - target
+        node = g.clip(node + g.concat([a * ex + b * ey, c * ex + d * ey], 1), -1, 1)
+    return g.sample(place - forward, g.transpose(node, 0, 2, 3, 1), G, G)
+
+
+def facing_plane(g: Graph, rotation: Value, q: Value) -> Value:
+    """Head-frame x and y [B,2,n] of view-plane points q (cm) on the plane z = -5 of the head."""
+    a, b, e, c, d, f = g.split(g.reshape(g.slice(rotation, 1, 0, 2), -1, 6), 1, 1, 1, 1, 1, 1, 1)
+    det = g.max(a * d - b * c, np.float32(0.3))
+    inverse = g.reshape(g.concat([d, -b, -c, a], 1) / det, -1, 2, 2)
+    return inverse @ (q + g.unsqueeze(g.concat([e, f], 1), 2) * 5.0)
 
 
 def renderer_graph(t: Tables, size: int) -> Graph:
@@ -93,28 +99,31 @@ def renderer_graph(t: Tables, size: int) -> Graph:
 
     # Keypoints of the driver, image units: [B,78,2]
     basis = np.concatenate([t.landmark_basis, t.teeth_basis], 1).reshape(len(EXPRESSIONS), -1)
-    delta = g.reshape(expression @ basis, -1, avatar_keypoints(), 3)
+    delta = g.reshape(expression @ basis, -1, KEYPOINTS, 3)
     turned = (avatar["keypoints"] + delta) @ g.transpose(rotation, 0, 2, 1)
     keypoints = g.slice(turned, 2, 0, 2) * g.unsqueeze(scale, 1) + g.unsqueeze(shift, 1)
 
     # Forward map of both layers, [B,2,2,G*G]
-    geometry = avatar["geometry"]
-    channel = lambda name: g.slice(geometry, 1, *GEOMETRY[name])  # noqa: E731
-    field = g.reshape(expression @ g.const(t.field), -1, 6, FIELD_H, FIELD_W)
-    displaced = g.sample(field, g.transpose(channel("field"), 0, 2, 3, 1), corners=True)
-    head = g.reshape(displaced, -1, 2, 3, G * G) + g.reshape(channel("position"), -1, 1, 3, G * G)
-    project = g.unsqueeze(g.slice(rotation, 1, 0, 2) * g.unsqueeze(scale, 2), 1)  # [B,1,2,3]
-    projected = project @ head + g.reshape(shift, -1, 1, 2, 1)
-    grid = pixel_grid(G, G).reshape(-1, 2).T.copy()
-    outline = rim_map(g, rotation, part, grow, scale, shift, grid)  # [B,2,n]
-    rim = g.reshape(channel("rim"), -1, 1, 1, G * G)
-    weight = g.reshape(channel("head"), -1, 1, 1, G * G)
-    turned_head = g.mix(projected, g.unsqueeze(outline, 1), rim)
-    forward = g.mix(g.const(grid), turned_head, weight)
-    flows = invert(g, g.reshape(forward, -1, 2, G, G))  # [2B,2,G,G]
+    position, place = g.split(avatar["surface"], 1, 3, 2)
+    y0, y1, x0, x1 = FIELD
+    field = g.reshape(expression @ g.const(t.field), -1, 6, y1 - y0, x1 - x0)
+    field = g.op("Pad", field, g.ints(0, 0, y0, x0, 0, 0, G - y1, G - x1))
+    points = g.reshape(field, -1, 2, 3, G * G) + g.reshape(position, -1, 1, 3, G * G)
+    head = project_head(g, points, 2, rotation, scale, shift, slack=0.06)
+    still = g.reshape(place, -1, 1, 2, G * G)
+    weight, _, _ = constant_weights()
+    forward = still + (head - still) * weight
+    # First guess: the plane through the face, seen from the driver's side.
+    picture = g.const(pixel_grid(G, G).reshape(-1, 2).T[None].copy())
+    start = (picture - g.unsqueeze(shift, 2)) / g.unsqueeze(scale, 2)
+    start = to_grid(g, facing_plane(g, rotation, start))
+    both = lambda v: g.reshape(g.concat([g.unsqueeze(v, 1)] * 2, 1), -1, 2, G, G)  # noqa: E731
+    flows = invert(g, g.reshape(forward, -1, 2, G, G), both(start), both(place))  # [2B,2,G,G]
 
-    mouth = mouth_frame(g, keypoints)
-    side = mouth_side(g, mouth, g.const(pixel_grid(G, G).reshape(1, -1, 2)))  # [B, n, 1]
+    # Signed height over the mouth's middle line, negative on the upper lip's side.
+    mouth = local_frame(g, keypoints, [60], [64], {"upper": (61, 62, 63), "lower": (67, 66, 65)}, (-0.46, 0, 0.46))
+    h, v = to_local(g, mouth, g.const(pixel_grid(G, G).reshape(1, 1, -1, 2)))
+    side = v - curve(g, (mouth["upper"] + mouth["lower"]) * 0.5, 3, h)
     flows = g.reshape(flows, -1, 4, G, G)
     coarse = g.concat([flows, g.reshape(side, -1, 1, G, G)], 1)
     fine = coarse if size == G else g.resize(coarse, size, size, 5)
@@ -123,71 +132,12 @@ def renderer_graph(t: Tables, size: int) -> Graph:
     sampling = g.transpose(flow, 0, 2, 3, 1) + g.const(pixel_grid(size, size)[None])
 
     texture = g.cast(avatar[f"texture{size}"], "float32")
-    fore, alpha = g.split(g.sample(texture, sampling), 1, 3, 1)
+    fore, alpha = g.split(g.sample(texture, sampling, size, size), 1, 3, 1)
     backdrop = g.cast(avatar[f"backdrop{size}"], "float32")
     frame = fore + backdrop * (1.0 - alpha * np.float32(1 / 255))
-    frame = paint_windows(g, frame, texture, coarse, avatar, part, expression, keypoints, mouth, size)
+    frame = paint_windows(g, t, frame, texture, coarse, avatar, part, expression, keypoints, size)
     write_outputs(g, frame, size)
     return g
-
-
-def avatar_keypoints() -> int:
-    from layout import KEYPOINTS
-
-    return KEYPOINTS
-
-
-def rim_map(g: Graph, rotation, part, grow, scale, shift, grid) -> Value:
-    """Where the outline's linear map takes every cell: c_d + e^scale S_d^(1/2) S_s^(-1/2) (p - c_s), rolls apart."""
-    cos, sin, upright = remove_roll(g, rotation)
-    a, b, d = silhouette(g, g.slice(upright, 1, 0, 2))
-    root = g.concat([cos * a - sin * b, cos * b - sin * d, sin * a + cos * b, sin * b + cos * d], 1)
-    linear = g.reshape(root, -1, 2, 2) @ g.reshape(part("rim"), -1, 2, 2) * g.unsqueeze(grow, 2)
-    centre = g.slice(rotation, 1, 0, 2) @ np.array(HEAD_CENTRE, np.float32).reshape(3, 1)
-    centre = centre * g.unsqueeze(scale, 2) + g.unsqueeze(shift, 2)  # [B,2,1]
-    return linear @ (g.const(grid[None]) - g.unsqueeze(part("centre"), 2)) + centre
-
-
-def mouth_frame(g: Graph, keypoints: Value) -> dict[str, Value]:
-    """The driven mouth's own coordinates: corners at h = -1 and 1, v down; lip curves as coefficients."""
-    return local_frame(g, keypoints, 60, 64, (61, 62, 63), (67, 66, 65))
-
-
-def local_frame(g: Graph, points: Value, left: int, right: int, upper: tuple, lower: tuple) -> dict[str, Value]:
-    """Frame of two corners and curves v(h) = (1-h^2)(a + b h + c h^2) through the points between. [B,1,*]."""
-    pick = lambda ids: g.gather(points, list(ids), 1)  # noqa: E731
-    a, b = pick([left]), pick([right])
-    mid, half = (a + b) * 0.5, (b - a) * 0.5
-    hx, hy = g.split(half, 2, 1, 1)
-    size2 = g.max(hx * hx + hy * hy, np.float32(1e-6))
-    down = g.concat([-hy, hx], 2)
-    axes = g.concat([half, down], 1) / size2  # [B,2,2]: rows give h and v
-    frame = {"mid": mid, "half": half, "down": down, "axes": g.transpose(axes, 0, 2, 1), "length": g.sqrt(size2)}
-    n = len(upper)
-    nominal = np.linspace(-0.46, 0.46, n) if n == 3 else np.array([-0.34, 0.34])
-    design = (1 - nominal[:, None] ** 2) * nominal[:, None] ** np.arange(n)[None]
-    solver = np.linalg.inv(design).T.astype(np.float32)
-    for name, ids in (("upper", upper), ("lower", lower)):
-        local = (pick(ids) - mid) @ frame["axes"]
-        frame[name] = g.transpose(g.slice(local, 2, 1, 2), 0, 2, 1) @ solver  # [B,1,n]
-    return frame
-
-
-def curve(g: Graph, coefficients: Value, count: int, h: Value) -> Value:
-    """v(h) of one lip or lid; h [B,n,1] already clamped to -1..1."""
-    parts = g.split(coefficients, 2, *([1] * count))
-    value = parts[-1]
-    for p in reversed(parts[:-1]):
-        value = p + h * value
-    return (1.0 - h * h) * value
-
-
-def mouth_side(g: Graph, mouth: dict, points: Value) -> Value:
-    """Signed height of points [1|B,n,2] over the mouth's middle line, negative on the upper lip's side; [B,n,1]."""
-    local = (points - mouth["mid"]) @ mouth["axes"]
-    h, v = g.split(local, 2, 1, 1)
-    middle = (mouth["upper"] + mouth["lower"]) * 0.5
-    return v - curve(g, middle, 3, g.clip(h, -1, 1))
 
 
 def write_outputs(g: Graph, frame: Value, size: int) -> None:
