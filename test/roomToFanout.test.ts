@@ -85,6 +85,8 @@ class ChainEncoders implements EncoderFactory {
   encodes = 0;
   /** the encoder of this number fails at its next frame */
   failing: number | undefined;
+  /** while set, encodes wait for it */
+  gate: Promise<void> | undefined;
   create(codec: FrameCodec): VideoEncoder {
     const id = ++this.opened;
     let frame = 0;
@@ -94,7 +96,7 @@ class ChainEncoders implements EncoderFactory {
       encode: async (picture, { keyFrame }): Promise<EncodedFrame> => {
         if (busy) throw new Error('encoder called while it encodes');
         busy = true;
-        await new Promise((resolve) => setImmediate(resolve));
+        await (this.gate ?? new Promise<void>((resolve) => setImmediate(resolve)));
         busy = false;
         if (this.failing === id) throw new Error('encoder broke');
         this.encodes++;
@@ -175,7 +177,17 @@ beforeEach(() => {
     metrics,
     now: () => clock.now(),
   });
-  scheduler = new FrameScheduler({ source: registry, renderer, encoders, fanOut, metrics, clock, ticksPerSecond: 30 });
+  scheduler = new FrameScheduler({
+    source: registry,
+    renderer,
+    encoders,
+    fanOut,
+    metrics,
+    clock,
+    ticksPerSecond: 30,
+    // Renders take real time, which on a busy machine must not change the batches that are expected here.
+    renderBudgetMs: 1e6,
+  });
   scheduler.start();
 });
 
@@ -380,6 +392,31 @@ test('while a render is under way ticks queue nothing: the next render shows the
   await scheduler.idle();
   expect(viewer.frames.map(({ sequence }) => sequence)).toEqual([1, 10]);
   expect(renderer.batches.length).toBe(2);
+});
+
+test('while a key frame is being encoded the next frame follows as its delta, and no third one queues up', async () => {
+  const player = joinPlayer('p');
+  const viewer = join('v');
+  watch(viewer, idOf(player));
+  let open = () => {};
+  encoders.gate = new Promise((resolve) => {
+    open = resolve;
+  });
+  for (let sequence = 1; sequence <= 8; sequence++) {
+    send(player, sequence);
+    clock.moveTo(clock.nowMs + TICK_MS);
+    for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(renderer.batches.length).toBe(2);
+  encoders.gate = undefined;
+  open();
+  await scheduler.idle();
+  await ticks();
+  expect(viewer.frames).toMatchObject([
+    { sequence: 1, keyFrame: true },
+    { sequence: 2, keyFrame: false },
+    { sequence: 8, keyFrame: false },
+  ]);
 });
 
 test('a face whose sender went silent comes to rest, and then costs nothing', async () => {

@@ -13,7 +13,7 @@ export class EncoderLineage implements LineageState {
   readonly codec: FrameCodec;
   readonly size: number;
   readonly framesPerSecond: number;
-  members: ReadonlySet<number> = new Set();
+  members = new Set<number>();
   lastKeyMs = Number.NEGATIVE_INFINITY;
   lastUsedMs = 0;
   pending = 0;

@@ -13,6 +13,8 @@ export interface StreamRecord {
   /** the picture that it was last sent, or that is on its way */
   sentPicture: string | undefined;
   hadKey: boolean;
+  /** the encoder that served it last; 0 before the first */
+  lineage: number;
   /** a key frame is being rendered or encoded for it: asking for another would only repeat it */
   keyInFlight: boolean;
 }
@@ -131,6 +133,7 @@ function newRecord(stream: Stream): StreamRecord {
     waitingSinceMs: 0,
     sentPicture: undefined,
     hadKey: false,
+    lineage: 0,
     keyInFlight: false,
   };
 }
