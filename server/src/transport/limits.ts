@@ -20,6 +20,8 @@ export interface TransportLimits {
   idleTimeoutMs: number;
   /** bytes of an HTTP request's body */
   maxBodyBytes: number;
+  /** of all bodies that are being read or handled at once; one more is refused (`server_full`) */
+  maxBodyBytesAtOnce: number;
   /** time for the headers of a request, and for the whole of it (slow loris) */
   headersTimeoutMs: number;
   requestTimeoutMs: number;
@@ -37,6 +39,7 @@ export const DEFAULT_LIMITS: Readonly<TransportLimits> = {
   maxBufferedBytes: 4 * 1024 * 1024,
   idleTimeoutMs: 60_000,
   maxBodyBytes: 24 * 1024 * 1024,
+  maxBodyBytesAtOnce: 128 * 1024 * 1024,
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 60_000,
 };

@@ -142,8 +142,30 @@ export function describeWebConformance(harness: WebHarness): void {
       expect(announced.status).toBe(413);
       expect(await announced.json()).toMatchObject({ code: 'image_too_large', remedy: expect.any(String) });
       expect(await chunkedPost(server.port, 4000)).toBe(413);
+      // A client that is in the middle of sending gets to read the answer too.
+      expect((await fetch(`${url}/x`, { method: 'POST', body: new Uint8Array(8_000_000) })).status).toBe(413);
       expect(http).not.toHaveBeenCalled();
       expect((await fetch(`${url}/x`, { method: 'POST', body: new Uint8Array(1000) })).status).toBe(200);
+    });
+
+    it('refuses more bodies at once than there is memory for, and takes them when the others are done', async () => {
+      let release = () => {};
+      const held = new Promise<void>((resolve) => {
+        release = resolve;
+      });
+      const { url } = await setUp({
+        limits: { maxBodyBytesAtOnce: 1500 },
+        http: async (request) => {
+          if (request.path === '/slow') await held;
+          return await echo(request);
+        },
+      });
+      const body = new Uint8Array(1000);
+      const first = fetch(`${url}/slow`, { method: 'POST', body });
+      await vi.waitFor(async () => expect((await fetch(`${url}/x`, { method: 'POST', body })).status).toBe(503));
+      release();
+      expect((await first).status).toBe(200);
+      expect((await fetch(`${url}/x`, { method: 'POST', body })).status).toBe(200);
     });
 
     it('answers a FacewireError of the handler as JSON with its status', async () => {

@@ -25,23 +25,30 @@ export interface RawHead {
   headers: Readonly<Record<string, string>>;
 }
 
-/** `path` stays percent-encoded: whoever splits it decodes the parts. Throws message_malformed for a target without a leading slash. */
+/**
+ * `path` stays percent-encoded: whoever splits it decodes the parts. A scheme and host in front are dropped (RFC 9112,
+ * section 3.2.2). Throws message_malformed for a target that has no path.
+ */
 export function toHttpRequest(head: RawHead, body: Uint8Array): HttpRequest {
-  if (!head.target.startsWith('/')) {
+  const target = head.target.replace(/^https?:\/\/[^/?]*(?=\/)/i, '');
+  if (!target.startsWith('/')) {
     throw new FacewireError('message_malformed', 'a request names a path that starts with /', {
-      received: head.target,
-      remedy: 'send the path alone, without scheme and host',
+      received: target,
+      remedy: 'send the path, e.g. GET /health',
     });
   }
-  const mark = head.target.indexOf('?');
+  const mark = target.indexOf('?');
   return {
     method: head.method.toUpperCase(),
-    path: mark < 0 ? head.target : head.target.slice(0, mark),
-    query: new URLSearchParams(mark < 0 ? '' : head.target.slice(mark + 1)),
+    path: mark < 0 ? target : target.slice(0, mark),
+    query: new URLSearchParams(mark < 0 ? '' : target.slice(mark + 1)),
     headers: head.headers,
     body: plainBytes(body),
   };
 }
+
+/** How long a client whose body was refused may go on sending it, so that it gets to read the answer. */
+export const DISCARD_MS = 2000;
 
 /** What goes on the wire: HEAD, 204 and 304 carry no body, and 204 and 304 no length either. */
 export interface WireResponse {
@@ -64,14 +71,6 @@ export function toWireResponse(method: string, response: HttpResponse): WireResp
     body: bodiless || method.toUpperCase() === 'HEAD' ? undefined : body,
     contentLength: bodiless ? undefined : body.length,
   };
-}
-
-export function bodyTooLarge(maxBytes: number, received: string): HttpResponse {
-  const error = new FacewireError('image_too_large', `the body of a request may have ${maxBytes} bytes at most`, {
-    received,
-    remedy: 'send a smaller image: 1024 by 1024 pixels are more than an avatar keeps',
-  });
-  return errorResponse(error, { connection: 'close' });
 }
 
 export function upgradeNotFound(path: string, connectPath: string): HttpResponse {

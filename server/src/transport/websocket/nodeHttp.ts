@@ -1,58 +1,61 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { HttpHandler, HttpResponse } from '../../contracts.ts';
-import { answer, bodyTooLarge, toHttpRequest, toWireResponse } from '../http/answer.ts';
+import { answer, DISCARD_MS, toHttpRequest, toWireResponse } from '../http/answer.ts';
+import { type BodyBudget, BodyCollector } from '../http/BodyCollector.ts';
 import { errorResponse } from '../http/responses.ts';
 import type { TransportLog } from '../TransportLog.ts';
 
-/** How long a client that sends too much may go on sending, so that it gets to read the answer. */
-const DISCARD_MS = 2000;
+export interface NodeHttpOptions {
+  http: HttpHandler;
+  maxBodyBytes: number;
+  budget: BodyBudget;
+  log: TransportLog;
+}
 
 /** Serves one request of node:http through an HttpHandler. Never rejects. */
 export async function serveNodeRequest(
   request: IncomingMessage,
   response: ServerResponse,
-  options: { http: HttpHandler; maxBodyBytes: number; log: TransportLog },
+  options: NodeHttpOptions,
 ): Promise<void> {
   const method = request.method ?? 'GET';
+  const { maxBodyBytes: maxBytes, budget } = options;
+  const collector = new BodyCollector({ maxBytes, budget, announced: request.headers['content-length'] });
   try {
-    const body = await readBody(request, options.maxBodyBytes);
-    if (body === undefined) return; // the client went away
-    if (!(body instanceof Uint8Array)) {
-      write(response, method, bodyTooLarge(options.maxBodyBytes, body.tooLarge));
-      request.resume();
-      setTimeout(() => request.destroy(), DISCARD_MS).unref();
+    if (!(await readBody(request, collector))) return; // the client went away
+    if (collector.refusal !== undefined) {
+      write(response, method, errorResponse(collector.refusal, { connection: 'close' }));
       return;
     }
     const head = { method, target: request.url ?? '/', headers: flatHeaders(request) };
-    write(response, method, await answer(options.http, toHttpRequest(head, body), options.log));
+    write(response, method, await answer(options.http, toHttpRequest(head, collector.body()), options.log));
   } catch (error) {
     if (!response.headersSent) write(response, method, errorResponse(error));
     else response.destroy();
+  } finally {
+    collector.release();
   }
 }
 
-/** undefined when the client aborted. */
-async function readBody(
-  request: IncomingMessage,
-  maxBytes: number,
-): Promise<Uint8Array | { tooLarge: string } | undefined> {
-  const announced = Number(request.headers['content-length'] ?? 0);
-  if (announced > maxBytes) return { tooLarge: `${announced} bytes` };
+/** Resolves at the end of the body, or when a refused one has been thrown away for long enough; false: aborted. */
+async function readBody(request: IncomingMessage, collector: BodyCollector): Promise<boolean> {
   return await new Promise((resolve) => {
-    const chunks: Buffer[] = [];
-    let bytes = 0;
+    let timer: NodeJS.Timeout | undefined;
+    const settle = (complete: boolean) => {
+      clearTimeout(timer);
+      resolve(complete);
+    };
+    const check = () => {
+      if (collector.refusal !== undefined) timer ??= setTimeout(() => settle(true), DISCARD_MS);
+    };
+    check();
     request.on('data', (chunk: Buffer) => {
-      bytes += chunk.length;
-      if (bytes > maxBytes) {
-        chunks.length = 0;
-        resolve({ tooLarge: `more than ${maxBytes} bytes` });
-      } else {
-        chunks.push(chunk);
-      }
+      collector.push(chunk);
+      check();
     });
-    request.on('end', () => resolve(Buffer.concat(chunks)));
-    request.on('error', () => resolve(undefined));
-    request.on('close', () => resolve(undefined));
+    request.on('end', () => settle(true));
+    request.on('error', () => settle(false));
+    request.on('close', () => settle(false));
   });
 }
 

@@ -1,7 +1,8 @@
 import { encodeControl, type ServerControl } from '@facewire/proto';
 import type { HttpHandler, HttpResponse } from '../../contracts.ts';
 import { webSocketCloseCode, webSocketCloseReason } from '../errorMessages.ts';
-import { answer, bodyTooLarge, type RawHead, toHttpRequest, toWireResponse, upgradeNotFound } from '../http/answer.ts';
+import { answer, DISCARD_MS, type RawHead, toHttpRequest, toWireResponse, upgradeNotFound } from '../http/answer.ts';
+import { BodyBudget, BodyCollector } from '../http/BodyCollector.ts';
 import { errorResponse } from '../http/responses.ts';
 import { hardMessageLimit, type TransportLimits } from '../limits.ts';
 import { portInUse } from '../listenError.ts';
@@ -25,6 +26,7 @@ export function createUwsServer(uws: UwsModule): WebAdapter {
   return async ({ host, port, http, hub }) => {
     const { limits } = hub;
     const requests = { pending: 0 };
+    const budget = new BodyBudget(limits.maxBodyBytesAtOnce);
     const app = uws.App();
     app.ws<UwsConnection>(CONNECT_PATH, {
       // Every limit is set here: their defaults have changed between versions.
@@ -63,7 +65,7 @@ export function createUwsServer(uws: UwsModule): WebAdapter {
       serveUwsRequest(
         response,
         { method: request.getMethod(), target, headers },
-        { http, limits, log: hub.log, requests },
+        { http, limits, log: hub.log, budget, requests },
       );
     });
 
@@ -156,64 +158,70 @@ interface ServeOptions {
   http: HttpHandler;
   limits: Readonly<TransportLimits>;
   log: TransportLog;
+  budget: BodyBudget;
   /** counted for close() */
   requests: { pending: number };
 }
 
 function serveUwsRequest(response: UwsResponse, head: RawHead, options: ServeOptions): void {
-  const { http, limits, log, requests } = options;
+  const { http, limits, log, budget, requests } = options;
+  const collector = new BodyCollector({
+    maxBytes: limits.maxBodyBytes,
+    budget,
+    announced: head.headers['content-length'],
+  });
   let over = false;
   requests.pending += 1;
   const settle = (): void => {
     over = true;
     requests.pending -= 1;
-    clearTimeout(timer);
+    clearTimeout(slowTimer);
+    clearTimeout(discardTimer);
+    collector.release();
   };
-  // uWebSockets.js drops a silent client by itself, but not one that sends a byte now and then.
-  const timer = setTimeout(() => {
-    if (!over) response.close();
-  }, limits.requestTimeoutMs);
   const finish = (answered: HttpResponse): void => {
     if (over) return;
     settle();
     write(response, head.method, answered);
   };
+  // uWebSockets.js drops a silent client by itself, but not one that sends a byte now and then.
+  const slowTimer = setTimeout(() => {
+    if (!over) response.close();
+  }, limits.requestTimeoutMs);
+  let discardTimer: NodeJS.Timeout | undefined;
+  const finishRefused = (): void => {
+    if (collector.refusal !== undefined) finish(errorResponse(collector.refusal, { connection: 'close' }));
+  };
+  const check = (): void => {
+    if (collector.refusal !== undefined) discardTimer ??= setTimeout(finishRefused, DISCARD_MS);
+  };
+
   response.onAborted(() => {
     if (!over) settle();
   });
-
   if (head.headers.upgrade?.toLowerCase() === 'websocket') {
     finish(upgradeNotFound(head.target, CONNECT_PATH));
     return;
   }
-  const announced = Number(head.headers['content-length'] ?? 0);
-  if (announced > limits.maxBodyBytes) {
-    finish(bodyTooLarge(limits.maxBodyBytes, `${announced} bytes`));
-    return;
-  }
-  const chunks: Buffer[] = [];
-  let bytes = 0;
+  check();
   response.onData((chunk, isLast) => {
     if (over) return;
-    bytes += chunk.byteLength;
-    if (bytes > limits.maxBodyBytes) {
-      chunks.length = 0;
-      finish(bodyTooLarge(limits.maxBodyBytes, `more than ${limits.maxBodyBytes} bytes`));
-      return;
-    }
-    // Buffer.from(ArrayBuffer) would be a view of memory that is detached when this returns: copy the bytes.
-    chunks.push(Buffer.from(new Uint8Array(chunk)));
+    // The chunk is detached when this returns: copy it.
+    collector.push(new Uint8Array(chunk.slice(0)));
+    check();
     if (!isLast) return;
-    clearTimeout(timer);
-    let request: ReturnType<typeof toHttpRequest>;
-    try {
-      request = toHttpRequest(head, Buffer.concat(chunks));
-    } catch (error) {
-      finish(errorResponse(error));
-      return;
-    }
-    void answer(http, request, log).then(finish);
+    clearTimeout(slowTimer);
+    if (collector.refusal !== undefined) finishRefused();
+    else void respond(http, head, collector.body(), log).then(finish);
   });
+}
+
+async function respond(http: HttpHandler, head: RawHead, body: Uint8Array, log: TransportLog): Promise<HttpResponse> {
+  try {
+    return await answer(http, toHttpRequest(head, body), log);
+  } catch (error) {
+    return errorResponse(error);
+  }
 }
 
 function write(response: UwsResponse, method: string, answered: HttpResponse): void {

@@ -5,6 +5,7 @@ import { encodeControl, type ServerControl } from '@facewire/proto';
 import { type RawData, type WebSocket, WebSocketServer } from 'ws';
 import { webSocketCloseCode, webSocketCloseReason } from '../errorMessages.ts';
 import { upgradeNotFound } from '../http/answer.ts';
+import { BodyBudget } from '../http/BodyCollector.ts';
 import { hardMessageLimit } from '../limits.ts';
 import { listenError } from '../listenError.ts';
 import type { PeerHub } from '../PeerHub.ts';
@@ -21,6 +22,7 @@ const CLOSE_GRACE_MS = 2000;
 export const createWsServer: WebAdapter = async ({ host, port, http, hub }) => {
   const { limits, log } = hub;
   const connections = new Set<WsConnection>();
+  const budget = new BodyBudget(limits.maxBodyBytesAtOnce);
   const sockets = new WebSocketServer({
     noServer: true,
     clientTracking: false,
@@ -35,7 +37,8 @@ export const createWsServer: WebAdapter = async ({ host, port, http, hub }) => {
       maxHeaderSize: 16 * 1024,
       connectionsCheckingInterval: Math.max(100, Math.min(5000, limits.headersTimeoutMs / 2)),
     },
-    (request, response) => void serveNodeRequest(request, response, { http, maxBodyBytes: limits.maxBodyBytes, log }),
+    (request, response) =>
+      void serveNodeRequest(request, response, { http, maxBodyBytes: limits.maxBodyBytes, budget, log }),
   );
   // Room for every peer, as many again that are turned away politely, and the pages they load.
   server.maxConnections = limits.maxPeers * 2 + 256;
@@ -44,6 +47,8 @@ export const createWsServer: WebAdapter = async ({ host, port, http, hub }) => {
     socket.on('error', (error) => log.debug({ err: error }, 'socket failed during upgrade'));
     const path = (request.url ?? '/').split('?', 1)[0] ?? '/';
     if (path !== CONNECT_PATH) {
+      // Half-closed is not closed: without this the client could keep the socket.
+      socket.once('finish', () => socket.destroy());
       socket.end(rawHttpAnswer(upgradeNotFound(path, CONNECT_PATH)));
       return;
     }
