@@ -8,8 +8,9 @@ import {
   wrappedDifference,
 } from '@facewire/proto';
 import type { AvatarStore, FanOut, Metrics, Peer, PeerHandler, Stream } from '../contracts.ts';
-import { chooseSize, clampFramesPerSecond, negotiateCodec, negotiateVersion } from './negotiate.ts';
+import { negotiateCodec, negotiateVersion } from './negotiate.ts';
 import { type LiveStream, Member, Room, sendSafely } from './Room.ts';
+import { StreamTable } from './StreamTable.ts';
 
 /** Reads one participant's packets, in the order they came. Throws FacewireError; packet_stale is only counted. */
 export type MotionDecoder = (packet: Uint8Array) => MotionSample;
@@ -53,10 +54,7 @@ interface Membership {
   room: Room;
   codec: FrameCodec;
   decode: MotionDecoder;
-  streams: Map<number, LiveStream>;
 }
-
-const MAX_ENDED_REMEMBERED = 256;
 
 /**
  * Rooms, who is in them, and who watches whom. Everything that a peer may do wrong is a FacewireError thrown to its
@@ -67,16 +65,15 @@ export class RoomRegistry implements PeerHandler {
   readonly #now: () => number;
   readonly #rooms = new Map<string, Room>();
   readonly #memberships = new Map<Peer, Membership>();
-  readonly #streams = new Map<number, LiveStream>();
-  /** streams that ended on the server's side: a message about one of them crossed the news on the wire */
-  readonly #ended = new WeakMap<Peer, Set<number>>();
+  readonly #streams: StreamTable;
   readonly #listeners = new Set<(room: string) => void>();
   #nextParticipant = 1;
-  #nextStream = 1;
 
   constructor(options: RoomRegistryOptions) {
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
+    const { sizes, fanOut, metrics, maxStreams = 64 } = options;
+    this.#streams = new StreamTable({ sizes, fanOut, metrics, maxStreams });
     for (const name of options.rooms ?? []) this.#rooms.set(name, new Room(name, true));
   }
 
@@ -146,15 +143,15 @@ export class RoomRegistry implements PeerHandler {
         this.#subscribe(peer, membership, message);
         break;
       case 'update':
-        this.#update(peer, membership, message);
+        this.#streams.update(peer, message);
         break;
       case 'unsubscribe': {
-        const stream = this.#ownStream(peer, membership, message.stream);
-        if (stream) this.#endStream(stream);
+        const stream = this.#streams.own(peer, message.stream);
+        if (stream) this.#streams.end(stream);
         break;
       }
       case 'keyFrame': {
-        const stream = this.#ownStream(peer, membership, message.stream);
+        const stream = this.#streams.own(peer, message.stream);
         if (stream) stream.needsKeyFrame = true;
         break;
       }
@@ -216,7 +213,7 @@ export class RoomRegistry implements PeerHandler {
     }
     const member = this.#newMember({ room, name: message.name, role: message.role, avatar, peer, bot: false });
     const decode = this.#options.createMotionDecoder?.() ?? decodeMotion;
-    this.#memberships.set(peer, { member, room, codec, decode, streams: new Map() });
+    this.#memberships.set(peer, { member, room, codec, decode });
     const participants = [...room.members.values()].map((other) => other.info());
     sendSafely(peer, {
       type: 'welcome',
@@ -234,19 +231,16 @@ export class RoomRegistry implements PeerHandler {
   }
 
   #leave(peer: Peer): void {
-    const { member, room, streams } = this.#membership(peer);
+    const { member, room } = this.#membership(peer);
     // Out of the list first: what it caused to be said on the way out is not for itself.
     this.#memberships.delete(peer);
-    this.#ended.delete(peer);
-    for (const stream of [...streams.values()]) this.#endStream(stream);
+    this.#streams.endAllFor(peer);
     this.#removeMember(room, member);
   }
 
   #removeMember(room: Room, member: Member): void {
     if (room.members.get(member.id) !== member) return;
-    for (const stream of [...member.watchers]) {
-      this.#endStream(stream);
-      this.#rememberEnded(stream);
+    for (const stream of this.#streams.endAllOf(member)) {
       sendSafely(stream.peer, { type: 'ended', stream: stream.id });
     }
     room.remove(member);
@@ -284,7 +278,8 @@ export class RoomRegistry implements PeerHandler {
   #subscribe(peer: Peer, membership: Membership, message: Extract<ClientControl, { type: 'subscribe' }>): void {
     let stream: LiveStream;
     try {
-      stream = this.#openStream(peer, membership, message);
+      const participant = membership.room.members.get(message.participant);
+      stream = this.#streams.open(peer, membership.codec, participant, message);
     } catch (error) {
       if (!(error instanceof FacewireError)) throw error;
       const { code, received, remedy } = error;
@@ -306,81 +301,6 @@ export class RoomRegistry implements PeerHandler {
       participant: participant.id,
       size,
       codec,
-    });
-  }
-
-  #openStream(
-    peer: Peer,
-    { room, codec, streams }: Membership,
-    message: Extract<ClientControl, { type: 'subscribe' }>,
-  ): LiveStream {
-    const participant = room.members.get(message.participant);
-    if (!participant || participant.avatar === undefined) {
-      const why = participant ? 'this participant is a viewer and has no avatar' : 'nobody of that id is in this room';
-      throw new FacewireError('participant_unknown', why, {
-        received: message.participant,
-        remedy: "subscribe to a player of 'welcome' or 'participantJoined'",
-      });
-    }
-    const limit = this.#options.maxStreams ?? 64;
-    if (streams.size >= limit) {
-      throw new FacewireError('too_many_streams', `one connection may have ${limit} streams`, {
-        received: streams.size,
-        remedy: "send 'unsubscribe' for screens that nobody sees",
-      });
-    }
-    const stream: LiveStream = {
-      id: this.#nextStream++,
-      peer,
-      codec,
-      participant,
-      size: chooseSize(message.size, this.#options.sizes),
-      framesPerSecond: clampFramesPerSecond(message.framesPerSecond),
-      view: message.view ?? { yaw: 0, pitch: 0 },
-      needsKeyFrame: true,
-    };
-    streams.set(stream.id, stream);
-    this.#streams.set(stream.id, stream);
-    participant.watchers.add(stream);
-    this.#options.metrics.gauge('streams', this.#streams.size);
-    return stream;
-  }
-
-  #update(peer: Peer, membership: Membership, message: Extract<ClientControl, { type: 'update' }>): void {
-    const stream = this.#ownStream(peer, membership, message.stream);
-    if (!stream) return;
-    // All or nothing: a size that is refused leaves the stream as it was.
-    const size = message.size === undefined ? stream.size : chooseSize(message.size, this.#options.sizes);
-    stream.size = size;
-    if (message.framesPerSecond !== undefined) stream.framesPerSecond = clampFramesPerSecond(message.framesPerSecond);
-    if (message.view) stream.view = message.view;
-  }
-
-  #endStream(stream: LiveStream): void {
-    this.#streams.delete(stream.id);
-    this.#memberships.get(stream.peer)?.streams.delete(stream.id);
-    stream.participant.watchers.delete(stream);
-    this.#options.fanOut.forgetStream(stream);
-    this.#options.metrics.gauge('streams', this.#streams.size);
-  }
-
-  #rememberEnded(stream: LiveStream): void {
-    let ended = this.#ended.get(stream.peer);
-    if (!ended) {
-      ended = new Set();
-      this.#ended.set(stream.peer, ended);
-    }
-    ended.add(stream.id);
-    if (ended.size > MAX_ENDED_REMEMBERED) ended.delete(ended.values().next().value!);
-  }
-
-  /** undefined when the stream ended a moment ago and the peer could not know. Throws stream_unknown. */
-  #ownStream(peer: Peer, membership: Membership, id: number): LiveStream | undefined {
-    const stream = membership.streams.get(id);
-    if (stream || this.#ended.get(peer)?.has(id)) return stream;
-    throw new FacewireError('stream_unknown', 'this connection has no such stream', {
-      received: id,
-      remedy: "use the number that 'subscribed' returned",
     });
   }
 

@@ -70,6 +70,7 @@ export class FrameScheduler {
   #nextLineage = 1;
   #rendering = 0;
   #picturesThisTick = 0;
+  #warnedMs = Number.NEGATIVE_INFINITY;
   #closed = false;
 
   constructor(options: FrameSchedulerOptions) {
@@ -266,10 +267,18 @@ export class FrameScheduler {
     const byRender = error instanceof PictureFailed;
     if (!byRender) {
       this.#metrics.count('encode_errors_total');
-      this.#log?.warn({ err: error, codec: lineage.codec, size: lineage.size }, 'an encoder failed and is replaced');
+      this.#warnOfEncoder(error, lineage);
     }
     // A picture that was never rendered leaves the encoder as it was, unless viewers counted on its key frame.
     if (!byRender || assignment.keyFrame) this.#dropLineage(lineage);
+  }
+
+  /** Once a second at most: an encoder that cannot even be opened fails at every tick. */
+  #warnOfEncoder(error: unknown, { codec, size }: EncoderLineage): void {
+    const nowMs = this.#clock.now();
+    if (nowMs - this.#warnedMs < 1000) return;
+    this.#warnedMs = nowMs;
+    this.#log?.warn({ err: error, codec, size }, 'an encoder failed and is replaced');
   }
 
   /** What was planned for this stream will not come: it is due again. */
