@@ -18,7 +18,7 @@ export interface Config {
   threads: number;
   /** avatars held in the device's memory */
   bankSlots: number;
-  /** scheduler ticks per second */
+  /** how often per second the scheduler looks for due streams; higher shortens a packet's wait */
   tickRate: number;
   /** rooms filled with the server's own bots until people join, and how many seats are filled */
   demoRoom: string;
@@ -64,7 +64,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     dataDir: text('DATA', `${root}data`),
     threads: integer('THREADS', Math.min(8, availableParallelism()), 1, 256),
     bankSlots: integer('BANK_SLOTS', 64, 1, 100_000),
-    tickRate: integer('TICK_RATE', 30, 1, 120),
+    tickRate: integer('TICK_RATE', 120, 1, 240),
     demoRoom: text('DEMO_ROOM', 'lobby'),
     demoSeats: integer('DEMO_SEATS', 6, 0, 64),
     webSocket: choice('WEBSOCKET', 'auto', ['auto', 'uws', 'ws'] as const),

@@ -1,5 +1,5 @@
 import { AvatarClient } from '@facewire/client-sdk';
-import { ACESFilmicToneMapping, PCFShadowMap, PerspectiveCamera, Timer, WebGLRenderer } from 'three';
+import { ACESFilmicToneMapping, PCFShadowMap, PerspectiveCamera, Texture, Timer, WebGLRenderer } from 'three';
 import { FirstPersonControls } from './controls.ts';
 import { Gallery } from './Gallery.ts';
 import { make } from './hud/dom.ts';
@@ -7,7 +7,7 @@ import { Header } from './hud/Header.ts';
 import { StatsPanel, type StreamRow, type Totals } from './hud/StatsPanel.ts';
 import { ViewPanel } from './hud/ViewPanel.ts';
 import { PlayPanel } from './play/PlayPanel.ts';
-import { chooseQuality, gpuNameOf } from './quality.ts';
+import { chooseQuality, gpuName } from './quality.ts';
 import { Room } from './scene/Room.ts';
 
 /** The panels are refreshed so often, ms. */
@@ -28,8 +28,9 @@ await Promise.allSettled(
 );
 
 const canvas = document.querySelector<HTMLCanvasElement>('#scene')!;
-const renderer = new WebGLRenderer({ canvas, antialias: true, powerPreference: 'high-performance' });
-const quality = chooseQuality(gpuNameOf(renderer), query.get('quality'), devicePixelRatio);
+const quality = chooseQuality(gpuName(), query.get('quality'), devicePixelRatio);
+const renderer = new WebGLRenderer({ canvas, antialias: quality.antialias, powerPreference: 'high-performance' });
+Texture.DEFAULT_ANISOTROPY = quality.anisotropy;
 renderer.toneMapping = ACESFilmicToneMapping;
 renderer.toneMappingExposure = 1.12;
 renderer.shadowMap.enabled = quality.shadows;
@@ -162,3 +163,4 @@ window.facewire = {
   stats,
   placeAt: (...place) => controls.placeAt(...place),
 };
+(window as any).__dbg = { room, renderer, camera };

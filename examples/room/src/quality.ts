@@ -1,5 +1,3 @@
-import type { WebGLRenderer } from 'three';
-
 /** What the machine can afford. */
 export interface Quality {
   name: 'high' | 'low';
@@ -8,6 +6,9 @@ export interface Quality {
   shadows: boolean;
   /** pixels of the floor's reflection, width; its height is half of it */
   reflection: number;
+  antialias: boolean;
+  /** of textures, 1…16 */
+  anisotropy: number;
   /** physically based materials, or plain Lambert shading */
   standardMaterials: boolean;
   /** what is asked of the server per screen */
@@ -20,6 +21,8 @@ const HIGH: Quality = {
   pixelRatio: 1,
   shadows: true,
   reflection: 1024,
+  antialias: true,
+  anisotropy: 8,
   standardMaterials: true,
   framesPerSecond: 30,
   maxSize: 512,
@@ -27,9 +30,11 @@ const HIGH: Quality = {
 
 const LOW: Quality = {
   name: 'low',
-  pixelRatio: 0.6,
+  pixelRatio: 0.75,
   shadows: false,
   reflection: 256,
+  antialias: false,
+  anisotropy: 1,
   standardMaterials: false,
   framesPerSecond: 15,
   maxSize: 256,
@@ -47,8 +52,12 @@ export function chooseQuality(gpuName: string, wanted: string | null, devicePixe
   return { ...HIGH, pixelRatio: Math.min(2, Math.max(1, devicePixelRatio)) };
 }
 
-export function gpuNameOf(renderer: WebGLRenderer): string {
-  const context = renderer.getContext();
+/** Name of the graphics processor, asked on a context of its own: antialiasing has to be decided before the real one. */
+export function gpuName(): string {
+  const context = document.createElement('canvas').getContext('webgl2');
+  if (!context) return '';
   const extension = context.getExtension('WEBGL_debug_renderer_info');
-  return String(context.getParameter(extension ? extension.UNMASKED_RENDERER_WEBGL : context.RENDERER));
+  const name = String(context.getParameter(extension ? extension.UNMASKED_RENDERER_WEBGL : context.RENDERER));
+  context.getExtension('WEBGL_lose_context')?.loseContext();
+  return name;
 }

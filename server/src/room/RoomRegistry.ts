@@ -94,6 +94,11 @@ export class RoomRegistry implements PeerHandler {
     return [...(this.#rooms.get(room)?.members.values() ?? [])].map((member) => member.info());
   }
 
+  /** Every room and who is in it, for GET /api/rooms. */
+  list(): { name: string; participants: ParticipantInfo[] }[] {
+    return [...this.#rooms.keys()].map((name) => ({ name, participants: this.roster(name) }));
+  }
+
   /** Calls `listener` with a room's name after somebody came, left or changed avatar. Returns what ends it. */
   onRosterChanged(listener: (room: string) => void): () => void {
     this.#listeners.add(listener);
@@ -317,7 +322,7 @@ export class RoomRegistry implements PeerHandler {
     if (avatar !== undefined && this.#options.avatars.get(avatar)) return avatar;
     throw new FacewireError('avatar_unknown', 'players need an avatar that this server has', {
       received: avatar ?? '(none)',
-      remedy: 'choose one of GET /avatars, or upload a portrait first',
+      remedy: 'choose one of GET /api/avatars, or upload a portrait first',
     });
   }
 

@@ -57,6 +57,7 @@ export class Monitor {
       idle: parts.idle,
       framesPerSecond: quality.framesPerSecond,
       maxSize: quality.maxSize,
+      anisotropy: quality.anisotropy,
     });
     this.screen.position.z = 0.012;
 

@@ -11,7 +11,6 @@ export function paint(width: number, height: number, draw: Draw): CanvasTexture 
   draw(canvas.getContext('2d')!, width, height);
   const texture = new CanvasTexture(canvas);
   texture.colorSpace = SRGBColorSpace;
-  texture.anisotropy = 8;
   return texture;
 }
 

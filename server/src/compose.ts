@@ -1,0 +1,130 @@
+import { fileURLToPath } from 'node:url';
+import { PROTOCOL_VERSION } from '@facewire/proto';
+import { pino } from 'pino';
+import { type Config, readConfig } from './config.ts';
+import { createEncoderFactory } from './encoder/index.ts';
+import { type Engine, openEngine } from './engine.ts';
+import { LatestFrameFanOut } from './fanout/index.ts';
+import { MetricsRegistry } from './metrics/index.ts';
+import { createMotionDecoder } from './motionDecoder.ts';
+import { HouseBots, RoomRegistry } from './room/index.ts';
+import { FrameScheduler } from './scheduler/index.ts';
+import { createGrpcServer, createHttpHandler, createWebServer } from './transport/index.ts';
+
+export interface RunningServer {
+  /** http://host:port; the WebSocket is at /connect */
+  readonly url: string;
+  readonly port: number;
+  /** undefined when gRPC is off */
+  readonly grpcPort: number | undefined;
+  readonly engine: Engine;
+  readonly metrics: MetricsRegistry;
+  /** Says goodbye to every peer, stops the stages in the order of a packet's way, and releases the model. May be called twice. */
+  close(): Promise<void>;
+}
+
+const roomPage = fileURLToPath(new URL('../../examples/room/dist', import.meta.url));
+
+/** Wires the stages of contracts.ts. Throws FacewireError: config_invalid, model_…, device_unavailable, port_in_use. */
+export async function startServer(config: Config = readConfig(process.env)): Promise<RunningServer> {
+  const log = pino({ level: config.logLevel, base: undefined, timestamp: pino.stdTimeFunctions.isoTime });
+  const metrics = new MetricsRegistry();
+  const engine = await openEngine(config, { log });
+  const closers: (() => Promise<void> | void)[] = [() => engine.close()];
+  const close = async () => {
+    // The last opened is closed first: no stage loses what it calls before it is stopped.
+    for (let closer = closers.pop(); closer !== undefined; closer = closers.pop()) await closer();
+  };
+  try {
+    const encoders = await createEncoderFactory({ warn: (message) => log.warn({}, message) });
+    const fanOut = new LatestFrameFanOut({ metrics });
+    const rooms = new RoomRegistry({
+      avatars: engine.avatars,
+      codecs: encoders.codecs,
+      sizes: engine.renderer.sizes,
+      fanOut,
+      metrics,
+      createMotionDecoder,
+      rooms: [config.demoRoom],
+    });
+    const scheduler = new FrameScheduler({
+      source: rooms,
+      renderer: engine.renderer,
+      encoders,
+      fanOut,
+      metrics,
+      log,
+      ticksPerSecond: config.tickRate,
+    });
+    scheduler.start();
+    closers.push(() => scheduler.close());
+
+    const bots = new HouseBots({
+      registry: rooms,
+      room: config.demoRoom,
+      seats: config.demoSeats,
+      avatars: () => engine.avatars.list().filter((avatar) => avatar.builtIn),
+    });
+    bots.start();
+    closers.push(() => bots.close());
+
+    let grpcPort: number | undefined;
+    if (config.grpcPort >= 0) {
+      const grpc = await createGrpcServer({
+        host: config.host,
+        port: config.grpcPort,
+        handler: rooms,
+        avatars: engine.avatars,
+        log,
+        metrics,
+      });
+      grpcPort = grpc.port;
+      closers.push(() => grpc.close());
+    }
+    const startedAtMs = performance.now();
+    const web = await createWebServer({
+      host: config.host,
+      port: config.port,
+      adapter: config.webSocket,
+      handler: rooms,
+      log,
+      metrics,
+      http: createHttpHandler({
+        avatars: engine.avatars,
+        health: () => ({
+          status: 'ok',
+          protocol: PROTOCOL_VERSION,
+          model: engine.renderer.model,
+          device: engine.renderer.device,
+          sizes: engine.renderer.sizes,
+          codecs: encoders.codecs,
+          grpcPort,
+          webSocket: web.adapter,
+          uptimeSeconds: Math.round((performance.now() - startedAtMs) / 1000),
+          ...rooms.snapshot(),
+          timings: metrics.snapshot().histograms,
+        }),
+        metrics: () => metrics.prometheusText(),
+        rooms: () => rooms.list(),
+        staticMounts: [{ prefix: '/', directory: roomPage }],
+        log,
+      }),
+    });
+    closers.push(() => web.close());
+    const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${web.port}`;
+    log.info(
+      {
+        model: engine.renderer.model,
+        device: engine.renderer.device,
+        webSocket: web.adapter,
+        codecs: encoders.codecs,
+        grpcPort,
+      },
+      `facewire listening on ${url}`,
+    );
+    return { url, port: web.port, grpcPort, engine, metrics, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}

@@ -1,0 +1,55 @@
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { FacewireError } from '@facewire/proto';
+import { DiskAvatarStore, ensureBuiltIns } from './avatars/index.ts';
+import type { Config } from './config.ts';
+import type { AvatarStore } from './contracts.ts';
+import { AvatarEncoder, ModelPackage, OnnxRenderer } from './inference/index.ts';
+
+/** A model with its avatars, without rooms and sockets: what the server, the tools and the benches share. */
+export interface Engine {
+  readonly package: ModelPackage;
+  readonly avatars: AvatarStore;
+  readonly renderer: OnnxRenderer;
+  /** Releases sessions and memory. May be called twice. */
+  close(): Promise<void>;
+}
+
+export interface EngineLog {
+  info(context: object, message: string): void;
+  warn(context: object, message: string): void;
+}
+
+const portraits = fileURLToPath(new URL('../../models/portraits', import.meta.url));
+
+/**
+ * Opens the model package, the avatar store and the renderer; encodes the built-in portraits that the store lacks.
+ * Throws FacewireError: model_missing, model_corrupt, model_mismatch, device_unavailable, config_invalid.
+ */
+export async function openEngine(
+  config: Config,
+  options: { log?: EngineLog; builtIns?: boolean } = {},
+): Promise<Engine> {
+  const { log, builtIns = true } = options;
+  const model = await ModelPackage.load(config.model);
+  const encoder = await AvatarEncoder.create({ package: model });
+  const avatars = await DiskAvatarStore.open({ directory: join(config.dataDir, 'avatars'), encoder, log });
+  const renderer = await OnnxRenderer.create({
+    package: model,
+    device: config.device,
+    threads: config.threads,
+    bankSlots: config.bankSlots,
+    loadAvatar: (id) => avatars.load(id),
+    onFallback: (message) => log?.warn({}, message),
+  });
+  if (builtIns) await ensureBuiltIns(avatars, portraits);
+  return {
+    package: model,
+    avatars,
+    renderer,
+    close: async () => {
+      await renderer.close();
+      await encoder.close();
+    },
+  };
+}
