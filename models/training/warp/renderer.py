@@ -20,7 +20,8 @@ from graph import Graph, Value, pixel_grid
 from layout import G, KEYPOINTS, POSE, renderer_tensors
 from windows import paint_windows
 
-NEWTON_STEPS = 5
+COARSE_STEPS, FINE_STEPS = 5, 3
+SLACK = 0.25  # cm of picture per cm of grid that hidden points keep
 
 
 def rotation_matrix(g: Graph, pitch, yaw, roll) -> Value:
@@ -59,17 +60,23 @@ def jacobian_inverse(g: Graph, forward: Value) -> Value:
 def invert(g: Graph, forward: Value, start: Value, place: Value) -> Value:
     """Displacement p(u) - u [N,2,G,G] of output cells u: F(n) = u is solved for the node n, p = u + (place - F)(n).
 
-    forward, place [N,2,G,G] over nodes; start [N,2,G,G] first guess of n over output cells.
+    forward, place [N,2,G,G] over nodes; start [N,2,G/2,G/2] first guess of n over every other output cell.
+    Half the resolution finds the neighbourhood, the full one the point.
     """
     maps = g.concat([forward, jacobian_inverse(g, forward)], 1)
-    target = g.const(pixel_grid(G, G).transpose(2, 0, 1)[None])
     node = start
-    for _ in range(NEWTON_STEPS):
-        f, a, b, c, d = g.split(g.sample(maps, g.transpose(node, 0, 2, 3, 1), G, G), 1, 2, 1, 1, 1, 1)
-        error = g.clip(target - f, -0.3, 0.3)
-        ex, ey = g.split(error, 1, 1, 1)
-        node = g.clip(node + g.concat([a * ex + b * ey, c * ex + d * ey], 1), -1, 1)
-    return g.sample(place - forward, g.transpose(node, 0, 2, 3, 1), G, G)
+    for side, steps in ((G // 2, COARSE_STEPS), (G, FINE_STEPS)):
+        if side == G:
+            node = g.resize(node, G, G, 2)
+        target = g.const(pixel_grid(side, side).transpose(2, 0, 1)[None])
+        for _ in range(steps):
+            f, a, b, c, d = g.split(g.sample(maps, g.transpose(node, 0, 2, 3, 1), G, G), 1, 2, 1, 1, 1, 1)
+            error = g.clip(target - f, -0.3, 0.3)
+            ex, ey = g.split(error, 1, 1, 1)
+            node = g.clip(node + g.concat([a * ex + b * ey, c * ex + d * ey], 1), -1, 1)
+    flow = g.sample(place - forward, g.transpose(node, 0, 2, 3, 1), G, G)
+    # Over hidden parts the flow jumps within a cell; a small box keeps the outline from showing the cells.
+    return g.op("AveragePool", flow, kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1], count_include_pad=0)
 
 
 def facing_plane(g: Graph, rotation: Value, q: Value) -> Value:
@@ -109,33 +116,35 @@ def renderer_graph(t: Tables, size: int) -> Graph:
     field = g.reshape(expression @ g.const(t.field), -1, 6, y1 - y0, x1 - x0)
     field = g.op("Pad", field, g.ints(0, 0, y0, x0, 0, 0, G - y1, G - x1))
     points = g.reshape(field, -1, 2, 3, G * G) + g.reshape(position, -1, 1, 3, G * G)
-    head = project_head(g, points, 2, rotation, scale, shift, slack=0.06)
+    head = project_head(g, points, 2, rotation, scale, shift, slack=SLACK)
     still = g.reshape(place, -1, 1, 2, G * G)
     weight, _, _ = constant_weights()
     forward = still + (head - still) * weight
     # First guess: the plane through the face, seen from the driver's side.
-    picture = g.const(pixel_grid(G, G).reshape(-1, 2).T[None].copy())
+    picture = g.const(pixel_grid(G // 2, G // 2).reshape(-1, 2).T[None].copy())
     start = (picture - g.unsqueeze(shift, 2)) / g.unsqueeze(scale, 2)
     start = to_grid(g, facing_plane(g, rotation, start))
-    both = lambda v: g.reshape(g.concat([g.unsqueeze(v, 1)] * 2, 1), -1, 2, G, G)  # noqa: E731
-    flows = invert(g, g.reshape(forward, -1, 2, G, G), both(start), both(place))  # [2B,2,G,G]
+    both = lambda v, side: g.reshape(g.concat([g.unsqueeze(v, 1)] * 2, 1), -1, 2, side, side)  # noqa: E731
+    flows = invert(g, g.reshape(forward, -1, 2, G, G), both(start, G // 2), both(place, G))  # [2B,2,G,G]
 
     # Signed height over the mouth's middle line, negative on the upper lip's side.
     mouth = local_frame(g, keypoints, [60], [64], {"upper": (61, 62, 63), "lower": (67, 66, 65)}, (-0.46, 0, 0.46))
-    h, v = to_local(g, mouth, g.const(pixel_grid(G, G).reshape(1, 1, -1, 2)))
-    side = v - curve(g, (mouth["upper"] + mouth["lower"]) * 0.5, 3, h)
+    h, v = to_local(g, mouth, g.const(pixel_grid(G, G).reshape(1, 1, -1, 2).transpose(0, 1, 3, 2)))
+    middle = [(a + b) * 0.5 for a, b in zip(mouth["upper"], mouth["lower"])]
+    side = g.reshape(v - curve(g, middle, h), -1, 1, G, G)
     flows = g.reshape(flows, -1, 4, G, G)
-    coarse = g.concat([flows, g.reshape(side, -1, 1, G, G)], 1)
-    fine = coarse if size == G else g.resize(coarse, size, size, 5)
-    upper, lower, side_fine = g.split(fine, 1, 2, 2, 1)
-    flow = g.where(g.op("Less", side_fine, np.float32(0)), upper, lower)
+    upper, lower = g.split(flows, 1, 2, 2)
+    flow = g.resize(g.where(side < 0.0, upper, lower), size, size, 2)
     sampling = g.transpose(flow, 0, 2, 3, 1) + g.const(pixel_grid(size, size)[None])
 
     texture = g.cast(avatar[f"texture{size}"], "float32")
     fore, alpha = g.split(g.sample(texture, sampling, size, size), 1, 3, 1)
     backdrop = g.cast(avatar[f"backdrop{size}"], "float32")
     frame = fore + backdrop * (1.0 - alpha * np.float32(1 / 255))
-    frame = paint_windows(g, t, frame, texture, coarse, avatar, part, expression, keypoints, size)
+    frame = paint_windows(
+        g, t, frame, size, texture=texture, coarse=g.concat([flows, side], 1), avatar=avatar, part=part,
+        expression=expression, keypoints=keypoints,
+    )
     write_outputs(g, frame, size)
     return g
 
@@ -145,11 +154,10 @@ def write_outputs(g: Graph, frame: Value, size: int) -> None:
     frame = g.clip(frame, 0, 255)
     rgb = g.transpose(g.cast(frame + 0.5, "uint8"), 0, 2, 3, 1)
     g.output(rgb, "rgb", "uint8", ["B", size, size, 3])
-    luma = np.array([65.481, 128.553, 24.966], np.float32) / 255
-    blue = np.array([-37.797, -74.203, 112.0], np.float32) / 255
-    red = np.array([112.0, -93.786, -18.214], np.float32) / 255
-    y = g.op("Conv", frame, luma.reshape(1, 3, 1, 1), np.array([16.5], np.float32), kernel_shape=[1, 1])
-    both = np.repeat(np.repeat(np.stack([blue, red]).reshape(2, 3, 1, 1), 2, 2), 2, 3) / 4
-    uv = g.op("Conv", frame, both, np.array([128.5, 128.5], np.float32), kernel_shape=[2, 2], strides=[2, 2])
+    luma = np.array([[65.481, 128.553, 24.966]], np.float32) / 255
+    chroma = np.array([[-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]], np.float32) / 255
+    y = luma @ g.reshape(frame, 0, 3, size * size) + 16.5
+    half = g.reshape(g.pool(frame, 2), 0, 3, size * size // 4)
+    uv = chroma @ half + 128.5
     planes = g.concat([g.reshape(y, 0, size, size), g.reshape(uv, 0, size // 2, size)], 1)
     g.output(g.cast(planes, "uint8"), "i420", "uint8", ["B", size * 3 // 2, size])
