@@ -13,12 +13,12 @@ import json
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from encoder import encoder_graph  # noqa: E402
-from facekit import EXPRESSIONS, tables  # noqa: E402
-from layout import SIZES, avatar_tensors, renderer_tensors  # noqa: E402
-from renderer import renderer_graph  # noqa: E402
+from warp.encoder import encoder_graph  # noqa: E402
+from warp.facekit import EXPRESSIONS, tables  # noqa: E402
+from warp.layout import SIZES, avatar_tensors, renderer_tensors  # noqa: E402
+from warp.renderer import renderer_graph  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[3]
 # Arithmetic of one frame, counted by hand per pixel and per coarse cell (sampling 8 per channel).

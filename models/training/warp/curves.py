@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from graph import Graph, Value
+from warp.graph import Graph, Value
 
 
 def local_frame(g: Graph, points: Value, left, right, curves: dict[str, tuple], nominal) -> dict[str, Value]:

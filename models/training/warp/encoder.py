@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from facekit import Tables
-from geometry import node_positions, outline_root, project_head, remove_roll
-from graph import Graph, Value, pixel_grid
-from layout import G, HEAD_CENTRE, POSE_LENGTH, SIZES, avatar_tensors
+from warp.facekit import Tables
+from warp.geometry import node_positions, outline_root, project_head, remove_roll
+from warp.graph import Graph, Value, pixel_grid
+from warp.layout import G, HEAD_CENTRE, POSE_LENGTH, SIZES, avatar_tensors
 
 
 def fit_pose(g: Graph, landmarks: Value, t: Tables):

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from geometry import grid_axis, node_positions, to_centimetres
-from layout import G
+from warp.geometry import grid_axis, node_positions, to_centimetres
+from warp.layout import G
 
 FLIP = np.array([1, -1, -1], np.float32)
 SKIN_END = 11248  # face, then head and neck

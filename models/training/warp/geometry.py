@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from graph import Graph, Value
-from layout import G, HEAD_CENTRE, HEAD_RADII
+from warp.graph import Graph, Value
+from warp.layout import G, HEAD_CENTRE, HEAD_RADII
 
 REACH, CURVE = 30.0, 0.6
 SPREAD = REACH * (1 - CURVE)

@@ -74,6 +74,7 @@ class Graph:
         self.inputs: list[onnx.ValueInfoProto] = []
         self.outputs: list[onnx.ValueInfoProto] = []
         self.count = 0
+        self.keypoints: Value | None = None  # the renderers leave their driving keypoints here
 
     def input(self, name: str, dtype: str, shape: list) -> Value:
         self.inputs.append(helper.make_tensor_value_info(name, TYPES[dtype], shape))

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from curves import curve, local_frame, to_local
-from facekit import EXPRESSIONS, FIELD, INDEX, Tables
-from geometry import constant_weights, project_head, to_grid
-from graph import Graph, Value, pixel_grid
-from layout import G, KEYPOINTS, POSE, renderer_tensors
-from windows import paint_windows
+from warp.curves import curve, local_frame, to_local
+from warp.facekit import EXPRESSIONS, FIELD, INDEX, Tables
+from warp.geometry import constant_weights, project_head, to_grid
+from warp.graph import Graph, Value, pixel_grid
+from warp.layout import G, KEYPOINTS, POSE, renderer_tensors
+from warp.windows import paint_windows
 
 COARSE_STEPS, FINE_STEPS = 5, 3
 SLACK = 0.25  # cm of picture per cm of grid that hidden points keep
@@ -109,6 +109,8 @@ def renderer_graph(t: Tables, size: int) -> Graph:
     delta = g.reshape(expression @ basis, -1, KEYPOINTS, 3)
     turned = (avatar["keypoints"] + delta) @ g.transpose(rotation, 0, 2, 1)
     keypoints = g.slice(turned, 2, 0, 2) * g.unsqueeze(scale, 1) + g.unsqueeze(shift, 1)
+
+    g.keypoints = keypoints
 
     # Forward map of both layers, [B,2,2,G*G]
     position, place = g.split(avatar["surface"], 1, 3, 2)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from facekit import INDEX
+from warp.facekit import INDEX
 
 
 class Package:

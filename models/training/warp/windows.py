@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from curves import curve, local_frame, to_local, to_picture
-from facekit import EXPRESSIONS, INDEX, Tables
-from graph import Graph, Value
-from layout import G
+from warp.curves import curve, local_frame, to_local, to_picture
+from warp.facekit import EXPRESSIONS, INDEX, Tables
+from warp.graph import Graph, Value
+from warp.layout import G
 
 # Width and height as parts of the frame's side.
 MOUTH_WINDOW = (0.27, 0.29)

@@ -1,0 +1,1 @@
+"""Facewire warp: a renderer from equations, without learned weights."""
