@@ -34,6 +34,8 @@ export interface AvatarScreenOptions {
   framesPerSecond?: number;
   /** never ask for more pixels than this; default 512 */
   maxSize?: number;
+  /** of the frame texture, 1…16; default 4 */
+  anisotropy?: number;
   /** shown while nobody is on the screen; not disposed with it. Its v runs up, as usual in three.js */
   idle?: Texture;
   follow?: Partial<FollowOptions>;
@@ -48,21 +50,22 @@ export class AvatarScreen extends Mesh<PlaneGeometry, MeshBasicMaterial> {
   view: View | 'follow' = 'follow';
   /** called with every decoded picture before it goes to the GPU; the picture stays the screen's */
   onPicture: ((picture: DecodedPicture) => void) | undefined;
-  readonly #options: Required<Omit<AvatarScreenOptions, 'idle' | 'follow'>>;
+  readonly #options: Required<Omit<AvatarScreenOptions, 'idle' | 'follow' | 'anisotropy'>>;
   readonly #follow: FollowOptions;
-  readonly #frames = new FrameTexture();
+  readonly #frames: FrameTexture;
   readonly #idle: Texture | undefined;
   #client: AvatarClient | undefined;
   #stream: AvatarStream | undefined;
   #decoder: FrameDecoder | undefined;
   #decidedAtMs = -Infinity;
 
-  constructor({ idle, follow, ...options }: AvatarScreenOptions = {}) {
+  constructor({ idle, follow, anisotropy = 4, ...options }: AvatarScreenOptions = {}) {
     const { width = 1, height = 1, framesPerSecond = 30, maxSize = 512 } = options;
     super(new PlaneGeometry(width, height), new MeshBasicMaterial({ toneMapped: false }));
     this.#options = { width, height, framesPerSecond, maxSize };
     this.#follow = { ...DEFAULT_FOLLOW, ...follow };
     this.#idle = idle;
+    this.#frames = new FrameTexture(anisotropy);
     this.#showIdle();
   }
 

@@ -12,14 +12,15 @@ export class FrameTexture extends Texture {
   #width = 0;
   #height = 0;
 
-  constructor() {
+  /** @param anisotropy 1…16: sharper when seen at an angle; dear on software rasterisers */
+  constructor(anisotropy = 4) {
     super();
     this.colorSpace = SRGBColorSpace;
     this.flipY = false;
     this.magFilter = LinearFilter;
     this.minFilter = LinearMipmapLinearFilter;
     this.generateMipmaps = true;
-    this.anisotropy = 4;
+    this.anisotropy = anisotropy;
     this.onUpdate = () => this.#release();
   }
 

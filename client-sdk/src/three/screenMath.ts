@@ -81,7 +81,7 @@ export function chooseSize(pixels: number, current: number, sizes: readonly numb
  */
 export function chooseRate(visible: boolean, pixels: number, maxRate: number): number {
   if (!visible) return Math.min(maxRate, 3);
-  return pixels < 72 ? Math.max(1, Math.round(maxRate / 2)) : maxRate;
+  return pixels < 48 ? Math.max(1, Math.round(maxRate / 2)) : maxRate;
 }
 
 function clamp(value: number, limit: number): number {

@@ -7,11 +7,13 @@ import { Header } from './hud/Header.ts';
 import { StatsPanel, type StreamRow, type Totals } from './hud/StatsPanel.ts';
 import { ViewPanel } from './hud/ViewPanel.ts';
 import { PlayPanel } from './play/PlayPanel.ts';
-import { chooseQuality, gpuName } from './quality.ts';
+import { adaptPixelRatio, chooseQuality, gpuName } from './quality.ts';
 import { Room } from './scene/Room.ts';
 
 /** The panels are refreshed so often, ms. */
 const PANEL_INTERVAL_MS = 500;
+/** The resolution is reconsidered so often, ms. */
+const ADAPT_INTERVAL_MS = 1_500;
 
 const query = new URLSearchParams(location.search);
 const roomName = query.get('room') || 'lobby';
@@ -115,15 +117,28 @@ function refreshPanels(): void {
 }
 setInterval(refreshPanels, PANEL_INTERVAL_MS);
 
+let pixelRatio = quality.pixelRatio;
+setInterval(() => {
+  // A hidden page draws nothing; that says nothing about the machine.
+  if (document.hidden || rendered === 0) return;
+  const wanted = adaptPixelRatio(pixelRatio, framesPerSecond, quality);
+  if (wanted === pixelRatio) return;
+  pixelRatio = wanted;
+  renderer.setPixelRatio(pixelRatio);
+}, ADAPT_INTERVAL_MS);
+
 function resize(): void {
   const { clientWidth, clientHeight } = canvas;
   camera.aspect = clientWidth / clientHeight;
   // Narrow windows see as much of the gallery's width as wide ones, up to a point.
   camera.fov = camera.aspect > 1.5 ? 60 : Math.min(82, 60 * (1.5 / camera.aspect) ** 0.6);
-  camera.updateProjectionMatrix();
+  // The picture's centre moves into the space that the panels leave.
+  const covered = clientWidth > 1_000 && statsPanel.element.open ? Math.min(130, clientWidth * 0.08) : 0;
+  camera.setViewOffset(clientWidth, clientHeight, covered, 0, clientWidth, clientHeight);
   renderer.setSize(clientWidth, clientHeight, false);
 }
 addEventListener('resize', resize);
+statsPanel.element.addEventListener('toggle', resize);
 resize();
 
 const timer = new Timer();
@@ -163,4 +178,3 @@ window.facewire = {
   stats,
   placeAt: (...place) => controls.placeAt(...place),
 };
-(window as any).__dbg = { room, renderer, camera };

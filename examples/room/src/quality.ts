@@ -1,8 +1,14 @@
 /** What the machine can afford. */
 export interface Quality {
   name: 'high' | 'low';
-  /** drawing buffer pixels per CSS pixel */
+  /** drawing buffer pixels per CSS pixel, at most … */
   pixelRatio: number;
+  /** … and at least, when the machine is too slow */
+  minPixelRatio: number;
+  /** the floor's reflection is drawn anew in every so many-th frame */
+  reflectEvery: number;
+  /** taps of the reflection's blur, to either side */
+  reflectTaps: number;
   shadows: boolean;
   /** pixels of the floor's reflection, width; its height is half of it */
   reflection: number;
@@ -19,6 +25,9 @@ export interface Quality {
 const HIGH: Quality = {
   name: 'high',
   pixelRatio: 1,
+  minPixelRatio: 0.75,
+  reflectEvery: 1,
+  reflectTaps: 1,
   shadows: true,
   reflection: 1024,
   antialias: true,
@@ -31,8 +40,11 @@ const HIGH: Quality = {
 const LOW: Quality = {
   name: 'low',
   pixelRatio: 0.75,
+  minPixelRatio: 0.45,
+  reflectEvery: 3,
+  reflectTaps: 0,
   shadows: false,
-  reflection: 256,
+  reflection: 320,
   antialias: false,
   anisotropy: 1,
   standardMaterials: false,
@@ -50,6 +62,22 @@ export function chooseQuality(gpuName: string, wanted: string | null, devicePixe
   const low = wanted === 'low' || (wanted !== 'high' && software);
   if (low) return LOW;
   return { ...HIGH, pixelRatio: Math.min(2, Math.max(1, devicePixelRatio)) };
+}
+
+/**
+ * The pixel ratio for the next while: smaller while frames take too long, larger again when there is time to spare.
+ *
+ * @param framesPerSecond measured since the last call
+ */
+export function adaptPixelRatio(
+  current: number,
+  framesPerSecond: number,
+  { pixelRatio, minPixelRatio }: Pick<Quality, 'pixelRatio' | 'minPixelRatio'>,
+): number {
+  // The gap between both limits is wider than one step changes the rate, so that it comes to rest.
+  if (framesPerSecond < 16) return Math.max(minPixelRatio, current * 0.88);
+  if (framesPerSecond > 45) return Math.min(pixelRatio, current * 1.1);
+  return current;
 }
 
 /** Name of the graphics processor, asked on a context of its own: antialiasing has to be decided before the real one. */

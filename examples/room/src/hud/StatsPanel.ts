@@ -22,7 +22,7 @@ export interface Totals {
 
 /** The table of streams with its totals. */
 export class StatsPanel {
-  readonly element: HTMLElement;
+  readonly element: HTMLDetailsElement;
   readonly #rows = make('tbody');
   readonly #totals = make('dl', { class: 'totals' });
 

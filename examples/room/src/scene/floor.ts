@@ -1,10 +1,10 @@
-import { CircleGeometry, type Mesh, Shape, ShapeGeometry, type Texture } from 'three';
+import { type Mesh, Shape, ShapeGeometry, type Texture } from 'three';
 import { Reflector } from 'three/addons/objects/Reflector.js';
 import type { Quality } from '../quality.ts';
 import { ROOM } from './layout.ts';
 
 /**
- * Polished stone that mirrors the gallery. The reflection is blurred by nine taps whose spread grows with the distance
+ * Polished stone that mirrors the gallery. The reflection is blurred by taps whose spread grows with the distance
  * from the reflected thing's foot (a cheap stand-in for roughness) and grows stronger at grazing angles (Schlick's
  * approximation of Fresnel's equations).
  */
@@ -31,19 +31,19 @@ export function makeFloor(quality: Quality, stone: Texture): Mesh {
         stone: { value: stone },
       },
       vertexShader: VERTEX,
-      fragmentShader: FRAGMENT,
+      fragmentShader: `const int TAPS = ${quality.reflectTaps};\n${FRAGMENT}`,
     },
   });
   const material = floor.material as unknown as { uniforms: Record<string, { value: unknown }> };
   // The constructor clones uniforms, and a texture's clone would be uploaded twice.
   material.uniforms.stone!.value = stone;
   floor.rotation.x = -Math.PI / 2;
+  const reflect = floor.onBeforeRender;
+  let frame = 0;
+  floor.onBeforeRender = (...call) => {
+    if (frame++ % quality.reflectEvery === 0) reflect.apply(floor, call);
+  };
   return floor;
-}
-
-/** A dark disc under the lounge, inlaid with a ring of brass. */
-export function inlayGeometry(radius: number): CircleGeometry {
-  return new CircleGeometry(radius, 64);
 }
 
 const VERTEX = /* glsl */ `
@@ -74,8 +74,8 @@ const FRAGMENT = /* glsl */ `
     float spread = (0.0016 + 0.0105 * smoothstep(7.4, 0.5, wall)) * (1.35 - tile.g * 0.5);
     vec3 light = vec3(0.0);
     float weight = 0.0;
-    for (int x = -1; x <= 1; x++) {
-      for (int y = -1; y <= 1; y++) {
+    for (int x = -TAPS; x <= TAPS; x++) {
+      for (int y = -TAPS - 1; y <= TAPS + 1; y++) {
         float w = 1.0 / (1.0 + float(x * x + y * y));
         light += w * min(texture2D(tDiffuse, mirror + vec2(float(x) * 0.55, float(y) * 1.5) * spread).rgb, vec3(2.0));
         weight += w;

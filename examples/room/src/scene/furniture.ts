@@ -81,18 +81,18 @@ export function makeLounge(materials: Materials, quality: Quality): Furniture {
   rim.position.y = 0.435;
 
   const hologram = new Group();
-  hologram.position.y = 0.92;
-  const core = new Mesh(new IcosahedronGeometry(0.15, 0), materials.glow({ color: PALETTE.teal, opacity: 0.55 }));
+  hologram.position.y = 0.78;
+  const core = new Mesh(new IcosahedronGeometry(0.11, 0), materials.glow({ color: PALETTE.teal, opacity: 0.55 }));
   const shell = new LineSegments(
-    new WireframeGeometry(new IcosahedronGeometry(0.3, 1)),
+    new WireframeGeometry(new IcosahedronGeometry(0.22, 1)),
     new LineBasicMaterial({ color: PALETTE.teal, transparent: true, opacity: 0.75, toneMapped: false }),
   );
   hologram.add(core, shell);
   const beam = new Mesh(
-    new CylinderGeometry(0.34, 0.1, 0.62, 32, 1, true),
+    new CylinderGeometry(0.25, 0.08, 0.4, 32, 1, true),
     materials.glow({ color: PALETTE.teal, opacity: 0.07, side: 2 }),
   );
-  beam.position.y = 0.76;
+  beam.position.y = 0.65;
 
   const inlay = new Mesh(new RingGeometry(2.84, 2.88, 96), materials.light(PALETTE.brass, 0.55));
   inlay.rotation.x = -Math.PI / 2;
@@ -114,7 +114,7 @@ export function makeLounge(materials: Materials, quality: Quality): Furniture {
     update(seconds) {
       hologram.rotation.y = seconds * 0.5;
       core.rotation.x = seconds * 0.8;
-      hologram.position.y = 0.95 + Math.sin(seconds * 1.3) * 0.03;
+      hologram.position.y = 0.78 + Math.sin(seconds * 1.3) * 0.03;
     },
   };
 }

@@ -32,8 +32,8 @@ export function makeMonitorParts(materials: Materials, haloMap: Texture, idle: T
   return {
     frame: frameGeometry(SCREEN_SIZE, 0.055),
     arm: new BoxGeometry(0.5, 0.5, 0.5),
-    halo: new PlaneGeometry(SCREEN_SIZE * 2.05, SCREEN_SIZE * 2.05),
-    metal: materials.surface({ color: '#15171c', roughness: 0.34, metalness: 0.75 }),
+    halo: new PlaneGeometry(SCREEN_SIZE * 1.9, SCREEN_SIZE * 1.9),
+    metal: materials.surface({ color: '#3a3f49', roughness: 0.3, metalness: 0.85 }),
     rim: materials.surface({ color: '#0a0b0e', roughness: 0.5 }),
     haloMap,
     idle,
@@ -66,7 +66,7 @@ export class Monitor {
     const arm = new Mesh(parts.arm, parts.rim);
     arm.position.z = -0.32;
     this.#halo = new Mesh(parts.halo, materials.glow({ map: parts.haloMap, color: accent }));
-    this.#halo.position.z = -0.2;
+    this.#halo.position.z = -0.3;
 
     this.#plate = new NamePlate(' ', { height: 0.19, font: TEXT_FONT, dot: PALETTE.teal });
     this.#plate.position.set(0, -SCREEN_SIZE / 2 - 0.02, 0.12);
@@ -79,7 +79,7 @@ export class Monitor {
     this.#plate.visible = name !== undefined;
     this.#plate.text = name ?? ' ';
     // A free screen glows less, so that the eye goes to the others.
-    this.#halo.material.opacity = name === undefined ? 0.22 : 0.6;
+    this.#halo.material.opacity = name === undefined ? 0.3 : 0.95;
   }
 
   dispose(): void {

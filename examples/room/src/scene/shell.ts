@@ -1,78 +1,76 @@
 import {
   BackSide,
   BoxGeometry,
+  BufferAttribute,
   CircleGeometry,
+  Color,
   CylinderGeometry,
   DoubleSide,
   Group,
   Mesh,
+  MeshBasicMaterial,
   PlaneGeometry,
   RingGeometry,
-  type Texture,
   TorusGeometry,
 } from 'three';
 import { ROOM } from './layout.ts';
 import type { Materials } from './materials.ts';
 import { PALETTE } from './palette.ts';
-import { neonTexture, slatTexture, washTexture } from './textures.ts';
+import { ceilingTexture, neonTexture, plasterTexture, slatTexture } from './textures.ts';
 
-/** Walls, skirting, ceiling with its coves and ring of light, the sign. */
+/** Colours that the accent lights throw on the wall, from its left end to its right one. */
+const TINTS = ['#8fffe6', '#d9efe6', '#ffffff', '#f6dfe2', '#ff9fc0'];
+
+/**
+ * Walls, skirting, ceiling with its coves and ring of light, the sign. The walls' light never changes, so it is painted
+ * into their textures: they cost one texture fetch a pixel on any machine.
+ */
 export function makeShell(materials: Materials): Group {
   const shell = new Group();
-  const wash = washTexture();
-  shell.add(curvedWall(materials, wash), ...straightWalls(materials, wash), ...skirting(materials));
+  shell.add(curvedWall(), ...straightWalls(materials), ...skirting(materials));
   shell.add(...ceiling(materials), ...signs(materials));
   return shell;
 }
 
-function curvedWall(materials: Materials, wash: Texture): Mesh {
+function curvedWall(): Mesh {
   const slats = slatTexture();
   slats.repeat.set(16, 1);
-  // thetaStart 0 is +z; the wall spans the half circle of negative z.
+  // thetaStart 0 is +z; the wall spans the half circle of negative z, seen from inside from its right end to its left.
   const geometry = new CylinderGeometry(ROOM.radius, ROOM.radius, ROOM.height, 96, 1, true, Math.PI / 2, Math.PI);
-  const wall = new Mesh(
-    geometry,
-    materials.surface({
-      map: slats,
-      emissive: '#ffffff',
-      emissiveMap: wash,
-      emissiveIntensity: 0.4,
-      roughness: 0.62,
-      side: BackSide,
-    }),
-  );
+  const { uv } = geometry.attributes;
+  const colours = new Float32Array(uv!.count * 3);
+  const stops = TINTS.map((tint) => new Color(tint));
+  for (let vertex = 0; vertex < uv!.count; vertex++) {
+    const at = (1 - uv!.getX(vertex)) * (stops.length - 1);
+    const left = Math.min(stops.length - 2, Math.floor(at));
+    new Color().lerpColors(stops[left]!, stops[left + 1]!, at - left).toArray(colours, vertex * 3);
+  }
+  geometry.setAttribute('color', new BufferAttribute(colours, 3));
+  const wall = new Mesh(geometry, new MeshBasicMaterial({ map: slats, vertexColors: true, side: BackSide }));
   wall.position.y = ROOM.height / 2;
-  wall.receiveShadow = true;
   return wall;
 }
 
-function straightWalls(materials: Materials, wash: Texture): Mesh[] {
+function straightWalls(materials: Materials): Mesh[] {
   const slats = slatTexture();
   slats.repeat.set(4, 1);
-  const side = materials.surface({
-    map: slats,
-    emissive: '#ffffff',
-    emissiveMap: wash,
-    emissiveIntensity: 0.4,
-    roughness: 0.62,
-  });
-  const back = materials.surface({
-    color: PALETTE.wall,
-    emissive: '#ffffff',
-    emissiveMap: wash,
-    emissiveIntensity: 0.22,
-  });
   const walls = [-1, 1].map((sign) => {
-    const wall = new Mesh(new PlaneGeometry(ROOM.backZ, ROOM.height), side);
+    const wall = new Mesh(
+      new PlaneGeometry(ROOM.backZ, ROOM.height),
+      new MeshBasicMaterial({ map: slats, color: sign < 0 ? TINTS[0]! : TINTS.at(-1)! }),
+    );
     wall.position.set(sign * ROOM.radius, ROOM.height / 2, ROOM.backZ / 2);
     wall.rotation.y = (-sign * Math.PI) / 2;
     return wall;
   });
-  const rear = new Mesh(new PlaneGeometry(2 * ROOM.radius, ROOM.height), back);
+  const rear = new Mesh(
+    new PlaneGeometry(2 * ROOM.radius, ROOM.height),
+    new MeshBasicMaterial({ map: plasterTexture() }),
+  );
   rear.position.set(0, ROOM.height / 2, ROOM.backZ);
   rear.rotation.y = Math.PI;
   // Upholstered panels on the rear wall.
-  const panel = materials.surface({ color: '#262b38', roughness: 0.95 });
+  const panel = materials.surface({ color: '#2b3140', roughness: 0.95 });
   const panels = [-4.6, -2.3, 0, 2.3, 4.6].map((x) => {
     const mesh = new Mesh(new BoxGeometry(2.06, 3.1, 0.1), panel);
     mesh.position.set(x, 2.2, ROOM.backZ - 0.06);
@@ -97,8 +95,8 @@ function skirting(materials: Materials): Mesh[] {
   );
   plinth.position.y = 0.07;
   return [
-    half(ROOM.radius - 0.06, 0.016, strip, 0.15),
-    half(ROOM.radius - 0.05, 0.014, cove, ROOM.height - 0.08),
+    half(ROOM.radius - 0.06, 0.024, strip, 0.16),
+    half(ROOM.radius - 0.05, 0.022, cove, ROOM.height - 0.08),
     plinth,
   ];
 }
@@ -106,7 +104,7 @@ function skirting(materials: Materials): Mesh[] {
 function ceiling(materials: Materials): Mesh[] {
   const slab = new Mesh(
     new CircleGeometry(ROOM.radius + 2.4, 64),
-    materials.surface({ color: '#10131b', roughness: 0.95, side: DoubleSide }),
+    new MeshBasicMaterial({ map: ceilingTexture(), side: DoubleSide }),
   );
   slab.rotation.x = Math.PI / 2;
   slab.position.y = ROOM.height;

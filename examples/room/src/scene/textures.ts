@@ -25,7 +25,7 @@ export function randomFrom(seed: number): () => number {
   };
 }
 
-/** Vertical walnut slats with dark gaps: one repeat is 16 slats wide. */
+/** Vertical walnut slats with dark gaps, in the light of cove and skirting: one repeat is 16 slats wide. */
 export function slatTexture(): CanvasTexture {
   const random = randomFrom(7);
   const texture = paint(1024, 512, (context, width, height) => {
@@ -38,10 +38,10 @@ export function slatTexture(): CanvasTexture {
       const tone = 0.82 + random() * 0.3;
       const colour = (r: number, g: number, b: number) => `rgb(${r * tone},${g * tone},${b * tone})`;
       const round = context.createLinearGradient(x, 0, x + w, 0);
-      round.addColorStop(0, colour(44, 27, 19));
-      round.addColorStop(0.25, colour(104, 67, 45));
-      round.addColorStop(0.7, colour(84, 53, 36));
-      round.addColorStop(1, colour(30, 18, 13));
+      round.addColorStop(0, colour(96, 62, 45));
+      round.addColorStop(0.25, colour(214, 146, 104));
+      round.addColorStop(0.7, colour(176, 116, 82));
+      round.addColorStop(1, colour(66, 42, 30));
       context.fillStyle = round;
       context.fillRect(x, 0, w, height);
       for (let line = 0; line < 26; line++) {
@@ -49,25 +49,44 @@ export function slatTexture(): CanvasTexture {
         context.fillRect(x + random() * w, random() * height * 0.2, 0.6 + random() * 1.4, height);
       }
     }
+    bakeWash(context, width, height, 0.16);
   });
   texture.wrapS = RepeatWrapping;
   return texture;
 }
 
-/** Light that washes a wall: warm from the skirting upwards, cool from the cove downwards. Emissive; black = none. */
-export function washTexture(): CanvasTexture {
-  return paint(8, 512, (context, width, height) => {
-    const wash = context.createLinearGradient(0, 0, 0, height);
-    wash.addColorStop(0, '#b9e8ff');
-    wash.addColorStop(0.03, '#5d93b0');
-    wash.addColorStop(0.14, '#23384a');
-    wash.addColorStop(0.36, '#0e1219');
-    wash.addColorStop(0.62, '#120d0a');
-    wash.addColorStop(0.86, '#4a2a12');
-    wash.addColorStop(0.97, '#c97a34');
-    wash.addColorStop(1, '#ffd196');
-    context.fillStyle = wash;
+/** The light on a wall from top to bottom: cool from the cove, warm from the skirting, dim between. */
+function washOf(context: CanvasRenderingContext2D, height: number): CanvasGradient {
+  const wash = context.createLinearGradient(0, 0, 0, height);
+  wash.addColorStop(0, '#e2f6ff');
+  wash.addColorStop(0.03, '#8fc4e0');
+  wash.addColorStop(0.13, '#4a6f8c');
+  wash.addColorStop(0.34, '#2b3038');
+  wash.addColorStop(0.6, '#33291f');
+  wash.addColorStop(0.84, '#8a5528');
+  wash.addColorStop(0.96, '#eb9c4c');
+  wash.addColorStop(1, '#ffdba6');
+  return wash;
+}
+
+/** Bakes the wash into a painted wall: most of it lit through the wall's own colour, a little as a sheen on top. */
+function bakeWash(context: CanvasRenderingContext2D, width: number, height: number, sheen: number): void {
+  context.fillStyle = washOf(context, height);
+  context.globalCompositeOperation = 'multiply';
+  context.fillRect(0, 0, width, height);
+  context.globalCompositeOperation = 'lighter';
+  context.globalAlpha = sheen;
+  context.fillRect(0, 0, width, height);
+  context.globalAlpha = 1;
+  context.globalCompositeOperation = 'source-over';
+}
+
+/** The rear wall: dark plaster in the same light. */
+export function plasterTexture(): CanvasTexture {
+  return paint(16, 512, (context, width, height) => {
+    context.fillStyle = '#3a3f4c';
     context.fillRect(0, 0, width, height);
+    bakeWash(context, width, height, 0.1);
   });
 }
 
@@ -111,14 +130,30 @@ export function floorTexture(): CanvasTexture {
   return texture;
 }
 
+/** The ceiling: dark, lit by the ring of light in its middle and the cove at its edge. */
+export function ceilingTexture(): CanvasTexture {
+  return paint(512, 512, (context, width, height) => {
+    const light = context.createRadialGradient(256, 256, 0, 256, 256, 256);
+    light.addColorStop(0, '#3b3028');
+    light.addColorStop(0.2, '#4a3b2f');
+    light.addColorStop(0.38, '#211f25');
+    light.addColorStop(0.6, '#151922');
+    light.addColorStop(0.74, '#2a4152');
+    light.addColorStop(0.76, '#0c1016');
+    light.addColorStop(1, '#0c1016');
+    context.fillStyle = light;
+    context.fillRect(0, 0, width, height);
+  });
+}
+
 /** A soft-edged rectangle of light: the halo behind a screen. White; tint it by the material's colour. */
 export function haloTexture(): CanvasTexture {
   return paint(256, 256, (context, width, height) => {
     context.fillStyle = '#000';
     context.fillRect(0, 0, width, height);
-    context.filter = 'blur(26px)';
+    context.filter = 'blur(22px)';
     context.fillStyle = '#fff';
-    context.fillRect(width * 0.26, height * 0.26, width * 0.48, height * 0.48);
+    context.fillRect(width * 0.22, height * 0.22, width * 0.56, height * 0.56);
   });
 }
 
