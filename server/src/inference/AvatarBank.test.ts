@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { AvatarData } from '../contracts.ts';
 import { AvatarBank } from './AvatarBank.ts';
 import { HostBankMemory, slotsWithin } from './BankMemory.ts';
-import { tinyAvatar } from './testdata/tinyAvatar.ts';
+import { TINY_ID, tinyAvatar } from './testdata/tinyAvatar.ts';
 
 const TENSORS = [
   { name: 'picture', dtype: 'float32' as const, shape: [3, 32, 32] },
@@ -13,7 +13,7 @@ const AVATAR_BYTES = (3 * 32 * 32 + 68 * 2) * 4;
 
 function bankOf(slots: number, load: (id: string) => Promise<AvatarData> = async (id) => tinyAvatar(id, Number(id))) {
   const memory = new HostBankMemory(TENSORS, slots);
-  const bank = new AvatarBank({ model: 'tiny@1.0.0', memory, load });
+  const bank = new AvatarBank({ model: TINY_ID, memory, load });
   const greyIn = (slot: number) => new Float32Array(memory.tensor('picture').data!.buffer)[slot * 3 * 32 * 32];
   return { bank, greyIn };
 }

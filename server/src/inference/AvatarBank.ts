@@ -4,7 +4,7 @@ import type { BankMemory } from './BankMemory.ts';
 import { type AvatarTensorSpec, describe } from './manifest.ts';
 
 export interface AvatarBankOptions {
-  /** e.g. "warp@1.0.0": avatars of another model are refused */
+  /** ModelPackage.id, e.g. "warp@1.0.0+3fa9c2d1": avatars of another model are refused */
   model: string;
   memory: BankMemory;
   /** AvatarStore.load */

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AvatarEncoder } from './AvatarEncoder.ts';
 import { ModelPackage } from './ModelPackage.ts';
-import { TINY_MODEL } from './testdata/tinyAvatar.ts';
+import { TINY_ID, TINY_MODEL } from './testdata/tinyAvatar.ts';
 
 describe('AvatarEncoder', () => {
   let encoder: AvatarEncoder;
@@ -16,7 +16,7 @@ describe('AvatarEncoder', () => {
       encoder.encode(new Uint8Array(512 * 512 * 3).fill(255), landmarks),
       encoder.encode(new Uint8Array(512 * 512 * 3), new Float32Array(136)),
     ]);
-    expect(encoder.model).toBe('tiny@1.0.0');
+    expect(encoder.model).toBe(TINY_ID);
     expect([...light.keys()]).toEqual(['picture', 'points']);
     expect(light.get('picture')).toMatchObject({ dtype: 'float32', shape: [3, 32, 32] });
     expect(new Float32Array(light.get('picture')!.data.buffer)[5]).toBeCloseTo(1);

@@ -14,7 +14,7 @@ export interface AvatarEncoderOptions {
 
 /** Makes a portrait into the tensors of an avatar. Runs on the CPU: it is needed once per avatar. */
 export class AvatarEncoder {
-  /** e.g. "warp@1.0.0" */
+  /** ModelPackage.id, e.g. "warp@1.0.0+3fa9c2d1" */
   readonly model: string;
   private readonly session: OrtSession;
   private readonly binding: OrtBinding;

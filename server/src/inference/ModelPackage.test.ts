@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ModelPackage } from './ModelPackage.ts';
 import type { Manifest } from './manifest.ts';
-import { TINY_MODEL } from './testdata/tinyAvatar.ts';
+import { TINY_ID, TINY_MODEL } from './testdata/tinyAvatar.ts';
 
 const CPU = { device: { kind: 'cpu', index: 0 }, threads: 1 } as const;
 
@@ -25,7 +25,7 @@ describe('ModelPackage', () => {
 
   it('loads a whole package', async () => {
     const model = await ModelPackage.load(directory);
-    expect(model.id).toBe('tiny@1.0.0');
+    expect(model.id).toBe(TINY_ID);
     expect(model.renderers.map(({ size }) => size)).toEqual([16, 32]);
     expect(model.encoder.file).toBe('encoder.onnx');
     for (const file of [model.encoder, ...model.renderers]) (await model.open(file, CPU)).close();

@@ -39,9 +39,12 @@ export class ModelPackage {
     return new ModelPackage(directory, manifest);
   }
 
-  /** Name and version, e.g. "warp@1.0.0": what an avatar is made for. */
+  /**
+   * What an avatar is made for: name, version, and the first digits of the encoder's hash, because a model under
+   * development changes without changing its version, e.g. "warp@1.0.0+3fa9c2d1".
+   */
   get id(): string {
-    return `${this.manifest.name}@${this.manifest.version}`;
+    return `${this.manifest.name}@${this.manifest.version}+${this.encoder.sha256.slice(0, 8)}`;
   }
 
   get name(): string {

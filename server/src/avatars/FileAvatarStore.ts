@@ -1,0 +1,354 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { FacewireError } from '@facewire/proto';
+import type { AvatarData, AvatarInfo, AvatarStore, Landmarks, Tensor } from '../contracts.ts';
+import {
+  AVATAR_ID,
+  type AvatarRecord,
+  corrupt,
+  encodeAvatarFile,
+  readAvatarFile,
+  readAvatarRecord,
+} from './avatarFile.ts';
+import { checkLandmarks } from './checkLandmarks.ts';
+import { cropPortrait, landmarksInCrop } from './cropPortrait.ts';
+import { type ImageLimits, PORTRAIT_SIZE, portraitJpeg, readPortrait, THUMBNAIL_SIZE } from './readPortrait.ts';
+
+/** Makes avatars: inference's AvatarEncoder. */
+export interface PortraitEncoder {
+  /** ModelPackage.id of what it makes */
+  readonly model: string;
+  /** @param portrait RGB 512·512·3, @param landmarks 68×2 in −1…1 */
+  encode(portrait: Uint8Array, landmarks: Float32Array): Promise<ReadonlyMap<string, Tensor>>;
+}
+
+/** Finds a face: 68 landmarks in pixels of the picture given, or undefined when there is none. */
+export type LandmarkTracker = (image: {
+  rgb: Uint8Array;
+  width: number;
+  height: number;
+}) => Promise<Landmarks | undefined>;
+
+export interface FileAvatarStoreOptions extends Partial<ImageLimits> {
+  directory: string;
+  encoder: PortraitEncoder;
+  /** finds the landmarks of pictures that come without */
+  tracker?: LandmarkTracker;
+  /** told of corrupt files and of avatars made again */
+  warn?: (message: string) => void;
+  /** an avatar was deleted or replaced: the bank must forget it */
+  onChange?: (id: string) => void;
+}
+
+const DEFAULT_LIMITS: ImageLimits = { maxBytes: 16 * 2 ** 20, maxPixels: 40_000_000 };
+const SUFFIX = '.safetensors';
+
+/**
+ * Avatars as files: `<id>.safetensors`, with the portrait (`<id>.portrait.jpg`, 512², from which the avatar is made again
+ * when the model changes) and its thumbnail (`<id>.thumbnail.jpg`, 256²) beside it. The safetensors file is written last,
+ * and whole or not at all: an avatar exists when it does. One process owns the directory.
+ */
+export class FileAvatarStore implements AvatarStore {
+  private readonly options: FileAvatarStoreOptions;
+  private readonly limits: ImageLimits;
+  private readonly records = new Map<string, AvatarRecord>();
+  /** ids that a create() under way will use */
+  private readonly reserved = new Set<string>();
+  private readonly remaking = new Map<string, Promise<AvatarData>>();
+
+  /** Opens a directory, making it if need be. Corrupt files in it are reported and left alone. */
+  static async open(options: FileAvatarStoreOptions): Promise<FileAvatarStore> {
+    const store = new FileAvatarStore(options);
+    await mkdir(options.directory, { recursive: true });
+    for (const file of (await readdir(options.directory)).sort()) {
+      if (file.endsWith('.tmp')) await rm(join(options.directory, file), { force: true });
+      if (!file.endsWith(SUFFIX)) continue;
+      const id = file.slice(0, -SUFFIX.length);
+      try {
+        store.records.set(id, await readAvatarRecord(join(options.directory, file), id));
+      } catch (error) {
+        options.warn?.(`${(error as Error).message}; skipped (${(error as FacewireError).remedy})`);
+      }
+    }
+    return store;
+  }
+
+  private constructor(options: FileAvatarStoreOptions) {
+    this.options = options;
+    this.limits = {
+      maxBytes: options.maxBytes ?? DEFAULT_LIMITS.maxBytes,
+      maxPixels: options.maxPixels ?? DEFAULT_LIMITS.maxPixels,
+    };
+  }
+
+  /** Built-in avatars first, then by age. */
+  list(): AvatarInfo[] {
+    return Array.from(this.records.values(), ({ info }) => info).sort(
+      (a, b) => Number(b.builtIn) - Number(a.builtIn) || compare(a.createdAt, b.createdAt) || compare(a.id, b.id),
+    );
+  }
+
+  get(id: string): AvatarInfo | undefined {
+    return this.records.get(id)?.info;
+  }
+
+  /**
+   * Makes an avatar of a portrait.
+   *
+   * @param portrait a JPEG, PNG or WebP file
+   * @param options.landmarks pixels of the upright picture (turned by its EXIF orientation), y down
+   * @param options.id default: made of the name and six random digits
+   * @throws FacewireError image_unreadable, image_too_large, landmarks_required, landmarks_invalid, avatar_exists,
+   *   message_malformed (name or id)
+   */
+  async create(
+    portrait: Uint8Array,
+    options: { name: string; landmarks?: Landmarks; id?: string },
+  ): Promise<AvatarInfo> {
+    const name = checkName(options.name);
+    const id = this.reserve(name, options.id);
+    try {
+      return await this.make(id, name, portrait, options.landmarks, { builtIn: false, source: '' });
+    } finally {
+      this.reserved.delete(id);
+    }
+  }
+
+  /**
+   * Makes an avatar of the server's own, or makes it again when portrait, landmarks or model changed.
+   *
+   * @returns whether it was made
+   */
+  async ensureBuiltIn(
+    portrait: Uint8Array,
+    options: { id: string; name: string; landmarks: Landmarks },
+  ): Promise<boolean> {
+    const source = createHash('sha256')
+      .update(portrait)
+      .update(JSON.stringify([options.name, options.landmarks]))
+      .digest('hex');
+    const known = this.records.get(options.id);
+    if (known !== undefined && !known.info.builtIn) {
+      throw new FacewireError('avatar_exists', `${options.id} is an avatar of a user, not a built-in one`, {
+        received: options.id,
+        remedy: 'delete that avatar, or rename the built-in portrait',
+      });
+    }
+    if (known?.source === source && known.info.model === this.options.encoder.model) return false;
+    await this.make(checkId(options.id), checkName(options.name), portrait, options.landmarks, {
+      builtIn: true,
+      source,
+    });
+    return true;
+  }
+
+  /** JPEG, 256²; undefined for an unknown avatar */
+  async portrait(id: string): Promise<Uint8Array | undefined> {
+    if (!this.records.has(id)) return undefined;
+    return readFile(this.path(id, '.thumbnail.jpg')).catch(() => undefined);
+  }
+
+  /** Throws avatar_unknown, role_forbidden for a built-in avatar. */
+  async delete(id: string): Promise<void> {
+    const { info } = this.record(id);
+    if (info.builtIn) {
+      throw new FacewireError('role_forbidden', `${id} is built into the server and cannot be deleted`, {
+        received: id,
+        remedy: 'delete avatars that were created through the API only',
+      });
+    }
+    this.records.delete(id);
+    for (const suffix of [SUFFIX, '.portrait.jpg', '.thumbnail.jpg']) await rm(this.path(id, suffix), { force: true });
+    this.options.onChange?.(id);
+  }
+
+  /**
+   * The avatar's tensors. One that was made for another model is made again from its portrait and kept.
+   *
+   * @throws FacewireError avatar_unknown, avatar_corrupt
+   */
+  async load(id: string): Promise<AvatarData> {
+    const known = this.record(id);
+    if (known.info.model === this.options.encoder.model) {
+      const { record, tensors } = await readAvatarFile(this.path(id, SUFFIX), id);
+      return { id, name: record.info.name, model: record.info.model, tensors };
+    }
+    let remade = this.remaking.get(id);
+    if (remade === undefined) {
+      remade = this.remake(known).finally(() => this.remaking.delete(id));
+      this.remaking.set(id, remade);
+    }
+    return remade;
+  }
+
+  private async make(
+    id: string,
+    name: string,
+    file: Uint8Array,
+    given: Landmarks | undefined,
+    extra: { builtIn: boolean; source: string },
+  ): Promise<AvatarInfo> {
+    const image = await readPortrait(file, this.limits);
+    const landmarks = given ?? (await this.track(image));
+    checkLandmarks(landmarks, image.width, image.height);
+    const crop = cropPortrait(landmarks, image.width, image.height);
+    const rgb = await image.rgb(crop);
+    const record: AvatarRecord = {
+      info: {
+        id,
+        name,
+        model: this.options.encoder.model,
+        builtIn: extra.builtIn,
+        createdAt: new Date().toISOString(),
+      },
+      landmarks: landmarksInCrop(landmarks, crop),
+      source: extra.source,
+    };
+    const tensors = await this.options.encoder.encode(rgb, record.landmarks);
+    await this.write(id, '.portrait.jpg', await portraitJpeg(rgb, PORTRAIT_SIZE));
+    await this.write(id, '.thumbnail.jpg', await portraitJpeg(rgb, THUMBNAIL_SIZE));
+    await this.save(record, tensors);
+    return record.info;
+  }
+
+  private async remake({ info, landmarks, source }: AvatarRecord): Promise<AvatarData> {
+    const path = this.path(info.id, '.portrait.jpg');
+    const file = await readFile(path).catch((cause) => {
+      throw corrupt(
+        path,
+        `it is needed to make the avatar again for ${this.options.encoder.model}: ${cause.message}`,
+        cause,
+      );
+    });
+    const image = await readPortrait(file, this.limits);
+    const rgb = await image.rgb({ left: 0, top: 0, side: Math.max(image.width, image.height) });
+    const tensors = await this.options.encoder.encode(rgb, landmarks);
+    const record = { info: { ...info, model: this.options.encoder.model }, landmarks, source };
+    // It may have been deleted meanwhile, even while it is written.
+    if (this.records.has(info.id)) await this.write(info.id, SUFFIX, encodeAvatarFile(record, tensors));
+    if (this.records.has(info.id)) this.records.set(info.id, record);
+    else await rm(this.path(info.id, SUFFIX), { force: true });
+    this.options.warn?.(
+      `avatar ${info.id} was made for ${info.model} and has been made again for ${record.info.model}`,
+    );
+    return { id: info.id, name: info.name, model: record.info.model, tensors };
+  }
+
+  private async track(image: Awaited<ReturnType<typeof readPortrait>>): Promise<Landmarks> {
+    if (this.options.tracker === undefined) {
+      throw new FacewireError(
+        'landmarks_required',
+        'the portrait came without landmarks, and no face tracker is set up',
+        {
+          remedy: 'send 68 landmarks with the portrait',
+        },
+      );
+    }
+    const { scale, ...preview } = await image.preview();
+    const found = await this.options.tracker(preview);
+    if (found === undefined) {
+      throw new FacewireError('landmarks_required', 'no face was found in the portrait', {
+        remedy: 'send 68 landmarks with the portrait, or a picture that shows one face from the front',
+      });
+    }
+    return found.map(([x, y]) => [x / scale, y / scale] as const);
+  }
+
+  private async save(record: AvatarRecord, tensors: ReadonlyMap<string, Tensor>): Promise<void> {
+    const { id } = record.info;
+    await this.write(id, SUFFIX, encodeAvatarFile(record, tensors));
+    const replaced = this.records.has(id);
+    this.records.set(id, record);
+    if (replaced) this.options.onChange?.(id);
+  }
+
+  /** Whole or not at all, also when the machine stops meanwhile. */
+  private async write(id: string, suffix: string, data: Uint8Array): Promise<void> {
+    const temporary = join(this.options.directory, `${id}${suffix}.${randomBytes(4).toString('hex')}.tmp`);
+    try {
+      const file = await open(temporary, 'wx');
+      try {
+        await file.writeFile(data);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      await rename(temporary, this.path(id, suffix));
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw error;
+    }
+  }
+
+  private reserve(name: string, wanted: string | undefined): string {
+    const taken = (id: string) => this.records.has(id) || this.reserved.has(id);
+    let id: string;
+    if (wanted === undefined) {
+      do id = `${slug(name)}-${randomBytes(3).toString('hex')}`;
+      while (taken(id));
+    } else {
+      id = checkId(wanted);
+      if (taken(id)) {
+        throw new FacewireError('avatar_exists', `there is an avatar ${id} already`, {
+          received: id,
+          remedy: 'choose another id, or leave it out',
+        });
+      }
+    }
+    this.reserved.add(id);
+    return id;
+  }
+
+  private record(id: string): AvatarRecord {
+    const record = this.records.get(id);
+    if (record === undefined) {
+      throw new FacewireError('avatar_unknown', `there is no avatar ${id}`, {
+        received: id,
+        remedy: 'list the avatars, or create one from a portrait',
+      });
+    }
+    return record;
+  }
+
+  private path(id: string, suffix: string): string {
+    return join(this.options.directory, `${id}${suffix}`);
+  }
+}
+
+/** "Zoë Müller" → "zoe-muller" */
+export function slug(name: string): string {
+  const plain = name
+    .normalize('NFKD')
+    .replace(/\p{M}/gu, '')
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .slice(0, 40)
+    .replace(/^-+|-+$/g, '');
+  return plain || 'avatar';
+}
+
+function checkName(name: string): string {
+  const trimmed = typeof name === 'string' ? name.trim() : '';
+  if (trimmed.length < 1 || trimmed.length > 64 || /\p{Cc}/u.test(trimmed)) {
+    throw new FacewireError('message_malformed', 'an avatar has a name of 1 to 64 printable characters', {
+      received: name,
+      remedy: 'send such a name',
+    });
+  }
+  return trimmed;
+}
+
+function checkId(id: string): string {
+  if (!AVATAR_ID.test(id)) {
+    throw new FacewireError('message_malformed', 'an avatar id has 1 to 64 of a–z, 0–9 and "-", not "-" first', {
+      received: id,
+      remedy: 'send such an id, or none',
+    });
+  }
+  return id;
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
