@@ -105,7 +105,7 @@ def prior_coordinates(g: Graph, scale: Value, shift: Value, rotation: Value):
 def skin_light(g: Graph, image: Value, landmarks: Value) -> Value:
     """Mean colour [3] of the cheeks, the measure of how bright and how warm teeth and mouth are lit."""
     cheeks = g.gather(landmarks, [2, 14, 3, 13], 0) * 0.45 + g.gather(landmarks, [31, 35, 31, 35], 0) * 0.55
-    return g.mean(g.reshape(g.sample(g.pool(image, 8), g.reshape(cheeks, 1, 1, 4, 2), 64, 64), 3, 4), 1, keep=False)
+    return g.mean(g.reshape(g.sample(g.pool(image, 8), g.reshape(cheeks, 1, 1, 4, 2), 64), 3, 4), 1, keep=False)
 
 
 def iris_centres(g: Graph, image: Value, landmarks: Value) -> Value:
@@ -120,7 +120,7 @@ def iris_centres(g: Graph, image: Value, landmarks: Value) -> Value:
         lids = g.mean(g.gather(landmarks, [eye + 1, eye + 2, eye + 4, eye + 5], 0), 0)
         offset = lids - mid
         at = mid + g.const(h.reshape(-1, 1)) * half + g.const(v.reshape(-1, 1)) * down
-        colour = g.reshape(g.sample(image, g.reshape(at, 1, 1, -1, 2), 512, 512), 3, h.size)
+        colour = g.reshape(g.sample(image, g.reshape(at, 1, 1, -1, 2), 512), 3, h.size)
         luma = g.sum(colour * np.array([[0.3], [0.59], [0.11]], np.float32), 0)
         lid_v = g.sum(offset * down, 1) / g.sum(half * half, 1)
         inside = g.const(np.exp(-((h / 0.55) ** 2)).reshape(1, -1)) * g.exp(-(g.op("Pow", (g.const(v.reshape(1, -1)) - lid_v) * 4.5, np.float32(2))))
@@ -146,11 +146,21 @@ def matte(g: Graph, image: Value, rho: Value, x: Value, y: Value):
     small = g.pool(image, 8)
     free = g.sigmoid((prior + 4.5) * -3.0)
     free = free * free
-    weight, colour = free * 1e-6 + 1e-9, small * (free * 1e-6 + 1e-9)
-    for sigma, strength in ((1.5, 1.0), (4.0, 0.05), (10.0, 0.003), (20.0, 0.0002)):
+    # A plane through the free colours first, so that a gradient goes on behind the head; then what it misses.
+    pixels = pixel_grid(G, G).transpose(2, 0, 1)
+    average = lambda v: g.sum(v * free, 2, 3) / (g.sum(free, 2, 3) + 1e-3)  # noqa: E731
+    dx, dy = g.const(pixels[:1][None]) - average(g.const(pixels[:1][None])), g.const(pixels[1:][None]) - average(g.const(pixels[1:][None]))
+    rest = small - average(small)
+    xx, xy, yy = average(dx * dx) + 0.02, average(dx * dy), average(dy * dy) + 0.02
+    cx, cy = average(rest * dx), average(rest * dy)
+    det = xx * yy - xy * xy
+    gradient = average(small) + dx * ((yy * cx - xy * cy) / det) + dy * ((xx * cy - xy * cx) / det)
+    rest = (small - gradient) * free
+    weight, colour = free * 1e-6 + 1e-5, rest * 1e-6
+    for sigma, strength in ((1.5, 1.0), (4.0, 0.05), (10.0, 0.003)):
         weight = weight + g.blur(free, 1, sigma) * strength
-        colour = colour + g.blur(small * free, 3, sigma) * strength
-    backdrop = colour / weight
+        colour = colour + g.blur(rest, 3, sigma) * strength
+    backdrop = g.clip(gradient + colour / weight, 0, 1)
     error = g.sum((small - backdrop) * (small - backdrop), 1)
     spread = g.sqrt((g.blur(error * free, 1, 8.0) + 1e-6) / (g.blur(free, 1, 8.0) + 1e-3))
     fine = g.pool(image, 2)

@@ -136,25 +136,28 @@ def expression_field(vertices: np.ndarray, front: np.ndarray, basis: np.ndarray,
     """Displacement over the frontal plane in two layers that agree except beside the mouth's line.
 
     The upper layer continues the upper lip's motion below the line, the lower layer the lower lip's above
-    it, so that parting lips never share a sample. Eyelids are left out of both: blinking is done on the
-    eye's own curves, and the skin around must not squeeze the eye.
+    it, so that parting lips never share a sample. The eye coefficients do not move the eyelids here: blinking
+    is done on the eye's own curves, and the skin around must not squeeze the eye.
     """
     ids = np.flatnonzero(front & (np.arange(len(vertices)) < SKIN_END))
     p = vertices[ids]
-    lids = np.zeros(len(ids), bool)
+    lids = np.zeros(len(ids), np.float32)
     for name in EXPRESSIONS[:14]:
         if "Squint" not in name:
-            lids |= np.linalg.norm(basis[INDEX[name]][ids], axis=1) > 0.12
+            lids = np.maximum(lids, np.linalg.norm(basis[INDEX[name]][ids], axis=1))
+    still = np.clip(lids / 0.15, 0, 1)
     corner = abs(landmarks[60, 0]) + 0.15
     near = np.abs(p[:, 0]) < corner
     below = p[:, 1] > lip_line(p[:, 0], landmarks)
     y0, y1, x0, x1 = FIELD
     height, width = y1 - y0, x1 - x0
     where = node_positions().reshape(G, G, 2)[y0:y1, x0:x1].reshape(-1, 2)
-    values = basis[:, ids].transpose(1, 0, 2).reshape(len(ids), -1)
+    values = basis[:, ids].transpose(1, 0, 2).copy()
+    values[:, :14] *= 1 - still[:, None, None]
+    values = values.reshape(len(ids), -1)
     layers = []
     for keep in (~(near & below), ~(near & ~below & (p[:, 1] > landmarks[33, 1] + 0.3))):
-        weights = (keep & ~lids).astype(np.float32)
+        weights = keep.astype(np.float32)
         layers.append(regress(p[:, :2], values, where, weights, 0.32).reshape(-1, len(EXPRESSIONS), 3))
     # Below the chin the neck is skin that gives way: fade the jaw's motion down to the collar, or it folds.
     x, y = where.reshape(height, width, 2)[0, :, 0], where.reshape(height, width, 2)[:, 0, 1]

@@ -47,7 +47,7 @@ def constant_weights() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     smooth = lambda x, a, b: (lambda t: t * t * (3 - 2 * t))(np.clip((x - a) / (b - a), 0, 1))  # noqa: E731
     nodes = node_positions().astype(np.float64)
     x, y = np.abs(nodes[:, 0]), nodes[:, 1]
-    head = (1 - smooth(y, 8.0, 15.5)) * (1 - smooth(x, 6.5, 11.0) * smooth(y, 7.0, 11.0))
+    head = (1 - smooth(y, 8.0, 15.5)) * (1 - smooth(x, 6.5, 14.0) * smooth(y, 6.0, 12.0))
     unit = (nodes - np.array(HEAD_CENTRE)[:2]) / np.array(HEAD_RADII)[:2]
     rho = np.linalg.norm(unit, axis=1)
     rim = smooth(rho, 0.68, 1.0) * (1 - smooth(y, -2.0, 4.5))
@@ -77,16 +77,12 @@ def outline_root(g: Graph, upright: Value) -> Value:
     return g.reshape(g.concat([a + root, b, b, d + root], 1) / g.sqrt(a + d + root * 2.0), 0, 2, 2)
 
 
-def running_max(g: Graph, x: Value, axis: int, length: int) -> Value:
-    """Maximum of all entries up to and including each one, along an axis of [N,C,H,W], by doubling shifts."""
-    step = 1
-    while step < length:
-        pads = [0] * 8
-        pads[axis] = step
-        shifted = g.op("Pad", g.slice(x, axis, 0, length - step), g.ints(*pads), np.float32(-1e4))
-        x = g.max(x, shifted)
-        step *= 2
-    return x
+def running_max(g: Graph, x: Value, axis: int, length: int, backward: bool = False) -> Value:
+    """Maximum of all entries up to and including each one, along axis 2 or 3 of [N,C,H,W] (or from the end)."""
+    kernel, pads = [1, 1], [0, 0, 0, 0]
+    kernel[axis - 2] = length
+    pads[axis - 2 + (2 if backward else 0)] = length - 1
+    return g.op("MaxPool", x, kernel_shape=kernel, pads=pads, strides=[1, 1])
 
 
 def unfold(g: Graph, x: Value, y: Value, slack: float) -> Value:
@@ -100,11 +96,7 @@ def unfold(g: Graph, x: Value, y: Value, slack: float) -> Value:
     ramp = (to_centimetres(grid_axis()) * slack).astype(np.float32)
     flat = x - ramp.reshape(1, 1, 1, G)
     left, right = g.split(flat, 3, half, half)
-    right = running_max(g, right, 3, half)
-    left = g.slice(left, 3, -1, -G - 1, -1)
-    left = -running_max(g, -left, 3, half)
-    left = g.slice(left, 3, -1, -G - 1, -1)
-    x = g.concat([left, right], 3) + ramp.reshape(1, 1, 1, G)
+    x = g.concat([-running_max(g, -left, 3, half, backward=True), running_max(g, right, 3, half)], 3) + ramp.reshape(1, 1, 1, G)
     flat = y - ramp.reshape(1, 1, G, 1)
     above, below = g.split(flat, 2, half, half)
     y = g.concat([above, running_max(g, below, 2, half)], 2) + ramp.reshape(1, 1, G, 1)

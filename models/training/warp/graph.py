@@ -172,16 +172,15 @@ class Graph:
         return self.op("Where", condition, a, b)
 
     # Images
-    def sample(self, image, grid, height: int, width: int):
-        """image [N,C,H,W], grid [N,h,w,2] in -1..1 -> [N,C,h,w], bilinear, repeating the border.
+    def sample(self, image, grid, side: int, inside: bool = False):
+        """image [N,C,side,side], grid [N,h,w,2] in -1..1 -> [N,C,h,w], bilinear, repeating the border.
 
-        Clipping to the outermost pixel centres makes zero padding the same as border padding, and only
+        `inside` promises that the grid already keeps to the outermost pixel centres. Clipping to the outermost pixel centres makes zero padding the same as border padding, and only
         zero padding without align_corners takes ONNX Runtime's fast path on the CPU (15 times faster).
         """
-        if height != width:
-            raise ValueError(f"sample: square images only, got {height}x{width}")
-        inside = self.clip(grid, 1 / width - 1, 1 - 1 / width)
-        return self.op("GridSample", image, inside, mode="bilinear", padding_mode="zeros", align_corners=0)
+        if not inside:
+            grid = self.clip(grid, 1 / side - 1, 1 - 1 / side)
+        return self.op("GridSample", image, grid, mode="bilinear", padding_mode="zeros", align_corners=0)
 
     def resize(self, x, height: int, width: int, like_nchw: int):
         """Bilinear, half-pixel centres; `like_nchw` is the (static) channel count."""

@@ -20,7 +20,8 @@ from warp.graph import Graph, Value, pixel_grid
 from warp.layout import G, KEYPOINTS, POSE, renderer_tensors
 from warp.windows import paint_windows
 
-COARSE_STEPS, FINE_STEPS = 5, 3
+EDGE = 1 - 1 / G  # outermost node
+COARSE_STEPS, FINE_STEPS = 6, 2
 SLACK = 0.25  # cm of picture per cm of grid that hidden points keep
 
 
@@ -70,11 +71,11 @@ def invert(g: Graph, forward: Value, start: Value, place: Value) -> Value:
             node = g.resize(node, G, G, 2)
         target = g.const(pixel_grid(side, side).transpose(2, 0, 1)[None])
         for _ in range(steps):
-            f, a, b, c, d = g.split(g.sample(maps, g.transpose(node, 0, 2, 3, 1), G, G), 1, 2, 1, 1, 1, 1)
+            f, a, b, c, d = g.split(g.sample(maps, g.transpose(node, 0, 2, 3, 1), G, inside=True), 1, 2, 1, 1, 1, 1)
             error = g.clip(target - f, -0.3, 0.3)
             ex, ey = g.split(error, 1, 1, 1)
-            node = g.clip(node + g.concat([a * ex + b * ey, c * ex + d * ey], 1), -1, 1)
-    flow = g.sample(place - forward, g.transpose(node, 0, 2, 3, 1), G, G)
+            node = g.clip(node + g.concat([a * ex + b * ey, c * ex + d * ey], 1), -EDGE, EDGE)
+    flow = g.sample(place - forward, g.transpose(node, 0, 2, 3, 1), G, inside=True)
     # Over hidden parts the flow jumps within a cell; a small box keeps the outline from showing the cells.
     return g.op("AveragePool", flow, kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1], count_include_pad=0)
 
@@ -125,7 +126,7 @@ def renderer_graph(t: Tables, size: int) -> Graph:
     # First guess: the plane through the face, seen from the driver's side.
     picture = g.const(pixel_grid(G // 2, G // 2).reshape(-1, 2).T[None].copy())
     start = (picture - g.unsqueeze(shift, 2)) / g.unsqueeze(scale, 2)
-    start = to_grid(g, facing_plane(g, rotation, start))
+    start = g.clip(to_grid(g, facing_plane(g, rotation, start)), -EDGE, EDGE)
     both = lambda v, side: g.reshape(g.concat([g.unsqueeze(v, 1)] * 2, 1), -1, 2, side, side)  # noqa: E731
     flows = invert(g, g.reshape(forward, -1, 2, G, G), both(start, G // 2), both(place, G))  # [2B,2,G,G]
 
@@ -140,7 +141,7 @@ def renderer_graph(t: Tables, size: int) -> Graph:
     sampling = g.transpose(flow, 0, 2, 3, 1) + g.const(pixel_grid(size, size)[None])
 
     texture = g.cast(avatar[f"texture{size}"], "float32")
-    fore, alpha = g.split(g.sample(texture, sampling, size, size), 1, 3, 1)
+    fore, alpha = g.split(g.sample(texture, sampling, size), 1, 3, 1)
     backdrop = g.cast(avatar[f"backdrop{size}"], "float32")
     frame = fore + backdrop * (1.0 - alpha * np.float32(1 / 255))
     frame = paint_windows(

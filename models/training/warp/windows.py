@@ -50,14 +50,14 @@ class Windows:
     def texels(self, places: Value) -> tuple[Value, Value]:
         """(unmultiplied colour [B,F,3,P], alpha [B,F,1,P] in 0..1) of the portrait at places [B,F,2,P]."""
         g = self.g
-        found = g.sample(self.texture, g.transpose(places, 0, 1, 3, 2), self.size, self.size)
+        found = g.sample(self.texture, g.transpose(places, 0, 1, 3, 2), self.size)
         colour, alpha = g.split(g.transpose(found, 0, 2, 1, 3), 2, 3, 1)
         return colour, alpha * np.float32(1 / 255)
 
     def flow(self, points: Value) -> Value:
         """[B,F,5,P]: upper flow, lower flow, side, at points [B,F,2,P]."""
         g = self.g
-        return g.transpose(g.sample(self.coarse, g.transpose(points, 0, 1, 3, 2), G, G), 0, 2, 1, 3)
+        return g.transpose(g.sample(self.coarse, g.transpose(points, 0, 1, 3, 2), G), 0, 2, 1, 3)
 
 
 def paint_windows(g: Graph, t: Tables, frame: Value, size: int, **shared) -> Value:
@@ -152,7 +152,7 @@ def lid_functionals(t: Tables) -> np.ndarray:
         out[blink, eye, 1] = 0.09
         for i, name in enumerate(EXPRESSIONS):
             if not name.startswith("eye"):
-                out[i, eye] *= 0.5
+                out[i, eye] = 0  # brows and cheeks move lids and eye together, in the expression field
     return out.reshape(len(EXPRESSIONS), 4)
 
 
@@ -184,7 +184,7 @@ def paint_eyes(w: Windows, t: Tables, points: Value, under: Value) -> Value:
     per_eye = lambda m: g.split(g.reshape(w.expression @ g.const(m), -1, 2, 2, 1), 2, 1, 1)  # noqa: E731  [B,2,1,1]
     close_u, close_l = per_eye(lid_functionals(t))
     close_l = g.clip(close_l, -0.3, 0.5)
-    close_u = g.min(g.clip(close_u, -0.45, 1.0), 1.0 - close_l)
+    close_u = g.min(g.clip(close_u, -0.3, 1.0), 1.0 - close_l)
     gaze_h, gaze_v = per_eye(gaze_functionals())
     gaze_h, gaze_v = g.clip(gaze_h, -GAZE_YAW, GAZE_YAW), g.clip(gaze_v, -GAZE_PITCH, GAZE_PITCH)
     closing = g.clip(close_u * 1.3, 0, 1)
