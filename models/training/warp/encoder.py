@@ -155,16 +155,20 @@ def matte(g: Graph, image: Value, rho: Value, x: Value, y: Value):
     cx, cy = average(rest * dx), average(rest * dy)
     det = xx * yy - xy * xy
     gradient = average(small) + dx * ((yy * cx - xy * cy) / det) + dy * ((xx * cy - xy * cx) / det)
-    rest = (small - gradient) * free
+    far = small - gradient
+    error = g.sqrt(g.sum(far * far, 1) + 1e-6)
+    spread = average(error)
+    # Hair and shoulders beyond the prior's shapes are not backdrop: drop what stands out of the plane by much.
+    free = free * g.exp(g.op("Pow", error / (spread * 2.5 + 0.05), np.float32(2)) * -1.0)
+    rest = far * free
     weight, colour = free * 1e-6 + 1e-5, rest * 1e-6
     for sigma, strength in ((1.5, 1.0), (4.0, 0.05), (10.0, 0.003)):
         weight = weight + g.blur(free, 1, sigma) * strength
         colour = colour + g.blur(rest, 3, sigma) * strength
     backdrop = g.clip(gradient + colour / weight, 0, 1)
-    error = g.sum((small - backdrop) * (small - backdrop), 1)
-    spread = g.sqrt((g.blur(error * free, 1, 8.0) + 1e-6) / (g.blur(free, 1, 8.0) + 1e-3))
     fine = g.pool(image, 2)
     difference = fine - g.resize(backdrop, 256, 256, 3)
-    distance = g.sqrt(g.sum(difference * difference, 1) + 1e-6) / (g.resize(spread, 256, 256, 1) * 2.5 + 0.06)
-    logit = g.resize(prior, 256, 256, 1) + g.clip(distance - 1.0, -1.2, 2.4) * 3.5
+    distance = g.sqrt(g.sum(difference * difference, 1) + 1e-6) / (spread * 2.0 + 0.05)
+    near = g.clip((rho - 1.75) * -8.0 - 4.5, -9, -4.5)  # around the head colour may overrule the prior
+    logit = g.resize(g.max(prior, near), 256, 256, 1) + g.clip(distance - 1.0, -1.2, 3.0) * 3.5
     return g.blur(g.clip(g.sigmoid(logit * 1.5) * 1.04 - 0.02, 0, 1), 1, 0.8), backdrop
