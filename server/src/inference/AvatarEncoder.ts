@@ -5,6 +5,7 @@ import { LANDMARK_COUNT, PORTRAIT_SIZE } from './manifest.ts';
 import type { OrtBinding } from './ort/OrtBinding.ts';
 import type { OrtSession } from './ort/OrtSession.ts';
 import { OrtTensor } from './ort/OrtTensor.ts';
+import { TaskQueue } from './TaskQueue.ts';
 
 export interface AvatarEncoderOptions {
   package: ModelPackage;
@@ -21,7 +22,7 @@ export class AvatarEncoder {
   private readonly portrait: OrtTensor;
   private readonly landmarks: OrtTensor;
   private readonly outputs: ReadonlyMap<string, OrtTensor>;
-  private queue: Promise<unknown> = Promise.resolve();
+  private readonly queue = new TaskQueue();
   private closed = false;
 
   /** Throws model_mismatch, inference_failed. */
@@ -57,7 +58,7 @@ export class AvatarEncoder {
       throw new RangeError(`${landmarks.length} landmark coordinates, expected ${LANDMARK_COUNT * 2}`);
     }
     // The buffers are shared, so one portrait at a time.
-    const result = this.queue.then(async () => {
+    return this.queue.run(async () => {
       this.portrait.data!.set(portrait);
       this.landmarks.data!.set(new Uint8Array(landmarks.buffer, landmarks.byteOffset, landmarks.byteLength));
       await this.session.run(this.binding);
@@ -65,16 +66,15 @@ export class AvatarEncoder {
         Array.from(this.outputs, ([name, { dtype, shape, data }]) => [name, { dtype, shape, data: data!.slice() }]),
       );
     });
-    this.queue = result.catch(() => undefined);
-    return result;
   }
 
   /** Releases the graph after the portraits that wait. May be called twice. */
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
-    await this.queue;
-    this.session.close();
-    for (const tensor of [this.portrait, this.landmarks, ...this.outputs.values()]) tensor.close();
+    await this.queue.run(async () => {
+      this.session.close();
+      for (const tensor of [this.portrait, this.landmarks, ...this.outputs.values()]) tensor.close();
+    });
   }
 }

@@ -4,8 +4,10 @@ import type { AvatarData, Picture, RenderedPicture, Renderer, RenderWanted } fro
 import { AvatarBank, type AvatarBankCounters } from './AvatarBank.ts';
 import { type BankMemory, HostBankMemory, slotsWithin } from './BankMemory.ts';
 import { type Device, deviceCandidates, deviceName, openFirst, probeDevices } from './Device.ts';
+import { DeviceBankMemory } from './DeviceBankMemory.ts';
 import type { ModelPackage } from './ModelPackage.ts';
 import { SizeRenderer } from './SizeRenderer.ts';
+import { TaskQueue } from './TaskQueue.ts';
 
 export interface OnnxRendererOptions {
   package: ModelPackage;
@@ -49,7 +51,7 @@ export class OnnxRenderer implements Renderer {
   readonly bank: AvatarBank;
   private readonly memory: BankMemory;
   private readonly renderers: ReadonlyMap<number, SizeRenderer>;
-  private queue: Promise<unknown> = Promise.resolve();
+  private readonly queue: TaskQueue;
   private closed = false;
   private runs = 0;
   private pictures = 0;
@@ -80,15 +82,19 @@ export class OnnxRenderer implements Renderer {
     return openFirst(
       deviceCandidates(options.device ?? 'cpu', probeDevices()),
       async (device) => {
+        const queue = new TaskQueue();
         const renderers: SizeRenderer[] = [];
         let memory: BankMemory | undefined;
         try {
-          memory = new HostBankMemory(options.package.avatarTensors, slots);
+          memory =
+            device.kind === 'cpu'
+              ? new HostBankMemory(options.package.avatarTensors, slots)
+              : await DeviceBankMemory.create(options.package.avatarTensors, slots, device, (task) => queue.run(task));
           for (const file of wanted) {
             const session = await options.package.open(file, { device, threads });
             renderers.push(new SizeRenderer(file, session, memory, maxBatch));
           }
-          return new OnnxRenderer(options, device, maxBatch, memory, renderers);
+          return new OnnxRenderer(options, device, maxBatch, memory, renderers, queue);
         } catch (error) {
           for (const renderer of renderers) renderer.close();
           memory?.close();
@@ -105,7 +111,9 @@ export class OnnxRenderer implements Renderer {
     maxBatch: number,
     memory: BankMemory,
     renderers: readonly SizeRenderer[],
+    queue: TaskQueue,
   ) {
+    this.queue = queue;
     this.model = options.package.name;
     this.device = deviceName(device);
     this.maxBatch = maxBatch;
@@ -149,7 +157,7 @@ export class OnnxRenderer implements Renderer {
     if (this.closed) throw new FacewireError('inference_failed', 'the renderer is closed');
     const lease = await this.bank.acquire(pictures.map((picture) => picture.avatar));
     try {
-      return await this.enqueue(async () => {
+      return await this.queue.run(async () => {
         if (this.closed) throw new FacewireError('inference_failed', 'the renderer is closed');
         const frames = await renderer.render(pictures, lease.slots, wanted);
         this.runs++;
@@ -166,16 +174,10 @@ export class OnnxRenderer implements Renderer {
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
-    await this.enqueue(async () => {
+    await this.queue.run(async () => {
       for (const renderer of this.renderers.values()) renderer.close();
       this.memory.close();
     });
-  }
-
-  private enqueue<T>(task: () => Promise<T>): Promise<T> {
-    const result = this.queue.then(task);
-    this.queue = result.catch(() => undefined);
-    return result;
   }
 }
 

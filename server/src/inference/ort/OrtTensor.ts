@@ -11,6 +11,11 @@ const ELEMENT_TYPES: Readonly<Record<TensorType, { code: number; bytes: number }
   float16: { code: 10, bytes: 2 },
 };
 
+/** ONNXTensorElementDataType, which is also onnx.proto's TensorProto.DataType */
+export function elementTypeCode(dtype: TensorType): number {
+  return ELEMENT_TYPES[dtype].code;
+}
+
 /** undefined for a type that Facewire does not carry */
 export function tensorTypeOf(code: number): TensorType | undefined {
   return (Object.keys(ELEMENT_TYPES) as TensorType[]).find((type) => ELEMENT_TYPES[type].code === code);
