@@ -1,0 +1,185 @@
+import type { FrameHeader } from '@facewire/proto';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { detectCodecs } from './detectCodecs.ts';
+import type { DecodedPicture } from './FrameDecoder.ts';
+import { StillDecoder } from './StillDecoder.ts';
+import { VideoStreamDecoder } from './VideoStreamDecoder.ts';
+
+/** Node has no WebCodecs: this stands for the browser's, with its rule that a delta needs a key frame before it. */
+class StandInVideoDecoder {
+  static made: StandInVideoDecoder[] = [];
+  static isConfigSupported = async ({ codec }: { codec: string }) => ({ supported: codec === 'vp8' });
+  state = 'unconfigured';
+  decodeQueueSize = 0;
+  codec = '';
+  readonly #init: { output(frame: object): void; error(error: Error): void };
+  #keyed = false;
+
+  constructor(init: { output(frame: object): void; error(error: Error): void }) {
+    this.#init = init;
+    StandInVideoDecoder.made.push(this);
+  }
+
+  configure({ codec }: { codec: string }): void {
+    this.codec = codec;
+    this.state = 'configured';
+  }
+
+  decode(chunk: { type: string; timestamp: number }): void {
+    if (chunk.type === 'key') this.#keyed = true;
+    if (!this.#keyed) throw new Error('a key frame is required');
+    this.#init.output({ timestamp: chunk.timestamp, close: () => {} });
+  }
+
+  breakDown(): void {
+    this.state = 'closed';
+    this.#init.error(new Error('corrupt data'));
+  }
+
+  close(): void {
+    this.state = 'closed';
+  }
+}
+
+const header = (change: Partial<FrameHeader> = {}): FrameHeader => ({
+  keyFrame: false,
+  codec: 'vp8',
+  stream: 1,
+  motionSequence: 0,
+  motionTimeMs: 0,
+  serverTimeMs: 0,
+  width: 256,
+  height: 256,
+  ...change,
+});
+
+function handlers() {
+  const pictures: DecodedPicture[] = [];
+  return {
+    pictures,
+    handlePicture: (picture: DecodedPicture) => void pictures.push(picture),
+    handleDropped: vi.fn(),
+    handleKeyFrameNeeded: vi.fn(),
+    handleError: vi.fn(),
+  };
+}
+
+const data = new Uint8Array([1]);
+const key = { keyFrame: true };
+
+beforeEach(() => {
+  StandInVideoDecoder.made = [];
+  vi.stubGlobal('VideoDecoder', StandInVideoDecoder);
+  vi.stubGlobal(
+    'EncodedVideoChunk',
+    class {
+      constructor(init: object) {
+        Object.assign(this, init);
+      }
+    },
+  );
+});
+
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.unstubAllGlobals();
+});
+
+describe('VideoStreamDecoder', () => {
+  it('asks for a key frame and drops deltas until it comes', () => {
+    const heard = handlers();
+    const decoder = new VideoStreamDecoder(heard);
+    decoder.decode(header(), data);
+    expect(heard.handleKeyFrameNeeded).toHaveBeenCalledTimes(1);
+    expect(heard.handleDropped).toHaveBeenCalledWith(1);
+    decoder.decode(header(key), data);
+    decoder.decode(header({ motionSequence: 9 }), data);
+    expect(heard.pictures.map(({ header }) => header.motionSequence)).toEqual([0, 9]);
+  });
+
+  it('recovers from a broken decoder with the next key frame', () => {
+    const heard = handlers();
+    const decoder = new VideoStreamDecoder(heard);
+    decoder.decode(header(key), data);
+    StandInVideoDecoder.made[0]!.breakDown();
+    expect(heard.handleKeyFrameNeeded).toHaveBeenCalledTimes(1);
+    decoder.decode(header(), data);
+    expect(heard.pictures).toHaveLength(1);
+    decoder.decode(header(key), data);
+    expect(heard.pictures).toHaveLength(2);
+    expect(heard.handleError).not.toHaveBeenCalled();
+  });
+
+  it('reports a codec that fails again and again', () => {
+    const heard = handlers();
+    const decoder = new VideoStreamDecoder(heard);
+    vi.spyOn(StandInVideoDecoder.prototype, 'decode').mockImplementation(() => {
+      throw new Error('no such thing');
+    });
+    for (let attempt = 0; attempt < 5; attempt++) decoder.decode(header(key), data);
+    expect(heard.handleError).toHaveBeenCalledTimes(1);
+    expect(heard.handleError.mock.calls[0]![0]).toMatchObject({ code: 'decoder_failed' });
+  });
+
+  it('starts over at a key frame when it falls behind', () => {
+    const heard = handlers();
+    const decoder = new VideoStreamDecoder(heard);
+    decoder.decode(header(key), data);
+    StandInVideoDecoder.made[0]!.decodeQueueSize = 20;
+    decoder.decode(header(), data);
+    expect(heard.handleKeyFrameNeeded).toHaveBeenCalledTimes(1);
+    expect(StandInVideoDecoder.made[0]!.state).toBe('closed');
+  });
+
+  it('configures anew for another size or codec, and frees the old decoder', () => {
+    const decoder = new VideoStreamDecoder(handlers());
+    decoder.decode(header(key), data);
+    decoder.decode(header({ ...key, width: 512, height: 512 }), data);
+    decoder.decode(header({ ...key, width: 512, height: 512, codec: 'vp9' }), data);
+    expect(StandInVideoDecoder.made.map(({ codec, state }) => `${codec} ${state}`)).toEqual([
+      'vp8 closed',
+      'vp8 closed',
+      'vp09.00.10.08 configured',
+    ]);
+    decoder.close();
+    decoder.close();
+    expect(StandInVideoDecoder.made[2]!.state).toBe('closed');
+  });
+});
+
+describe('StillDecoder', () => {
+  it('decodes the newest picture and drops those that waited too long', async () => {
+    const waiting: (() => void)[] = [];
+    vi.stubGlobal('createImageBitmap', () => new Promise((resolve) => waiting.push(() => resolve({ close: vi.fn() }))));
+    const heard = handlers();
+    const decoder = new StillDecoder(heard);
+    for (const motionSequence of [1, 2, 3]) decoder.decode(header({ codec: 'jpeg', motionSequence }), data);
+    waiting[0]!();
+    await vi.waitFor(() => expect(waiting).toHaveLength(2));
+    waiting[1]!();
+    await vi.waitFor(() => expect(heard.pictures).toHaveLength(2));
+    expect(heard.pictures.map(({ header }) => header.motionSequence)).toEqual([1, 3]);
+    expect(heard.handleDropped).toHaveBeenCalledTimes(1);
+  });
+
+  it('frees a picture that is ready only after it was closed', async () => {
+    const close = vi.fn();
+    let ready = () => {};
+    vi.stubGlobal('createImageBitmap', () => new Promise((resolve) => (ready = () => resolve({ close }))));
+    const heard = handlers();
+    const decoder = new StillDecoder(heard);
+    decoder.decode(header({ codec: 'jpeg' }), data);
+    decoder.close();
+    ready();
+    await vi.waitFor(() => expect(close).toHaveBeenCalledTimes(1));
+    expect(heard.pictures).toHaveLength(0);
+  });
+});
+
+describe('detectCodecs', () => {
+  it('offers what WebCodecs can decode and JPEG always', async () => {
+    expect(await detectCodecs()).toEqual(['vp8', 'jpeg']);
+    vi.unstubAllGlobals();
+    expect(await detectCodecs()).toEqual(['jpeg']);
+  });
+});
