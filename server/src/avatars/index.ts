@@ -1,0 +1,2 @@
+export * from './ensureBuiltIns.ts';
+export * from './FileAvatarStore.ts';

@@ -1,0 +1,3 @@
+export * from './AvatarEncoder.ts';
+export * from './ModelPackage.ts';
+export * from './OnnxRenderer.ts';
