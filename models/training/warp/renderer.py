@@ -21,7 +21,9 @@ from warp.layout import G, KEYPOINTS, POSE, renderer_tensors
 from warp.windows import paint_windows
 
 EDGE = 1 - 1 / G  # outermost node
-COARSE_STEPS, FINE_STEPS = 6, 2
+COARSE_STEPS = 9
+SOFT = 5  # nodes across which the Jacobian is averaged
+FINE_STEPS = {128: 2, 256: 3, 512: 3}
 SLACK = 0.25  # cm of picture per cm of grid that hidden points keep
 
 
@@ -49,16 +51,17 @@ def clean_expression(g: Graph, expression: Value) -> Value:
 def jacobian_inverse(g: Graph, forward: Value) -> Value:
     """Inverse 2x2 Jacobian [N,4,G,G] of a map [N,2,G,G] by central differences, its determinant kept from 0."""
     wide = g.op("Pad", forward, g.ints(0, 0, 1, 1, 0, 0, 1, 1), mode="edge")
-    # one-sided at the border would halve there: scale stays right because interior cells dominate
+    # At the border the differences are half of what they should be; nothing of the head is there.
     dx = (g.slice(g.slice(wide, 3, 2, G + 2), 2, 1, G + 1) - g.slice(g.slice(wide, 3, 0, G), 2, 1, G + 1)) * (G / 4)
     dy = (g.slice(g.slice(wide, 2, 2, G + 2), 3, 1, G + 1) - g.slice(g.slice(wide, 2, 0, G), 3, 1, G + 1)) * (G / 4)
-    a, c = g.split(dx, 1, 1, 1)
-    b, d = g.split(dy, 1, 1, 1)
+    # Averaged over the neighbours: at the kinks of pressed-out folds the bare slope makes Newton's steps cycle.
+    soft = g.op("AveragePool", g.concat([dx, dy], 1), kernel_shape=[SOFT, SOFT], strides=[1, 1], pads=[SOFT // 2] * 4, count_include_pad=0)
+    a, c, b, d = g.split(soft, 1, 1, 1, 1, 1)
     det = g.max(a * d - b * c, np.float32(0.004))
     return g.clip(g.concat([d, -b, -c, a], 1) / det, -20, 20)
 
 
-def invert(g: Graph, forward: Value, start: Value, place: Value) -> Value:
+def invert(g: Graph, forward: Value, start: Value, place: Value, fine_steps: int) -> Value:
     """Displacement p(u) - u [N,2,G,G] of output cells u: F(n) = u is solved for the node n, p = u + (place - F)(n).
 
     forward, place [N,2,G,G] over nodes; start [N,2,G/2,G/2] first guess of n over every other output cell.
@@ -66,7 +69,7 @@ def invert(g: Graph, forward: Value, start: Value, place: Value) -> Value:
     """
     maps = g.concat([forward, jacobian_inverse(g, forward)], 1)
     node = start
-    for side, steps in ((G // 2, COARSE_STEPS), (G, FINE_STEPS)):
+    for side, steps in ((G // 2, COARSE_STEPS), (G, fine_steps)):
         if side == G:
             node = g.resize(node, G, G, 2)
         target = g.const(pixel_grid(side, side).transpose(2, 0, 1)[None])
@@ -128,7 +131,7 @@ def renderer_graph(t: Tables, size: int) -> Graph:
     start = (picture - g.unsqueeze(shift, 2)) / g.unsqueeze(scale, 2)
     start = g.clip(to_grid(g, facing_plane(g, rotation, start)), -EDGE, EDGE)
     both = lambda v, side: g.reshape(g.concat([g.unsqueeze(v, 1)] * 2, 1), -1, 2, side, side)  # noqa: E731
-    flows = invert(g, g.reshape(forward, -1, 2, G, G), both(start, G // 2), both(place, G))  # [2B,2,G,G]
+    flows = invert(g, g.reshape(forward, -1, 2, G, G), both(start, G // 2), both(place, G), FINE_STEPS[size])  # [2B,2,G,G]
 
     # Signed height over the mouth's middle line, negative on the upper lip's side.
     mouth = local_frame(g, keypoints, [60], [64], {"upper": (61, 62, 63), "lower": (67, 66, 65)}, (-0.46, 0, 0.46))
