@@ -49,7 +49,7 @@ def clean_expression(g: Graph, expression: Value) -> Value:
 
 
 def jacobian_inverse(g: Graph, forward: Value) -> Value:
-    """Inverse 2x2 Jacobian [N,4,G,G] of a map [N,2,G,G] by central differences, its determinant kept from 0."""
+    """Inverse 2x2 Jacobian [N,4,G,G], column after column, of a map [N,2,G,G] by central differences, its determinant kept from 0."""
     wide = g.op("Pad", forward, g.ints(0, 0, 1, 1, 0, 0, 1, 1), mode="edge")
     # At the border the differences are half of what they should be; nothing of the head is there.
     dx = (g.slice(g.slice(wide, 3, 2, G + 2), 2, 1, G + 1) - g.slice(g.slice(wide, 3, 0, G), 2, 1, G + 1)) * (G / 4)
@@ -58,7 +58,7 @@ def jacobian_inverse(g: Graph, forward: Value) -> Value:
     soft = g.op("AveragePool", g.concat([dx, dy], 1), kernel_shape=[SOFT, SOFT], strides=[1, 1], pads=[SOFT // 2] * 4, count_include_pad=0)
     a, c, b, d = g.split(soft, 1, 1, 1, 1, 1)
     det = g.max(a * d - b * c, np.float32(0.004))
-    return g.clip(g.concat([d, -b, -c, a], 1) / det, -20, 20)
+    return g.clip(g.concat([d, -c, -b, a], 1) / det, -20, 20)
 
 
 def invert(g: Graph, forward: Value, start: Value, place: Value, fine_steps: int) -> Value:
@@ -74,10 +74,9 @@ def invert(g: Graph, forward: Value, start: Value, place: Value, fine_steps: int
             node = g.resize(node, G, G, 2)
         target = g.const(pixel_grid(side, side).transpose(2, 0, 1)[None])
         for _ in range(steps):
-            f, a, b, c, d = g.split(g.sample(maps, g.transpose(node, 0, 2, 3, 1), G, inside=True), 1, 2, 1, 1, 1, 1)
-            error = g.clip(target - f, -0.3, 0.3)
-            ex, ey = g.split(error, 1, 1, 1)
-            node = g.clip(node + g.concat([a * ex + b * ey, c * ex + d * ey], 1), -EDGE, EDGE)
+            f, by_x, by_y = g.split(g.sample(maps, g.transpose(node, 0, 2, 3, 1), G, inside=True), 1, 2, 2, 2)
+            ex, ey = g.split(g.clip(target - f, -0.3, 0.3), 1, 1, 1)
+            node = g.clip(node + by_x * ex + by_y * ey, -EDGE, EDGE)
     flow = g.sample(place - forward, g.transpose(node, 0, 2, 3, 1), G, inside=True)
     # Over hidden parts the flow jumps within a cell; a small box keeps the outline from showing the cells.
     return g.op("AveragePool", flow, kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1], count_include_pad=0)
@@ -149,7 +148,7 @@ def renderer_graph(t: Tables, size: int) -> Graph:
     frame = fore + backdrop * (1.0 - alpha * np.float32(1 / 255))
     frame = paint_windows(
         g, t, frame, size, texture=texture, coarse=g.concat([flows, side], 1), avatar=avatar, part=part,
-        expression=expression, keypoints=keypoints,
+        expression=expression, keypoints=keypoints, mouth=mouth,
     )
     write_outputs(g, frame, size)
     return g

@@ -43,9 +43,9 @@ def bump(g: Graph, x: Value, width: float) -> Value:
 class Windows:
     """What the two painters share: one frame size, the avatar's texture and the coarse flows."""
 
-    def __init__(self, g: Graph, *, size: int, texture: Value, coarse: Value, avatar: dict[str, Value], part, expression: Value, keypoints: Value):
+    def __init__(self, g: Graph, *, size: int, texture: Value, coarse: Value, avatar: dict[str, Value], part, expression: Value, keypoints: Value, mouth: dict):
         self.g, self.size, self.texture, self.coarse = g, size, texture, coarse
-        self.avatar, self.part, self.expression, self.keypoints = avatar, part, expression, keypoints
+        self.avatar, self.part, self.expression, self.keypoints, self.mouth = avatar, part, expression, keypoints, mouth
 
     def texels(self, places: Value) -> tuple[Value, Value]:
         """(unmultiplied colour [B,F,3,P], alpha [B,F,1,P] in 0..1) of the portrait at places [B,F,2,P]."""
@@ -98,7 +98,7 @@ def paint_mouth(w: Windows, points: Value, under: Value) -> Value:
     within = g.clip((0.97 - g.max(edge_x, edge_y)) * 8.0, 0, 1)
     lip = over(g, under, skin, within * solid * solid * solid)
 
-    frame = local_frame(g, w.keypoints, [60], [64], {"upper": (61, 62, 63), "lower": (67, 66, 65)}, (-0.46, 0, 0.46))
+    frame = w.mouth
     h, v = to_local(g, frame, points)
     from_top, from_bottom = v - curve(g, frame["upper"], h), curve(g, frame["lower"], h) - v
     pixel = (2.0 / w.size) / frame["length"]
