@@ -15,3 +15,5 @@ const json = args.includes('--json');
 const result = await (await load()).run(args.filter((each) => each !== '--json'));
 console.log(json ? JSON.stringify(result) : JSON.stringify(result, null, 2));
 process.exit(0);
+
+export {};

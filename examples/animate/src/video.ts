@@ -1,4 +1,4 @@
-import { AV_PIX_FMT_YUV420P, Encoder, Frame, Muxer } from 'node-av';
+import { AV_PIX_FMT_YUV420P, Encoder, FF_ENCODER_LIBVPX_VP9, Frame, Muxer } from 'node-av';
 
 export interface VideoFile {
   /** planar I420, size·size·3/2 bytes */
@@ -8,9 +8,9 @@ export interface VideoFile {
 
 /** A VP9 file in WebM, at a quality for judging a model by eye rather than for the network. */
 export async function openVideo(file: string, size: number, framesPerSecond: number): Promise<VideoFile> {
-  const encoder = await Encoder.create('libvpx-vp9', {
+  const encoder = await Encoder.create(FF_ENCODER_LIBVPX_VP9, {
     bitrate: `${Math.round((size * size) / 32)}k`,
-    options: { deadline: 'good', 'cpu-used': '5' },
+    options: { deadline: 'good', 'cpu-used': 5 },
   });
   const muxer = await Muxer.open(file);
   const stream = muxer.addStream(encoder);
