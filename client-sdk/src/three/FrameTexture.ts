@@ -1,4 +1,4 @@
-import { LinearFilter, LinearMipmapLinearFilter, SRGBColorSpace, Texture } from 'three';
+import { LinearFilter, SRGBColorSpace, Texture } from 'three';
 
 /**
  * A texture that shows decoded frames and frees each one as soon as it is on the GPU, or as soon as a newer one
@@ -18,8 +18,10 @@ export class FrameTexture extends Texture {
     this.colorSpace = SRGBColorSpace;
     this.flipY = false;
     this.magFilter = LinearFilter;
-    this.minFilter = LinearMipmapLinearFilter;
-    this.generateMipmaps = true;
+    // No mipmaps: a screen asks for frames of the size at which it appears, and three.js cannot count the levels of a
+    // VideoFrame, which has no `width`.
+    this.minFilter = LinearFilter;
+    this.generateMipmaps = false;
     this.anisotropy = anisotropy;
     this.onUpdate = () => this.#release();
   }
