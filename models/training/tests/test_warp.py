@@ -194,6 +194,22 @@ def test_a_blink_shuts_the_eye_and_a_glance_moves_the_iris():
     assert iris(render(a, own_pose(a, eyeLookInLeft=0.7))[0]) < iris(neutral) - 1.5
 
 
+def test_a_small_face_keeps_both_eyes_and_the_mouth_painted():
+    a = avatar()
+    small = own_pose(a, eyeBlinkLeft=1, eyeBlinkRight=1, jawOpen=0.8)
+    small[5] = -0.8
+    shut, _ = render(a, small, 512)
+    small[6:] = 0
+    neutral, _ = render(a, small, 512)
+    landmarks = (portrait()[1] - np.array([0.02, 0.05])) * np.exp(-0.8) + np.array([0.02, 0.05])
+    white = lambda f, i: (f[box(landmarks[i : i + 6], 512, 0.0)].min(-1) > 190).mean()  # noqa: E731
+    for eye in (36, 42):
+        assert white(neutral, eye) > 0.15
+        assert white(shut, eye) < 0.03
+    mouth = box(landmarks[60:68] + np.array([0, 0.03]), 512, 0.005)
+    assert (shut[mouth].max(-1) < 75).mean() > 0.25 > 0.02 > (neutral[mouth].max(-1) < 75).mean()
+
+
 def test_the_picture_far_from_the_head_stays_still():
     a = avatar()
     still = render(a, own_pose(a))[0].astype(int)

@@ -118,6 +118,8 @@ class Graph:
         return self.op("Slice", x, self.ints(start), self.ints(end), self.ints(axis), self.ints(step))
 
     def split(self, x, axis: int, *sizes: int):
+        if len(sizes) == 1:
+            return [x]
         return self.op("Split", x, self.ints(*sizes), outputs=len(sizes), axis=axis)
 
     def concat(self, values, axis: int):

@@ -16,15 +16,41 @@ from warp.layout import G
 # Width and height as parts of the frame's side.
 MOUTH_WINDOW = (0.27, 0.29)
 EYE_WINDOW = (0.165, 0.14)
+ROW_SCALE = 1.6 / 3  # premolars are 1.6 cm from the middle, the row's ends 3 cm
 LID_REACH, LID_EDGE = 0.55, 0.13  # in half eye widths
 GAZE_YAW, GAZE_PITCH = 0.46, 0.34  # iris shift at coefficient 1, in half eye widths
 
 
-def window_pixels(g: Graph, centre: Value, width: int, height: int, size: int):
-    """(index [B,F,1,P] int64 into the frame's pixels, points [B,F,2,P] in -1..1) of windows around centre [B,F,2,1]."""
-    extent = np.array([width, height], np.float32).reshape(2, 1)
-    corner = g.op("Floor", (centre + 1.0) * (size / 2) - extent / 2)
-    corner = g.max(g.min(corner, size - extent), np.float32(0))
+def corners(g: Graph, mouth: Value, eyes: Value, size: int) -> tuple[Value, Value]:
+    """First pixels [B,1,2,1] and [B,2,2,1] of the windows around centres mouth and eyes, in pixels of the same shapes.
+
+    Each keeps to its side of the half-way lines between eyes and between eyes and mouth: in small faces the
+    windows would overlap otherwise, and one would wipe out what the other painted.
+    """
+    (mouth_w, mouth_h), (eye_w, eye_h) = window_sizes(size)
+    mx, my = g.split(mouth, 2, 1, 1)
+    ex, ey = g.split(eyes, 2, 1, 1)
+    between_x = g.op("Floor", g.mean(ex, 1))
+    between_y = g.op("Floor", (g.op("ReduceMax", ey, axes=[1], keepdims=1) + my) * 0.5)
+    right_eye, left_eye = g.split(ex - eye_w / 2, 1, 1, 1)
+    ex = g.concat([g.min(right_eye, between_x - np.float32(eye_w)), g.max(left_eye, between_x)], 1)
+    ey = g.min(ey - eye_h / 2, between_y - np.float32(eye_h))
+    my = g.max(my - mouth_h / 2, between_y)
+
+    def inside(x, y, width, height):
+        return g.op("Floor", g.concat([g.clip(x, 0, size - width), g.clip(y, 0, size - height)], 2))
+
+    return inside(mx - mouth_w / 2, my, mouth_w, mouth_h), inside(ex, ey, eye_w, eye_h)
+
+
+def window_sizes(size: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(width, height) in pixels, even, of the mouth's window and of an eye's."""
+    even = lambda part: int(round(part * size / 2)) * 2  # noqa: E731
+    return (even(MOUTH_WINDOW[0]), even(MOUTH_WINDOW[1])), (even(EYE_WINDOW[0]), even(EYE_WINDOW[1]))
+
+
+def window_pixels(g: Graph, corner: Value, width: int, height: int, size: int):
+    """(index [B,F,1,P] int64 into the frame's pixels, points [B,F,2,P] in -1..1) of windows from corner [B,F,2,1]."""
     step = np.stack(np.meshgrid(np.arange(width), np.arange(height)), 0).reshape(1, 1, 2, -1).astype(np.float32)
     pixel = corner + step
     x, y = g.split(pixel, 2, 1, 1)
@@ -64,16 +90,17 @@ def paint_windows(g: Graph, t: Tables, frame: Value, size: int, **shared) -> Val
     """frame [B,3,size,size] with eyes and mouth painted."""
     windows = Windows(g, size=size, **shared)
     flat = g.reshape(frame, -1)
-    even = lambda x: int(round(x * size / 2)) * 2  # noqa: E731
+    mouth_size, eye_size = window_sizes(size)
+    pixels_mouth, pixels_eye = mouth_size[0] * mouth_size[1], eye_size[0] * eye_size[1]
     keypoints = g.transpose(shared["keypoints"], 0, 2, 1)
 
-    def centre(ids):  # [B,F,2,1]
-        return g.op("ReduceMean", g.transpose(g.gather(keypoints, np.array(ids), 2), 0, 2, 1, 3), axes=[3], keepdims=1)
+    def centre(ids):  # [B,F,2,1], pixels
+        mean = g.op("ReduceMean", g.transpose(g.gather(keypoints, np.array(ids), 2), 0, 2, 1, 3), axes=[3], keepdims=1)
+        return (mean + 1.0) * (size / 2)
 
-    mouth_at, mouth_points = window_pixels(g, centre([range(60, 68)]), even(MOUTH_WINDOW[0]), even(MOUTH_WINDOW[1]), size)
-    eyes_at, eyes_points = window_pixels(g, centre([range(36, 42), range(42, 48)]), even(EYE_WINDOW[0]), even(EYE_WINDOW[1]), size)
-    pixels_mouth = even(MOUTH_WINDOW[0]) * even(MOUTH_WINDOW[1])
-    pixels_eye = even(EYE_WINDOW[0]) * even(EYE_WINDOW[1])
+    mouth_corner, eye_corners = corners(g, centre([range(60, 68)]), centre([range(36, 42), range(42, 48)]), size)
+    mouth_at, mouth_points = window_pixels(g, mouth_corner, *mouth_size, size)
+    eyes_at, eyes_points = window_pixels(g, eye_corners, *eye_size, size)
 
     # Places of the windows' values in the flat frame: ((b * 3 + channel) * area + pixel)
     area = size * size
@@ -84,7 +111,6 @@ def paint_windows(g: Graph, t: Tables, frame: Value, size: int, **shared) -> Val
     mouth = paint_mouth(windows, mouth_points, g.reshape(under_mouth, 0, 1, 3, pixels_mouth))
     eyes = paint_eyes(windows, t, eyes_points, g.reshape(under_eyes, 0, 2, 3, pixels_eye))
     values = g.concat([g.reshape(mouth, 0, 3 * pixels_mouth), g.reshape(eyes, 0, 6 * pixels_eye)], 1)
-    # Windows overlap only where neither paints much.
     return g.reshape(g.op("ScatterND", flat, g.unsqueeze(index, 2), values), -1, 3, size, size)
 
 
@@ -105,26 +131,25 @@ def paint_mouth(w: Windows, points: Value, under: Value) -> Value:
     cover = g.clip(g.min(from_top, from_bottom) / pixel, 0, 1)
     gap = frame["lower"][0] - frame["upper"][0]  # at h = 0
 
-    rows = lambda a, ids: local_frame(g, w.keypoints, [a], [a + 4], {"edge": ids}, (-1.6 / 3, 0, 1.6 / 3))  # noqa: E731
-    upper, lower = rows(68, (69, 70, 71)), rows(73, (74, 75, 76))
-    uh, uv = to_local(g, upper, points)
-    lh, lv = to_local(g, lower, points)
+    # Frames of the rows rest on the premolars: points further back would shear them when the head turns.
+    upper, lower = (local_frame(g, w.keypoints, [a + 1], [a + 3], {"edge": (a + 2,)}, (0,)) for a in (68, 73))
+    uh, above = along_row(g, upper, points)
+    lh, below = along_row(g, lower, points)
     rgb = lambda *c: np.array(c, np.float32).reshape(3, 1)  # noqa: E731
     colour = rgb(0.10, 0.028, 0.028) + g.clip(from_top * 1.2, 0, 1) * rgb(0.12, 0.04, 0.04)
     # Tongue: a rounded body that rises behind the lower teeth.
-    below = lv - curve(g, lower["edge"], lh)  # positive on the lower teeth
     low = below - 0.05
     tongue = 1.0 - lh * lh * (1 / 0.60**2) - low * low * (1 / 0.42**2)
     flesh = (0.45 + 0.55 * g.clip(tongue, 0, 1)) * (1.0 - 0.25 * bump(g, lh, 0.07))
     colour = over(g, colour, flesh * rgb(0.60, 0.25, 0.25), g.clip(tongue * 3.0, 0, 0.95))
     for teeth, x, d, joints, gum_at, bright in (
         (lower, lh, below, (0.0, 0.2, 0.4, 0.62, 0.85), 0.40, 0.80),
-        (upper, uh, curve(g, upper["edge"], uh) - uv, (0.0, 0.29, 0.53, 0.77), 0.34, 1.0),
+        (upper, uh, -above, (0.0, 0.29, 0.53, 0.77), 0.34, 1.0),
     ):
         a = g.abs(x)
         gaps = g.sum(bump(g, a - np.array(joints, np.float32).reshape(-1, 1), 0.022), 2)
         d = d - gaps * 0.025  # rounded corners
-        tooth = g.clip(d * (teeth["length"] * (w.size / 2)) + 0.5, 0, 1) * g.clip((0.98 - a) * 6.0, 0, 1)
+        tooth = g.clip(d * (teeth["length"] * (w.size / 2 / ROW_SCALE)) + 0.5, 0, 1) * g.clip((0.98 - a) * 6.0, 0, 1)
         shade = (bright - 0.62 * bright * g.min(x * x, np.float32(1))) * (1.0 - 0.28 * gaps)
         gum = g.clip((d - gum_at) * 14.0, 0, 1)
         enamel = (rgb(0.90, 0.87, 0.80) + gum * rgb(-0.28, -0.56, -0.50)) * shade
@@ -135,6 +160,12 @@ def paint_mouth(w: Windows, points: Value, under: Value) -> Value:
     luma = g.sum(w.part("light") * np.array([[0.3, 0.59, 0.11]], np.float32), 1)
     strength = g.reshape(g.clip(0.42 + luma * 0.85, 0.4, 1.05) * 255.0, -1, 1, 1, 1) * opening
     return over(g, lip, colour * (shadow * strength), cover)
+
+
+def along_row(g: Graph, row: dict, points: Value):
+    """(x, d) of points in half widths of the whole row: along it, and below its edge."""
+    h, v = to_local(g, row, points)
+    return h * ROW_SCALE, (v - curve(g, row["edge"], h)) * ROW_SCALE
 
 
 def lid_functionals(t: Tables) -> np.ndarray:
