@@ -6,6 +6,7 @@ export * from './codec/controlPacket.ts';
 export * from './codec/framePacket.ts';
 export * from './codec/motionPacket.ts';
 export { PACKET_KIND, type PacketKind } from './codec/packetKind.ts';
+export * from './compact/index.ts';
 export * from './control/envelope.ts';
 export { CONTROL_LIMITS, validateClientControl, validateServerControl } from './control/validateControl.ts';
 export * from './control.ts';

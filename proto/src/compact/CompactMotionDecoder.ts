@@ -1,0 +1,203 @@
+import { FacewireError } from '../errors.ts';
+import { type MotionSample, wrappedDifference } from '../motion/Motion.ts';
+import { BitModel } from './BitModel.ts';
+import { DEFAULT_SETTINGS } from './CompactSettings.ts';
+import { CompactState, dequantise } from './CompactState.ts';
+import type { CompactTables } from './CompactTables.ts';
+import { LEARNED_TABLES } from './learnedTables.ts';
+import { PacketBody } from './PacketBody.ts';
+import { COUNTER_BITS, type CompactHeader, codeHeader, DISTANCE_LIMIT, SEQUENCE_BITS } from './packetHeader.ts';
+import { RangeCoder } from './rangeCoder.ts';
+
+/** The first byte of a compact motion packet is in 0x40…0x7f; its low bits already belong to the coded data. */
+export const isCompactMotion = (firstByte: number): boolean => (firstByte & 0xc0) === 0x40;
+
+const COUNTER_MASK = (1 << COUNTER_BITS) - 1;
+const SEQUENCE_SPAN = 1 << SEQUENCE_BITS;
+/** states kept for packets to build on: twice the farthest distance, for packets that come late */
+const HISTORY = 2 * DISTANCE_LIMIT;
+const NO_HEADER: CompactHeader = { kind: 'chained', counter: 0, step: 1 };
+
+interface Chain {
+  body: PacketBody;
+  /** the model from before the packet, should it turn out malformed */
+  spare: BitModel;
+  state: CompactState;
+  counter: number;
+  /** false before the first self-contained packet and after a gap */
+  whole: boolean;
+}
+
+/**
+ * Reads compact motion packets of one sender (docs/protocol-compact.md), of either delivery: the packets say what they
+ * build on. A malformed, repeated or late packet leaves the decoder as it was.
+ */
+export class CompactMotionDecoder {
+  private readonly coder = new RangeCoder();
+  private readonly tables: CompactTables;
+  private readonly scratch: CompactState;
+  private readonly chain: Chain;
+  /** for packets that may get lost; made with the first of them */
+  private unchained: PacketBody | undefined;
+  /** states after decoded packets, by sequence modulo HISTORY, and the newest sequence */
+  private readonly history: CompactState[] = [];
+  private newest: number | undefined;
+
+  constructor(options: { tables?: CompactTables } = {}) {
+    this.tables = options.tables ?? LEARNED_TABLES;
+    this.scratch = new CompactState(this.tables.ranks);
+    this.chain = {
+      body: new PacketBody(this.coder, this.tables, true),
+      spare: new BitModel(this.tables, true),
+      state: new CompactState(this.tables.ranks),
+      counter: 0,
+      whole: false,
+    };
+  }
+
+  /**
+   * One packet. The result owns its arrays.
+   *
+   * Throws packet_unknown_kind, packet_truncated, packet_oversized, packet_bad_value; packet_stale for a repeated
+   * chained packet; packet_no_baseline when what it builds on is not here, and then the sender must reset().
+   */
+  decode(packet: Uint8Array): MotionSample {
+    if (packet.length === 0) {
+      throw new FacewireError('packet_truncated', 'compact motion packet is empty', { received: '0 bytes' });
+    }
+    if (!isCompactMotion(packet[0]!)) {
+      throw new FacewireError('packet_unknown_kind', `packet kind 0x${packet[0]!.toString(16)} is no compact motion`, {
+        received: packet[0],
+        remedy: 'the first byte of a compact motion packet is 0x40 to 0x7f',
+      });
+    }
+    this.coder.startDecoding(packet);
+    const header = codeHeader(this.coder, NO_HEADER);
+    if (header.kind === 'chained') return this.decodeChained(header);
+    if (header.kind === 'baseline') return this.decodeFromBaseline(header);
+    return header.adaptive ? this.decodeChainStart(header) : this.decodeUnchainedStart(header);
+  }
+
+  private decodeChained(header: CompactHeader & { kind: 'chained' }): MotionSample {
+    const { chain, scratch } = this;
+    const expected = (chain.counter + 1) & COUNTER_MASK;
+    if (chain.whole && header.counter === chain.counter) {
+      throw new FacewireError('packet_stale', 'compact motion packet came twice', {
+        received: `counter ${header.counter}, expected ${expected}`,
+        remedy: 'send each packet once on an ordered transport',
+      });
+    }
+    if (!chain.whole || header.counter !== expected) {
+      chain.whole = false;
+      throw noBaseline(`counter ${header.counter}`, 'the packet before it is missing');
+    }
+    scratch.copyFrom(chain.state);
+    const sequence = (scratch.sequence + header.step) & 0xffff;
+    this.decodeInChain(() => this.decodeDifference(chain.body, sequence, header.step));
+    chain.counter = expected;
+    return this.keepChain();
+  }
+
+  private decodeChainStart(header: CompactHeader & { kind: 'selfContained' }): MotionSample {
+    const { chain } = this;
+    this.decodeInChain(() => {
+      chain.body.model.load(this.tables);
+      this.decodeSelfContained(chain.body, header);
+    });
+    chain.counter = 0;
+    chain.whole = true;
+    return this.keepChain();
+  }
+
+  private decodeInChain(decode: () => void): void {
+    const { body, spare } = this.chain;
+    spare.copyFrom(body.model);
+    try {
+      decode();
+    } catch (error) {
+      body.model.copyFrom(spare);
+      throw error;
+    }
+  }
+
+  private keepChain(): MotionSample {
+    this.chain.state.copyFrom(this.scratch);
+    return sampleOf(this.scratch);
+  }
+
+  private decodeFromBaseline(header: CompactHeader & { kind: 'baseline' }): MotionSample {
+    if (this.newest === undefined) throw noBaseline('no packet before', 'no self-contained packet has come');
+    const ahead = (header.sequence - this.newest) & (SEQUENCE_SPAN - 1);
+    const sequence = (this.newest + (ahead < SEQUENCE_SPAN / 2 ? ahead : ahead - SEQUENCE_SPAN)) & 0xffff;
+    const baseline = (sequence - header.distance) & 0xffff;
+    const known = this.history[baseline % HISTORY];
+    if (known === undefined || known.sequence !== baseline) {
+      throw noBaseline(`sequence ${sequence}, baseline ${baseline}`, 'its baseline was never decoded or is too old');
+    }
+    this.scratch.copyFrom(known);
+    this.decodeDifference(this.unchainedBody(), sequence, header.distance);
+    return this.remember();
+  }
+
+  private decodeUnchainedStart(header: CompactHeader & { kind: 'selfContained' }): MotionSample {
+    this.decodeSelfContained(this.unchainedBody(), header);
+    return this.remember();
+  }
+
+  private unchainedBody(): PacketBody {
+    this.unchained ??= new PacketBody(this.coder, this.tables, false);
+    return this.unchained;
+  }
+
+  private remember(): MotionSample {
+    const { scratch, history } = this;
+    const ahead = this.newest === undefined ? 0 : wrappedDifference(scratch.sequence, this.newest);
+    if (Math.abs(ahead) >= SEQUENCE_SPAN / 2) {
+      // a sender that starts anew: what was known belongs to its former life
+      history.length = 0;
+      this.newest = undefined;
+    }
+    const slot = scratch.sequence % HISTORY;
+    const kept = history[slot];
+    if (kept === undefined || wrappedDifference(scratch.sequence, kept.sequence) > 0) {
+      history[slot] = kept ?? new CompactState(this.tables.ranks);
+      history[slot].copyFrom(scratch);
+    }
+    if (this.newest === undefined || ahead > 0) this.newest = scratch.sequence;
+    return sampleOf(scratch);
+  }
+
+  private decodeDifference(body: PacketBody, sequence: number, steps: number): void {
+    const { scratch } = this;
+    const settings = body.codeSettingsChange(scratch.settings, scratch.settings);
+    if (settings !== scratch.settings) scratch.convert(settings);
+    body.codeTime(scratch, 0, Math.max(1, Math.min(steps, DISTANCE_LIMIT)));
+    this.decodeValues(body, sequence, false);
+  }
+
+  private decodeSelfContained(body: PacketBody, header: CompactHeader & { kind: 'selfContained' }): void {
+    const { scratch } = this;
+    scratch.reset(body.codeSettings(DEFAULT_SETTINGS));
+    scratch.clock = header.timeMs << 8;
+    scratch.timeMs = header.timeMs;
+    this.decodeValues(body, header.sequence, true);
+  }
+
+  private decodeValues(body: PacketBody, sequence: number, selfContained: boolean): void {
+    body.codeScalars(this.scratch, selfContained);
+    this.coder.finishDecoding();
+    this.scratch.advance(body.values, selfContained);
+    this.scratch.sequence = sequence;
+  }
+}
+
+function sampleOf(state: CompactState): MotionSample {
+  return { motion: dequantise(state), sequence: state.sequence, timeMs: state.timeMs };
+}
+
+function noBaseline(received: string, why: string): FacewireError {
+  return new FacewireError('packet_no_baseline', `compact motion packet builds on a state that is not here: ${why}`, {
+    received,
+    remedy: 'the sender resets its encoder, and the next packet is self-contained',
+  });
+}

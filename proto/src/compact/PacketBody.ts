@@ -1,0 +1,276 @@
+import { FacewireError } from '../errors.ts';
+import { BitModel } from './BitModel.ts';
+import { type CompactSettings, SETTING_BITS, sameSettings, settingsAreValid } from './CompactSettings.ts';
+import { type CompactState, highest, lowest } from './CompactState.ts';
+import {
+  type CompactTables,
+  DECISION,
+  DECISION_COUNT,
+  DECISION_SIZE,
+  FRAME_BASE,
+  INPUT_COUNT,
+  PREDECESSOR_COUNT,
+  PREDICTION_BASE,
+  SIGN_BASE,
+  TIME_BASE,
+  WEIGHT_COUNT,
+} from './CompactTables.ts';
+import type { RangeCoder } from './rangeCoder.ts';
+import { EXPRESSION_ORDER, FACE_COUNT, POSE_COUNT, SCALAR_LIMIT } from './scalars.ts';
+
+const UNARY_LIMIT = 14;
+const ESCAPE_BITS = 15;
+const CHANGE_LIMIT = 63;
+const DRIFT_LIMIT = 4096; // 16 steps
+const TIME_UNARY_LIMIT = 6;
+/** residuals beyond this are a pause, not a change of pace */
+const PAUSE_MS = 100;
+const SETTINGS_CHANGED = 64; // probability out of 65536
+/** sizes of a predicted change, 1/256 steps, at which the next of 8 classes begins */
+const PREDICTION_CLASSES = [18, 51, 102, 179, 307, 512, 896] as const;
+/** keypoints are predicted from the same and the other axes of those coded just before */
+const KEYPOINT_OFFSETS = [3, 6, 1, 2] as const;
+
+/**
+ * The part of a packet that depends on its kind only through the state it predicts from: time, settings, scalars.
+ * One walk serves both directions: encoding it returns what it was given, decoding what it read.
+ */
+export class PacketBody {
+  readonly model: BitModel;
+  /** values of the packet being coded */
+  readonly values = new Int32Array(SCALAR_LIMIT);
+  private readonly coder: RangeCoder;
+  private readonly changes = new Int32Array(SCALAR_LIMIT);
+  private readonly predecessors: Uint8Array;
+  private readonly weights: Int16Array;
+
+  constructor(coder: RangeCoder, tables: CompactTables, adaptive: boolean) {
+    this.coder = coder;
+    this.model = new BitModel(tables, adaptive);
+    this.predecessors = tables.predecessors;
+    this.weights = tables.weights;
+  }
+
+  /** All 50 bits of the settings, for self-contained packets. Throws packet_bad_value. */
+  codeSettings(settings: CompactSettings): CompactSettings {
+    const result = { ...settings };
+    for (const [name, bits] of SETTING_BITS) result[name] = this.coder.codeRaw(settings[name], bits);
+    if (!settingsAreValid(result)) throw badValue('settings', JSON.stringify(result));
+    return result;
+  }
+
+  /** Whether the settings change with this packet, and the new ones. */
+  codeSettingsChange(before: CompactSettings, settings: CompactSettings): CompactSettings {
+    const changed = this.coder.encoding && !sameSettings(before, settings) ? 1 : 0;
+    return this.coder.code(changed, SETTINGS_CHANGED) === 1 ? this.codeSettings(settings) : before;
+  }
+
+  /** The packet's time, predicted from the sender's pace; moves the state's clock on. `steps`: packets since the state. */
+  codeTime(state: CompactState, timeMs: number, steps: number): number {
+    const clock = (state.clock + state.interval * steps) & 0xffffff;
+    const predicted = ((clock + 128) >> 8) & 0xffff;
+    const residual = this.codeTimeResidual(((timeMs - predicted) << 16) >> 16);
+    const time = (predicted + residual) & 0xffff;
+    if (residual < -PAUSE_MS || residual > PAUSE_MS) {
+      state.clock = time << 8;
+    } else {
+      state.clock = (clock + (residual << 7)) & 0xffffff;
+      const interval = state.interval + Math.floor((residual << 5) / steps);
+      state.interval = Math.min(256_000, Math.max(256, interval));
+    }
+    state.timeMs = time;
+    return time;
+  }
+
+  /** Every scalar that travels at the state's settings: from and to `values`; the others become 0. */
+  codeScalars(state: CompactState, selfContained: boolean): void {
+    const { values, changes } = this;
+    const { settings } = state;
+    const count = state.scalarCount;
+    // sums over the scalars so far, in 1/256: how much changed, and how much was expected to
+    let liveliness = 512;
+    let expectation = 512;
+    for (let position = 0; position < count; position++) {
+      const scalar =
+        position >= POSE_COUNT && position < FACE_COUNT
+          ? POSE_COUNT + EXPRESSION_ORDER[position - POSE_COUNT]!
+          : position;
+      if (!state.travels(scalar)) {
+        values[scalar] = 0;
+        changes[scalar] = 0;
+        continue;
+      }
+      const before = state.values[scalar]!;
+      const expected = (state.lively[scalar]! + (state.livelyLong[scalar]! >> 4)) >> 1;
+      const predicted = selfContained ? 0 : this.predict(state, scalar);
+      const ratio = Math.floor((liveliness << 8) / expectation);
+      const change = this.codeChange(state, scalar, values[scalar]! - before, predicted, expected, ratio);
+      const value = before + change;
+      if (value < lowest(settings, scalar) || value > highest(settings, scalar)) {
+        throw badValue(`scalar ${scalar}`, String(value));
+      }
+      values[scalar] = value;
+      changes[scalar] = change > CHANGE_LIMIT ? CHANGE_LIMIT : change < -CHANGE_LIMIT ? -CHANGE_LIMIT : change;
+      const size = change < 0 ? -change : change;
+      liveliness += (size > 8 ? 8 : size) << 8;
+      expectation += expected;
+    }
+  }
+
+  /** The change that the tables' linear predictor expects, in 1/256 steps. */
+  private predict(state: CompactState, scalar: number): number {
+    const { changes, predecessors, weights } = this;
+    let sum = 0;
+    let atZero = 0;
+    let base: number;
+    if (scalar < FACE_COUNT) {
+      base = scalar * WEIGHT_COUNT;
+      const first = scalar * PREDECESSOR_COUNT;
+      for (let index = 0; index < PREDECESSOR_COUNT; index++) {
+        sum += weights[base + index]! * changes[predecessors[first + index]!]!;
+      }
+      atZero = scalar >= POSE_COUNT && state.values[scalar] === 0 ? 1 : 0;
+    } else {
+      base = (FACE_COUNT + ((scalar - FACE_COUNT) % 3)) * WEIGHT_COUNT;
+      for (let index = 0; index < KEYPOINT_OFFSETS.length; index++) {
+        const other = scalar - KEYPOINT_OFFSETS[index]!;
+        if (other >= FACE_COUNT) sum += weights[base + index]! * changes[other]!;
+      }
+    }
+    const drift = clamp((state.values[scalar]! << 8) - state.mean[scalar]!, DRIFT_LIMIT);
+    sum += weights[base + PREDECESSOR_COUNT]! * clamp(state.change[scalar]!, CHANGE_LIMIT);
+    sum += weights[base + PREDECESSOR_COUNT + 1]! * clamp(state.changeBefore[scalar]!, CHANGE_LIMIT);
+    sum += (weights[base + PREDECESSOR_COUNT + 2]! * drift) >> 8;
+    sum += weights[base + PREDECESSOR_COUNT + 3]! * atZero;
+    sum += weights[base + PREDECESSOR_COUNT + 4]!;
+    // a coefficient cannot fall below zero
+    if (scalar >= POSE_COUNT && scalar < FACE_COUNT) {
+      const floor = -(state.values[scalar]! << 8);
+      if (sum < floor) sum = floor;
+    }
+    return sum;
+  }
+
+  /** One change: whether, which way, how far. `ratio`: how lively the packet is so far against expectation, 1/256. */
+  private codeChange(
+    state: CompactState,
+    scalar: number,
+    change: number,
+    predicted: number,
+    expected: number,
+    ratio: number,
+  ): number {
+    const { model, coder } = this;
+    const isExpression = scalar >= POSE_COUNT && scalar < FACE_COUNT;
+    const value = state.values[scalar]!;
+    const zone = isExpression ? (value === 0 ? 3 : 2) : scalar < POSE_COUNT ? 0 : 1;
+    const row = scalar < FACE_COUNT ? scalar : FACE_COUNT + ((scalar - FACE_COUNT) % 3);
+    const size = sizeClass((expected * ratio) >> 8);
+    const lively = livelinessClass(ratio);
+    const direction = predictionClass(predicted);
+    const last = state.change[scalar]!;
+
+    const own = (row * 4 + (size >> 1)) * 3 + (last > 0 ? 2 : last < 0 ? 0 : 1);
+    const frame = FRAME_BASE + (zone * 8 + size) * 8 + lively;
+    const prediction = PREDICTION_BASE + (zone * 16 + direction) * 8 + size;
+    // 15 classes in five: 0–3, 4–6, 7, 8–10, 11–14
+    const coarse = direction < 4 ? 0 : direction < 7 ? 1 : direction === 7 ? 2 : direction < 11 ? 3 : 4;
+    let side = SIGN_BASE + (row * 5 + coarse) * 2;
+    const mixer = zone * DECISION_COUNT * INPUT_COUNT;
+
+    const code = (decision: number, bit: number): number => {
+      const base = decision * DECISION_SIZE;
+      return model.code(
+        coder,
+        bit,
+        base + own,
+        base + frame,
+        base + prediction,
+        base + side,
+        mixer + decision * INPUT_COUNT,
+      );
+    };
+
+    if (code(DECISION.changed, change === 0 ? 0 : 1) === 0) return 0;
+    let negative = 0;
+    // a coefficient at an end of its range can only go one way
+    if (isExpression && value === 0) negative = 0;
+    else if (isExpression && value === state.settings.expressionDenominator) negative = 1;
+    else negative = code(DECISION.negative, change < 0 ? 1 : 0);
+    side += negative;
+    const target = change < 0 ? -change : change;
+    let magnitude = 1;
+    while (magnitude <= UNARY_LIMIT) {
+      const decision = magnitude === 1 ? DECISION.beyondOne : magnitude < 4 ? DECISION.beyondTwo : DECISION.beyondFour;
+      if (code(decision, target > magnitude ? 1 : 0) === 0) break;
+      magnitude++;
+    }
+    if (magnitude > UNARY_LIMIT) magnitude += this.codeEscape(target - magnitude);
+    return negative === 1 ? -magnitude : magnitude;
+  }
+
+  private codeTimeResidual(residual: number): number {
+    const { model, coder } = this;
+    if (model.codeAlone(coder, residual === 0 ? 0 : 1, TIME_BASE) === 0) return 0;
+    const negative = model.codeAlone(coder, residual < 0 ? 1 : 0, TIME_BASE + 1);
+    const target = residual < 0 ? -residual : residual;
+    let magnitude = 1;
+    while (magnitude <= TIME_UNARY_LIMIT) {
+      if (model.codeAlone(coder, target > magnitude ? 1 : 0, TIME_BASE + 1 + magnitude) === 0) break;
+      magnitude++;
+    }
+    if (magnitude > TIME_UNARY_LIMIT) magnitude += this.codeEscape(target - magnitude);
+    return negative === 1 ? -magnitude : magnitude;
+  }
+
+  /** Elias gamma of rest + 1 in equally likely bits. Throws packet_bad_value beyond 16 bits. */
+  private codeEscape(rest: number): number {
+    const { coder } = this;
+    let bits = 0;
+    while (coder.codeRaw((rest + 1) >> (bits + 1) !== 0 ? 1 : 0, 1) === 1) {
+      bits++;
+      if (bits > ESCAPE_BITS) throw badValue('escape', `${bits} bits`);
+    }
+    return ((1 << bits) | coder.codeRaw((rest + 1) & ((1 << bits) - 1), bits)) - 1;
+  }
+}
+
+/** Size of the change expected, 1/256 steps, in half octaves from 1/16 step, two of them to a class: 0…7. */
+function sizeClass(size: number): number {
+  return clampClass((halfOctave(size) - 8) >> 1, 7);
+}
+
+/** Liveliness against expectation, 1/256, in half octaves from 1/4: 0…7. */
+function livelinessClass(ratio: number): number {
+  return clampClass(halfOctave(ratio) - 12, 7);
+}
+
+/** floor(2·log2 x), roughly: twice the position of the highest bit, plus the bit below it. */
+function halfOctave(x: number): number {
+  if (x < 2) return 0;
+  const top = 31 - Math.clz32(x);
+  return 2 * top + ((x >> (top - 1)) & 1);
+}
+
+/** 0…14, 7 where next to no change is predicted. */
+function predictionClass(predicted: number): number {
+  const size = predicted < 0 ? -predicted : predicted;
+  let count = 0;
+  while (count < PREDICTION_CLASSES.length && size >= PREDICTION_CLASSES[count]!) count++;
+  return predicted < 0 ? 7 - count : 7 + count;
+}
+
+function clampClass(value: number, top: number): number {
+  return value < 0 ? 0 : value > top ? top : value;
+}
+
+function clamp(value: number, limit: number): number {
+  return value > limit ? limit : value < -limit ? -limit : value;
+}
+
+function badValue(what: string, received: string): FacewireError {
+  return new FacewireError('packet_bad_value', `compact motion packet: ${what} out of range`, {
+    received,
+    remedy: 'send exactly the bytes that the encoder returned, from a baseline that the receiver has',
+  });
+}

@@ -1,0 +1,5 @@
+export { CompactMotionDecoder, isCompactMotion } from './CompactMotionDecoder.ts';
+export { type CompactEncoderOptions, CompactMotionEncoder, type CompactQuality } from './CompactMotionEncoder.ts';
+export { type CompactSettings, DEFAULT_SETTINGS } from './CompactSettings.ts';
+export type { CompactTables } from './CompactTables.ts';
+export { LEARNED_TABLES } from './learnedTables.ts';
