@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { PROTOCOL_VERSION } from '@facewire/proto';
-import { pino, stdTimeFunctions } from 'pino';
+import { destination, pino, stdTimeFunctions } from 'pino';
 import { type Config, readConfig } from './config.ts';
 import { createEncoderFactory } from './encoder/index.ts';
 import { type Engine, openEngine } from './engine.ts';
@@ -27,7 +27,7 @@ const roomPage = fileURLToPath(new URL('../../examples/room/dist', import.meta.u
 
 /** Wires the stages of contracts.ts. Throws FacewireError: config_invalid, model_…, device_unavailable, port_in_use. */
 export async function startServer(config: Config = readConfig(process.env)): Promise<RunningServer> {
-  const log = pino({ level: config.logLevel, base: null, timestamp: stdTimeFunctions.isoTime });
+  const log = pino({ level: config.logLevel, base: null, timestamp: stdTimeFunctions.isoTime }, destination(2));
   const metrics = new MetricsRegistry();
   const engine = await openEngine(config, { log });
   const closers: (() => Promise<void> | void)[] = [() => engine.close()];
@@ -120,7 +120,7 @@ export async function startServer(config: Config = readConfig(process.env)): Pro
         codecs: encoders.codecs,
         grpcPort,
       },
-      `facewire listening on ${url}`,
+      'ready',
     );
     return { url, port: web.port, grpcPort, engine, metrics, close };
   } catch (error) {

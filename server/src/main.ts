@@ -3,6 +3,8 @@ import { startServer } from './compose.ts';
 
 try {
   const server = await startServer();
+  // For people and for programs that start a server; the log itself goes to stderr.
+  console.log(`facewire listening on ${server.url}`);
   let closing = false;
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {
