@@ -228,14 +228,19 @@ def paint_eyes(w: Windows, t: Tables, points: Value, under: Value) -> Value:
     lid_l = (lower + LID_REACH) - stretch(g, (lower + LID_REACH) - v, (lower + LID_REACH) - bottom, LID_REACH - seam)
     lid_v = g.where(g.op("Less", v, (top + bottom) * 0.5), lid_u, lid_l)
 
-    # Eyeball: shifted by the gaze; what the lids hid is the mirror image about the iris.
-    _, iris_v = g.split(g.reshape(w.part("iris"), -1, 2, 2, 1), 2, 1, 1)
+    # Eyeball: shifted by the gaze. What the lids hid is taken from beside the iris, at the same distance from it.
+    iris_h, iris_v = g.split(g.reshape(w.part("iris"), -1, 2, 2, 1), 2, 1, 1)
     ball_h = g.where(g.abs(h) > 1.0, h, g.clip(h - gaze_h, -0.9, 0.9) + (h - g.clip(h, -0.9, 0.9)))
     ball_v = v - gaze_v
-    margin = g.clip((g.abs(gaze_h) + g.abs(gaze_v) + g.abs(close_u)) * 0.5, 0, 0.07)
-    roof, floor = curve(g, frame["upper"], ball_h) + margin, curve(g, frame["lower"], ball_h) - margin
-    mirrored = g.max(g.min(iris_v * 2.0 - ball_v, floor), roof)
-    ball_v = g.where(g.op("Or", ball_v < roof, ball_v > floor), mirrored, ball_v)
+    margin = g.clip((g.abs(gaze_h) + g.abs(gaze_v) + g.abs(close_u)) * 0.6, 0, 0.09)
+    outside = g.op(
+        "Or", ball_v < curve(g, frame["upper"], ball_h) + margin, ball_v > curve(g, frame["lower"], ball_h) - margin,
+    )
+    off_h, off_v = ball_h - iris_h, ball_v - iris_v
+    far = g.sqrt(off_h * off_h + off_v * off_v + 1e-8)
+    beside = g.clip(iris_h + g.where(off_h < 0.0, -far, far), -0.8, 0.8)
+    ball_h = g.where(outside, beside, ball_h)
+    ball_v = g.where(outside, iris_v * (1.0 - beside * beside), ball_v)
 
     lid, solid = w.texels(to_picture(g, frame, h, lid_v))
     ball, _ = w.texels(to_picture(g, frame, ball_h, ball_v))
