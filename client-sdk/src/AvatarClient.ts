@@ -113,7 +113,7 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
       bufferedBytes: () => this.#transport?.bufferedBytes() ?? 0,
       serverNow: () => this.clock.serverNow(),
       rate: options.motionRate ?? 30,
-      encode: motionEncoder(options.motionFormat ?? 'compact'),
+      encoder: motionEncoder(options.motionFormat ?? 'compact'),
     });
   }
 
@@ -302,7 +302,8 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
         break;
       case 'error': {
         const error = toError(message);
-        if (!this.#streams.handleRefused(message.request, error)) this.emit('error', error);
+        if (error.code === 'packet_no_baseline') this.#publisher.handleNoBaseline();
+        else if (!this.#streams.handleRefused(message.request, error)) this.emit('error', error);
         break;
       }
       case 'welcome':

@@ -1,9 +1,15 @@
-import { encodeMotion, type Motion, type MotionSample } from '@facewire/proto';
+import type { Motion, MotionSample } from '@facewire/proto';
+import { motionEncoder } from './motion/motionEncoder.ts';
 
 /** Above so many bytes waiting in the socket a new packet would only queue behind stale ones. */
 const CONGESTED_BYTES = 2_048;
 
-export type MotionEncoder = (sample: MotionSample) => Uint8Array;
+export interface MotionEncoder {
+  /** every packet that is encoded is sent */
+  encode(sample: MotionSample): Uint8Array;
+  /** the next packet must stand on its own */
+  reset(): void;
+}
 
 export interface MotionPublisherOptions {
   send(packet: Uint8Array): void;
@@ -12,7 +18,8 @@ export interface MotionPublisherOptions {
   serverNow(): number;
   /** packets per second at most */
   rate: number;
-  encode?: MotionEncoder;
+  /** default: the fixed layout */
+  encoder?: MotionEncoder;
 }
 
 export interface PublishStats {
@@ -30,7 +37,7 @@ export interface PublishStats {
  */
 export class MotionPublisher {
   readonly #options: MotionPublisherOptions;
-  readonly #encode: MotionEncoder;
+  readonly #encoder: MotionEncoder;
   readonly #intervalMs: number;
   #pending: { motion: Motion; timeMs: number } | undefined;
   #newest: Motion | undefined;
@@ -45,7 +52,7 @@ export class MotionPublisher {
       throw new RangeError(`motion rate ${options.rate} per second: expected 1…120`);
     }
     this.#options = options;
-    this.#encode = options.encode ?? encodeMotion;
+    this.#encoder = options.encoder ?? motionEncoder('fixed');
     this.#intervalMs = 1000 / options.rate;
   }
 
@@ -63,8 +70,14 @@ export class MotionPublisher {
   /** The connection is open: sends what waits, or else the last motion again, so that a restored player has a face. */
   resume(): void {
     this.#paused = false;
+    this.#encoder.reset();
     if (!this.#pending && this.#newest) this.publish(this.#newest);
     else this.#flush();
+  }
+
+  /** The server lost the thread (packet_no_baseline): the next packet stands on its own. */
+  handleNoBaseline(): void {
+    this.#encoder.reset();
   }
 
   /** The connection is gone: keeps only the newest motion. */
@@ -97,7 +110,7 @@ export class MotionPublisher {
     const { motion, timeMs } = this.#pending!;
     this.#pending = undefined;
     // Rounded down before the wrap: 65535.6 must not become 65536.
-    const packet = this.#encode({ motion, sequence: this.#sequence, timeMs: Math.floor(timeMs) & 0xffff });
+    const packet = this.#encoder.encode({ motion, sequence: this.#sequence, timeMs: Math.floor(timeMs) & 0xffff });
     this.#sequence = (this.#sequence + 1) & 0xffff;
     this.#stats.packets++;
     this.#stats.bytes += packet.byteLength;
