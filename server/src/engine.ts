@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { FacewireError } from '@facewire/proto';
-import { DiskAvatarStore, ensureBuiltIns } from './avatars/index.ts';
+import { ensureBuiltIns, FileAvatarStore } from './avatars/index.ts';
 import type { Config } from './config.ts';
 import type { AvatarStore } from './contracts.ts';
 import { AvatarEncoder, ModelPackage, OnnxRenderer } from './inference/index.ts';
@@ -33,16 +32,22 @@ export async function openEngine(
   const { log, builtIns = true } = options;
   const model = await ModelPackage.load(config.model);
   const encoder = await AvatarEncoder.create({ package: model });
-  const avatars = await DiskAvatarStore.open({ directory: join(config.dataDir, 'avatars'), encoder, log });
+  const warn = (message: string) => log?.warn({}, message);
+  const avatars = await FileAvatarStore.open({
+    directory: join(config.dataDir, 'avatars'),
+    encoder,
+    warn,
+    onChange: (id) => renderer.bank.forget(id),
+  });
   const renderer = await OnnxRenderer.create({
     package: model,
     device: config.device,
     threads: config.threads,
     bankSlots: config.bankSlots,
     loadAvatar: (id) => avatars.load(id),
-    onFallback: (message) => log?.warn({}, message),
+    onFallback: warn,
   });
-  if (builtIns) await ensureBuiltIns(avatars, portraits);
+  if (builtIns) await ensureBuiltIns(avatars, portraits, warn);
   return {
     package: model,
     avatars,
