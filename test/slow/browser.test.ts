@@ -132,18 +132,21 @@ describe.skipIf(!present && !process.env.CI)('the room in a browser', () => {
   });
 });
 
-/** Per live screen the mean of `count` decoded pictures, THUMB × THUMB RGBA, 0…255. */
+/** Per live screen the mean of `count` pictures that the server draws from now on, THUMB × THUMB RGBA, 0…255. */
 async function collect(page: Page, count: number): Promise<Map<number, number[]>> {
   const pictures = await page.evaluate(
     async ({ count, THUMB }) => {
       const canvas = new OffscreenCanvas(THUMB, THUMB);
       const context = canvas.getContext('2d', { willReadFrequently: true })!;
+      // A little later than now: a change of view is on its way to the server.
+      const fromMs = window.facewire.client.clock.serverNow() + 250;
       const collected = window.facewire.screens.map((screen) => {
         if (!screen.live) return undefined;
         const sum = new Array<number>(THUMB * THUMB * 4).fill(0);
         let seen = 0;
         return new Promise<number[]>((resolve) => {
-          screen.onPicture = ({ image }) => {
+          screen.onPicture = ({ image, header }) => {
+            if (header.serverTimeMs < fromMs) return;
             context.drawImage(image, 0, 0, THUMB, THUMB);
             context.getImageData(0, 0, THUMB, THUMB).data.forEach((value, index) => {
               sum[index]! += value;

@@ -2,8 +2,11 @@ import { FacewireError, type FrameCodec, type FrameHeader } from '@facewire/prot
 import { CODEC_STRINGS } from './detectCodecs.ts';
 import type { PictureDecoder, PictureDecoderHandlers } from './FrameDecoder.ts';
 
-/** More frames than these waiting in the decoder: it is behind; start over at a key frame. */
-const MAX_QUEUE = 8;
+/**
+ * More frames than these waiting in the decoder: it is behind; start over at a key frame. Generous, because after a
+ * busy second on the page's thread a second's worth of frames arrives at once, and starting over then would never end.
+ */
+const MAX_QUEUE = 30;
 /** So many failures without one picture in between are reported. */
 const MAX_FAILURES = 3;
 

@@ -125,7 +125,7 @@ describe('VideoStreamDecoder', () => {
     const heard = handlers();
     const decoder = new VideoStreamDecoder(heard);
     decoder.decode(header(key), data);
-    StandInVideoDecoder.made[0]!.decodeQueueSize = 20;
+    StandInVideoDecoder.made[0]!.decodeQueueSize = 200;
     decoder.decode(header(), data);
     expect(heard.handleKeyFrameNeeded).toHaveBeenCalledTimes(1);
     expect(StandInVideoDecoder.made[0]!.state).toBe('closed');

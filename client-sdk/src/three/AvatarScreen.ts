@@ -13,6 +13,7 @@ import {
 import type { AvatarClient } from '../AvatarClient.ts';
 import type { AvatarStream } from '../AvatarStream.ts';
 import { type DecodedPicture, FrameDecoder } from '../decoding/FrameDecoder.ts';
+import { DrawRate } from './DrawRate.ts';
 import { FrameTexture } from './FrameTexture.ts';
 import {
   chooseRate,
@@ -25,6 +26,8 @@ import {
 
 /** Size, rate and view are decided so often, ms. */
 const DECIDE_INTERVAL_MS = 66;
+/** Pixels, before anything is known. */
+const FALLBACK_SIZE = 128;
 
 export interface AvatarScreenOptions {
   /** metres; default 1 × 1. Frames are square and fill it */
@@ -58,6 +61,9 @@ export class AvatarScreen extends Mesh<PlaneGeometry, MeshBasicMaterial> {
   #stream: AvatarStream | undefined;
   #decoder: FrameDecoder | undefined;
   #decidedAtMs = -Infinity;
+  readonly #drawn = new DrawRate();
+  /** height on the display when it was last looked at */
+  #pixels = FALLBACK_SIZE;
 
   constructor({ idle, follow, anisotropy = 4, ...options }: AvatarScreenOptions = {}) {
     const { width = 1, height = 1, framesPerSecond = 30, maxSize = 512 } = options;
@@ -94,10 +100,11 @@ export class AvatarScreen extends Mesh<PlaneGeometry, MeshBasicMaterial> {
   /** Shows a participant; what was shown before is ended. Throws what `AvatarClient.subscribe` throws. */
   show(client: AvatarClient, participant: string): AvatarStream {
     this.hide();
-    const { framesPerSecond } = this.#options;
-    const sizes = client.session?.sizes ?? [128];
-    const size = sizes.find((each) => each >= 256 && each <= this.#options.maxSize) ?? sizes[0]!;
-    const stream = client.subscribe(participant, { size, framesPerSecond });
+    const { framesPerSecond, maxSize } = this.#options;
+    const sizes = client.session?.sizes ?? [FALLBACK_SIZE];
+    const size = chooseSize(this.#pixels, sizes[0]!, sizes, maxSize);
+    const rate = chooseRate(true, this.#pixels, framesPerSecond, this.#drawn.perSecond);
+    const stream = client.subscribe(participant, { size, framesPerSecond: rate });
     this.#client = client;
     this.#stream = stream;
     this.#decoder = new FrameDecoder(stream, { handlePicture: (picture) => this.#handlePicture(picture) });
@@ -124,25 +131,27 @@ export class AvatarScreen extends Mesh<PlaneGeometry, MeshBasicMaterial> {
    * @param viewportHeight height of the drawing buffer, pixels
    */
   update(camera: PerspectiveCamera, viewportHeight: number, nowMs: number = performance.now()): void {
-    const stream = this.#stream;
-    if (!stream || nowMs - this.#decidedAtMs < DECIDE_INTERVAL_MS) return;
+    this.#drawn.handleDrawn(nowMs);
+    if (nowMs - this.#decidedAtMs < DECIDE_INTERVAL_MS) return;
     this.#decidedAtMs = nowMs;
     const local = this.worldToLocal(camera.getWorldPosition(position));
-    stream.setView(this.view === 'follow' ? followView(local, this.#follow) : this.view);
-
     const scale = this.getWorldScale(worldScale).y;
     const distance = local.length() * scale;
     const fovY = (camera.fov * Math.PI) / 180;
-    const pixels = projectedPixels(this.#options.height * scale, distance, fovY, viewportHeight);
+    this.#pixels = projectedPixels(this.#options.height * scale, distance, fovY, viewportHeight);
     projection.multiplyMatrices(camera.projectionMatrix, camera.matrixWorldInverse);
     frustum.setFromProjectionMatrix(projection);
     bounds.center.setFromMatrixPosition(this.matrixWorld);
     bounds.radius = (Math.hypot(this.#options.width, this.#options.height) / 2) * scale;
     const visible = local.z > 0 && frustum.intersectsSphere(bounds);
 
+    const stream = this.#stream;
+    if (!stream) return;
+    const { maxSize, framesPerSecond } = this.#options;
     const sizes = this.#client?.session?.sizes ?? [];
-    if (visible) stream.setSize(chooseSize(pixels, stream.wanted.size, sizes, this.#options.maxSize));
-    stream.setRate(chooseRate(visible, pixels, this.#options.framesPerSecond));
+    stream.setView(this.view === 'follow' ? followView(local, this.#follow) : this.view);
+    if (visible) stream.setSize(chooseSize(this.#pixels, stream.wanted.size, sizes, maxSize));
+    stream.setRate(chooseRate(visible, this.#pixels, framesPerSecond, this.#drawn.perSecond));
   }
 
   /** Frees texture, geometry, material, decoder and subscription; not the idle texture. May be called twice. */

@@ -1,4 +1,5 @@
 export * from './AvatarScreen.ts';
+export * from './DrawRate.ts';
 export * from './FrameTexture.ts';
 export * from './NamePlate.ts';
 export * from './screenMath.ts';

@@ -75,13 +75,23 @@ export function chooseSize(pixels: number, current: number, sizes: readonly numb
   return allowed.includes(current) ? current : fitting(pixels);
 }
 
+/** Rates that are asked for: coarse steps, so that a rate seldom changes. */
+const RATES = [2, 3, 5, 8, 10, 12, 15, 20, 24, 30, 48, 60];
+/** A display that draws 29 times a second shows 30 frames a second well enough. */
+const RATE_SLACK = 1.1;
+
 /**
  * Frames per second to ask for: all of them for a screen in front of the viewer, half for one that is small, few for
- * one that is out of sight (so that it shows a face at once when the viewer turns).
+ * one that is out of sight (so that it shows a face at once when the viewer turns). Never more than are drawn: Chromium
+ * decodes about one frame per stream and drawn frame when its main thread is busy, and the others would only queue.
+ *
+ * @param pixels the screen's height on the display
+ * @param drawnPerSecond frames that the application draws
  */
-export function chooseRate(visible: boolean, pixels: number, maxRate: number): number {
-  if (!visible) return Math.min(maxRate, 3);
-  return pixels < 48 ? Math.max(1, Math.round(maxRate / 2)) : maxRate;
+export function chooseRate(visible: boolean, pixels: number, maxRate: number, drawnPerSecond: number): number {
+  const wanted = visible ? (pixels < 48 ? maxRate / 2 : maxRate) : Math.min(maxRate, 3);
+  const drawable = Math.max(RATES[0]!, RATES.findLast((rate) => rate <= drawnPerSecond * RATE_SLACK) ?? 0);
+  return Math.max(1, Math.min(Math.round(wanted), drawable));
 }
 
 function clamp(value: number, limit: number): number {

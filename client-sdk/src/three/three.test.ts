@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
+import { DrawRate } from './DrawRate.ts';
 import { FrameTexture } from './FrameTexture.ts';
 import { chooseRate, chooseSize, followView, projectedPixels } from './screenMath.ts';
 
@@ -69,9 +70,22 @@ describe('what a screen asks for', () => {
   });
 
   it('is few frames while it is out of sight and half as many far away', () => {
-    expect(chooseRate(true, 300, 30)).toBe(30);
-    expect(chooseRate(true, 40, 30)).toBe(15);
-    expect(chooseRate(false, 300, 30)).toBe(3);
+    expect(chooseRate(true, 300, 30, 60)).toBe(30);
+    expect(chooseRate(true, 40, 30, 60)).toBe(15);
+    expect(chooseRate(false, 300, 30, 60)).toBe(3);
+  });
+
+  it('is never more frames than are drawn', () => {
+    expect(chooseRate(true, 300, 30, 29)).toBe(30);
+    expect(chooseRate(true, 300, 30, 7)).toBe(5);
+    expect(chooseRate(true, 300, 30, 0.5)).toBe(2);
+    expect(chooseRate(true, 300, 1, 60)).toBe(1);
+  });
+
+  it('knows how often it is drawn', () => {
+    const rate = new DrawRate();
+    for (let frame = 0; frame <= 50; frame++) rate.handleDrawn(frame * 40);
+    expect(rate.perSecond).toBeCloseTo(25);
   });
 });
 

@@ -66,7 +66,9 @@ for (const name of ['open', 'participantJoined', 'participantLeft'] as const) {
   client.on(name, () => {
     const everybody = [...client.participants.values()];
     const players = everybody.filter(({ role }) => role === 'player').length;
-    header.showPeople(players, everybody.length - players);
+    // This page watches, too, whether or not the list has it.
+    const self = client.participants.has(client.session?.participant ?? '') ? 0 : 1;
+    header.showPeople(players, everybody.length - players + self);
   });
 }
 client.on('open', () => header.showConnection('open'));
@@ -120,7 +122,7 @@ setInterval(refreshPanels, PANEL_INTERVAL_MS);
 let pixelRatio = quality.pixelRatio;
 setInterval(() => {
   // A hidden page draws nothing; that says nothing about the machine.
-  if (document.hidden || rendered === 0) return;
+  if (document.hidden || framesPerSecond === 0) return;
   const wanted = adaptPixelRatio(pixelRatio, framesPerSecond, quality);
   if (wanted === pixelRatio) return;
   pixelRatio = wanted;

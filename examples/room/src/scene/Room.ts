@@ -12,7 +12,19 @@ import { PALETTE } from './palette.ts';
 import { makeShell } from './shell.ts';
 import { floorTexture, haloTexture, idleTexture } from './textures.ts';
 
-const ACCENTS = [PALETTE.teal, PALETTE.amber, PALETTE.rose, '#8f8bff', '#7fd1ff'];
+/** Screen by screen, in the order of their places: neighbours differ. */
+const ACCENTS = [
+  PALETTE.teal,
+  PALETTE.amber,
+  PALETTE.rose,
+  '#7fd1ff',
+  PALETTE.rose,
+  PALETTE.amber,
+  '#8f8bff',
+  '#7fd1ff',
+  PALETTE.teal,
+  '#8f8bff',
+];
 
 /** Everything that can be seen. */
 export class Room {

@@ -22,19 +22,20 @@ export const SCREEN_SIZE = 1.82;
 const SCREEN_RADIUS = 6.75;
 const STEP = 0.338;
 
-/** Ten screens in two rows, the best places first: the middle of the lower row, then outwards, then the upper row. */
+/** Ten screens in two rows, the best places first: the middle three of both rows, then outwards. */
 export function screenPlaces(): ScreenPlace[] {
-  const columns = [0, -1, 1, -2, 2];
-  const rows = [
-    { y: 1.72, tilt: 0, columns },
-    { y: 4.02, tilt: 0.16, columns },
+  const lower = { y: 1.72, tilt: 0 };
+  const upper = { y: 4.02, tilt: 0.16 };
+  const order = [
+    ...[0, -1, 1].map((column) => ({ ...lower, column })),
+    ...[0, -1, 1].map((column) => ({ ...upper, column })),
+    ...[-2, 2].map((column) => ({ ...lower, column })),
+    ...[-2, 2].map((column) => ({ ...upper, column })),
   ];
-  return rows.flatMap(({ y, tilt, columns }) =>
-    columns.map((column) => {
-      const angle = column * STEP;
-      return { x: Math.sin(angle) * SCREEN_RADIUS, y, z: -Math.cos(angle) * SCREEN_RADIUS, turn: -angle, tilt };
-    }),
-  );
+  return order.map(({ y, tilt, column }) => {
+    const angle = column * STEP;
+    return { x: Math.sin(angle) * SCREEN_RADIUS, y, z: -Math.cos(angle) * SCREEN_RADIUS, turn: -angle, tilt };
+  });
 }
 
 /** A thing to walk around. */
