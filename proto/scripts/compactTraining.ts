@@ -200,6 +200,7 @@ export function trainTables(
       const state = new CompactState(ALL);
       quantiseTrack(motions, settings).forEach((values, frame) => {
         coder.startEncoding(buffer);
+        body.model.begin();
         if (frame === 0) state.reset(settings);
         body.values.set(values);
         body.codeScalars(state, frame === 0);
@@ -207,7 +208,7 @@ export function trainTables(
       });
     }
   }
-  tables.probabilities.set(body.model.slow);
+  tables.probabilities.set(tables.probabilities.map((_, context) => body.model.probabilities[context]! >>> 16));
   tables.mixer.set(body.model.mixer);
   // every sender's clock is its own: nothing is learned about time but that it keeps its pace
   return tables;

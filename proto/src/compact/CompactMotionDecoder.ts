@@ -1,6 +1,5 @@
 import { FacewireError } from '../errors.ts';
 import { type MotionSample, wrappedDifference } from '../motion/Motion.ts';
-import { BitModel } from './BitModel.ts';
 import { DEFAULT_SETTINGS } from './CompactSettings.ts';
 import { CompactState, dequantise } from './CompactState.ts';
 import type { CompactTables } from './CompactTables.ts';
@@ -20,8 +19,6 @@ const NO_HEADER: CompactHeader = { kind: 'chained', counter: 0, step: 1 };
 
 interface Chain {
   body: PacketBody;
-  /** the model from before the packet, should it turn out malformed */
-  spare: BitModel;
   state: CompactState;
   counter: number;
   /** false before the first self-contained packet and after a gap */
@@ -35,8 +32,9 @@ interface Chain {
 export class CompactMotionDecoder {
   private readonly coder = new RangeCoder();
   private readonly tables: CompactTables;
-  private readonly scratch: CompactState;
-  private readonly chain: Chain;
+  /** state of the packet being decoded, where the one it builds on must stay */
+  private scratch: CompactState;
+  private chain: Chain;
   /** for packets that may get lost; made with the first of them */
   private unchained: PacketBody | undefined;
   /** states after decoded packets, by sequence modulo HISTORY, and the newest sequence */
@@ -48,7 +46,6 @@ export class CompactMotionDecoder {
     this.scratch = new CompactState(this.tables.ranks);
     this.chain = {
       body: new PacketBody(this.coder, this.tables, true),
-      spare: new BitModel(this.tables, true),
       state: new CompactState(this.tables.ranks),
       counter: 0,
       whole: false,
@@ -79,7 +76,7 @@ export class CompactMotionDecoder {
   }
 
   private decodeChained(header: CompactHeader & { kind: 'chained' }): MotionSample {
-    const { chain, scratch } = this;
+    const { chain } = this;
     const expected = (chain.counter + 1) & COUNTER_MASK;
     if (chain.whole && header.counter === chain.counter) {
       throw new FacewireError('packet_stale', 'compact motion packet came twice', {
@@ -91,38 +88,26 @@ export class CompactMotionDecoder {
       chain.whole = false;
       throw noBaseline(`counter ${header.counter}`, 'the packet before it is missing');
     }
-    scratch.copyFrom(chain.state);
-    const sequence = (scratch.sequence + header.step) & 0xffff;
-    this.decodeInChain(() => this.decodeDifference(chain.body, sequence, header.step));
+    const sequence = (chain.state.sequence + header.step) & 0xffff;
+    try {
+      chain.body.model.begin();
+      this.decodeDifference(chain.body, chain.state, sequence, header.step);
+    } catch (error) {
+      chain.body.model.undo();
+      throw error;
+    }
     chain.counter = expected;
-    return this.keepChain();
+    return sampleOf(chain.state);
   }
 
   private decodeChainStart(header: CompactHeader & { kind: 'selfContained' }): MotionSample {
-    const { chain } = this;
-    this.decodeInChain(() => {
-      chain.body.model.load(this.tables);
-      this.decodeSelfContained(chain.body, header);
-    });
-    chain.counter = 0;
-    chain.whole = true;
-    return this.keepChain();
-  }
-
-  private decodeInChain(decode: () => void): void {
-    const { body, spare } = this.chain;
-    spare.copyFrom(body.model);
-    try {
-      decode();
-    } catch (error) {
-      body.model.copyFrom(spare);
-      throw error;
-    }
-  }
-
-  private keepChain(): MotionSample {
-    this.chain.state.copyFrom(this.scratch);
-    return sampleOf(this.scratch);
+    const { chain, scratch } = this;
+    // tables start afresh: a body of its own, so that the chain stays whole should the packet be malformed
+    const body = new PacketBody(this.coder, this.tables, true);
+    this.decodeSelfContained(body, header);
+    this.scratch = chain.state;
+    this.chain = { body, state: scratch, counter: 0, whole: true };
+    return sampleOf(scratch);
   }
 
   private decodeFromBaseline(header: CompactHeader & { kind: 'baseline' }): MotionSample {
@@ -135,7 +120,7 @@ export class CompactMotionDecoder {
       throw noBaseline(`sequence ${sequence}, baseline ${baseline}`, 'its baseline was never decoded or is too old');
     }
     this.scratch.copyFrom(known);
-    this.decodeDifference(this.unchainedBody(), sequence, header.distance);
+    this.decodeDifference(this.unchainedBody(), this.scratch, sequence, header.distance);
     return this.remember();
   }
 
@@ -167,27 +152,29 @@ export class CompactMotionDecoder {
     return sampleOf(scratch);
   }
 
-  private decodeDifference(body: PacketBody, sequence: number, steps: number): void {
-    const { scratch } = this;
-    const settings = body.codeSettingsChange(scratch.settings, scratch.settings);
-    if (settings !== scratch.settings) scratch.convert(settings);
-    body.codeTime(scratch, 0, Math.max(1, Math.min(steps, DISTANCE_LIMIT)));
-    this.decodeValues(body, sequence, false);
+  /** Moves `state` on by the packet, or throws and leaves it as it was. */
+  private decodeDifference(body: PacketBody, state: CompactState, sequence: number, steps: number): void {
+    const settings = body.codeSettingsChange(state.settings, state.settings);
+    let from = state;
+    if (settings !== state.settings) {
+      from = new CompactState(this.tables.ranks);
+      from.copyFrom(state);
+      from.convert(settings);
+    }
+    body.codeTime(from, 0, Math.max(1, Math.min(steps, DISTANCE_LIMIT)));
+    body.codeScalars(from, false);
+    this.coder.finishDecoding();
+    body.commit(from, sequence, false);
+    if (from !== state) state.copyFrom(from);
   }
 
   private decodeSelfContained(body: PacketBody, header: CompactHeader & { kind: 'selfContained' }): void {
     const { scratch } = this;
     scratch.reset(body.codeSettings(DEFAULT_SETTINGS));
-    scratch.clock = header.timeMs << 8;
-    scratch.timeMs = header.timeMs;
-    this.decodeValues(body, header.sequence, true);
-  }
-
-  private decodeValues(body: PacketBody, sequence: number, selfContained: boolean): void {
-    body.codeScalars(this.scratch, selfContained);
+    body.startTime(header.timeMs);
+    body.codeScalars(scratch, true);
     this.coder.finishDecoding();
-    this.scratch.advance(body.values, selfContained);
-    this.scratch.sequence = sequence;
+    body.commit(scratch, header.sequence, true);
   }
 }
 

@@ -106,13 +106,13 @@ export class CompactMotionEncoder {
     const steps = this.known === undefined ? 0 : (sequence - this.known.sequence) & 0xffff;
     const selfContained = this.known === undefined || steps === 0 || (this.acknowledging && steps > DISTANCE_LIMIT);
     coder.startEncoding(this.buffer);
+    body.model.begin();
     if (selfContained) {
       this.counter = 0;
       codeHeader(coder, { kind: 'selfContained', sequence, timeMs, adaptive: !this.acknowledging });
       if (!this.acknowledging) body.model.load(this.tables);
       state.reset(body.codeSettings(settings));
-      state.clock = timeMs << 8;
-      state.timeMs = timeMs;
+      body.startTime(timeMs);
     } else {
       if (this.acknowledging) {
         state.copyFrom(this.known!);
@@ -126,8 +126,7 @@ export class CompactMotionEncoder {
       body.codeTime(state, timeMs, Math.min(steps, DISTANCE_LIMIT));
     }
     body.codeScalars(state, selfContained);
-    state.advance(body.values, selfContained);
-    state.sequence = sequence;
+    body.commit(state, sequence, selfContained);
     if (this.acknowledging) this.remember(state);
     else this.known = state;
     return this.buffer.slice(0, coder.finishEncoding());

@@ -9,7 +9,7 @@ const ANGLE_LIMIT = 3216;
 const ANGLE_COUNT = 3;
 const LENGTH_LIMIT = 4;
 /** 30 packets a second, in 1/256 ms: what a sender is assumed to keep until it shows otherwise */
-const FIRST_INTERVAL = 8533;
+export const FIRST_INTERVAL = 8533;
 const FIRST_EXPECTATION = 512;
 const SETTLED_EXPECTATION = 128;
 const MAGNITUDE_LIMIT = 8;
@@ -56,7 +56,6 @@ export class CompactState {
     this.lively.fill(FIRST_EXPECTATION);
     this.livelyLong.fill(FIRST_EXPECTATION << 4);
     this.mean.fill(0);
-    this.interval = FIRST_INTERVAL;
   }
 
   copyFrom(other: CompactState): void {
@@ -81,10 +80,7 @@ export class CompactState {
     const values = this.values.slice(0, kept);
     const lively = this.lively.slice(0, kept);
     const livelyLong = this.livelyLong.slice(0, kept);
-    const { clock, interval } = this;
     this.reset(settings);
-    this.clock = clock;
-    this.interval = interval;
     this.lively.set(lively);
     this.livelyLong.set(livelyLong);
     for (let scalar = 0; scalar < kept; scalar++) {

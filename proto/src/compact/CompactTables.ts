@@ -2,8 +2,10 @@ import { EXPRESSION_COUNT } from '../motion/expressions.ts';
 import { FACE_COUNT, ROW_COUNT } from './scalars.ts';
 
 /** Questions asked of a changed scalar, in this order. */
-export const DECISION = { changed: 0, negative: 1, beyondOne: 2, beyondTwo: 3, beyondFour: 4 } as const;
-export const DECISION_COUNT = 5;
+export const DECISION = { changed: 0, negative: 1, beyondOne: 2, beyondTwo: 3 } as const;
+export const DECISION_COUNT = 4;
+/** from this magnitude on a decision has one context: zone, size expected, magnitude (at most 15) */
+export const FAR = 4;
 
 /** Scalars that behave alike: 0 pose, 1 keypoints, 2 coefficients above zero, 3 coefficients at zero. */
 export const ZONE_COUNT = 4;
@@ -18,7 +20,8 @@ export const PREDICTION_BASE = FRAME_BASE + FRAME_SIZE;
 export const SIGN_BASE = PREDICTION_BASE + PREDICTION_SIZE;
 export const DECISION_SIZE = SIGN_BASE + SIGN_SIZE;
 
-export const TIME_BASE = DECISION_COUNT * DECISION_SIZE;
+export const FAR_BASE = DECISION_COUNT * DECISION_SIZE;
+export const TIME_BASE = FAR_BASE + ZONE_COUNT * 8 * 16;
 /** changed, negative, then beyond 1, 2 … 6 */
 export const TIME_SIZE = 8;
 export const PROBABILITY_COUNT = TIME_BASE + TIME_SIZE;

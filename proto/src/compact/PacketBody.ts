@@ -1,12 +1,14 @@
 import { FacewireError } from '../errors.ts';
 import { BitModel } from './BitModel.ts';
 import { type CompactSettings, SETTING_BITS, sameSettings, settingsAreValid } from './CompactSettings.ts';
-import { type CompactState, highest, lowest } from './CompactState.ts';
+import { type CompactState, FIRST_INTERVAL, highest, lowest } from './CompactState.ts';
 import {
   type CompactTables,
   DECISION,
   DECISION_COUNT,
   DECISION_SIZE,
+  FAR,
+  FAR_BASE,
   FRAME_BASE,
   INPUT_COUNT,
   PREDECESSOR_COUNT,
@@ -39,8 +41,17 @@ export class PacketBody {
   readonly model: BitModel;
   /** values of the packet being coded */
   readonly values = new Int32Array(SCALAR_LIMIT);
+  private timeMs = 0;
+  private clock = 0;
+  private interval = FIRST_INTERVAL;
   private readonly coder: RangeCoder;
   private readonly changes = new Int32Array(SCALAR_LIMIT);
+  // contexts of the scalar being coded, and its mixers; fields, as a closure for each scalar would cost more than coding
+  private own = 0;
+  private frame = 0;
+  private prediction = 0;
+  private side = 0;
+  private mixer = 0;
   private readonly predecessors: Uint8Array;
   private readonly weights: Int16Array;
 
@@ -65,21 +76,39 @@ export class PacketBody {
     return this.coder.code(changed, SETTINGS_CHANGED) === 1 ? this.codeSettings(settings) : before;
   }
 
-  /** The packet's time, predicted from the sender's pace; moves the state's clock on. `steps`: packets since the state. */
-  codeTime(state: CompactState, timeMs: number, steps: number): number {
+  /**
+   * The packet's time, predicted from the sender's pace; `timeMs`, `clock` and `interval` hold the result.
+   * `steps`: sequence numbers since the state, 1…64.
+   */
+  codeTime(state: CompactState, timeMs: number, steps: number): void {
     const clock = (state.clock + state.interval * steps) & 0xffffff;
     const predicted = ((clock + 128) >> 8) & 0xffff;
     const residual = this.codeTimeResidual(((timeMs - predicted) << 16) >> 16);
-    const time = (predicted + residual) & 0xffff;
+    this.timeMs = (predicted + residual) & 0xffff;
     if (residual < -PAUSE_MS || residual > PAUSE_MS) {
-      state.clock = time << 8;
+      this.clock = this.timeMs << 8;
+      this.interval = state.interval;
     } else {
-      state.clock = (clock + (residual << 7)) & 0xffffff;
+      this.clock = (clock + (residual << 7)) & 0xffffff;
       const interval = state.interval + Math.floor((residual << 5) / steps);
-      state.interval = Math.min(256_000, Math.max(256, interval));
+      this.interval = Math.min(256_000, Math.max(256, interval));
     }
-    state.timeMs = time;
-    return time;
+  }
+
+  /** A self-contained packet gives its time in full. */
+  startTime(timeMs: number): void {
+    this.timeMs = timeMs;
+    this.clock = timeMs << 8;
+    this.interval = FIRST_INTERVAL;
+  }
+
+  /** Moves the state on to the packet that was coded. */
+  commit(state: CompactState, sequence: number, selfContained: boolean): void {
+    state.advance(this.values, selfContained);
+    state.sequence = sequence;
+    state.timeMs = this.timeMs;
+    state.clock = this.clock;
+    state.interval = this.interval;
   }
 
   /** Every scalar that travels at the state's settings: from and to `values`; the others become 0. */
@@ -103,10 +132,10 @@ export class PacketBody {
       const before = state.values[scalar]!;
       const expected = (state.lively[scalar]! + (state.livelyLong[scalar]! >> 4)) >> 1;
       const predicted = selfContained ? 0 : this.predict(state, scalar);
-      const ratio = Math.floor((liveliness << 8) / expectation);
+      const ratio = ((liveliness << 8) / expectation) | 0;
       const change = this.codeChange(state, scalar, values[scalar]! - before, predicted, expected, ratio);
       const value = before + change;
-      if (value < lowest(settings, scalar) || value > highest(settings, scalar)) {
+      if (change !== 0 && (value < lowest(settings, scalar) || value > highest(settings, scalar))) {
         throw badValue(`scalar ${scalar}`, String(value));
       }
       values[scalar] = value;
@@ -160,7 +189,6 @@ export class PacketBody {
     expected: number,
     ratio: number,
   ): number {
-    const { model, coder } = this;
     const isExpression = scalar >= POSE_COUNT && scalar < FACE_COUNT;
     const value = state.values[scalar]!;
     const zone = isExpression ? (value === 0 ? 3 : 2) : scalar < POSE_COUNT ? 0 : 1;
@@ -170,43 +198,47 @@ export class PacketBody {
     const direction = predictionClass(predicted);
     const last = state.change[scalar]!;
 
-    const own = (row * 4 + (size >> 1)) * 3 + (last > 0 ? 2 : last < 0 ? 0 : 1);
-    const frame = FRAME_BASE + (zone * 8 + size) * 8 + lively;
-    const prediction = PREDICTION_BASE + (zone * 16 + direction) * 8 + size;
+    this.own = (row * 4 + (size >> 1)) * 3 + (last > 0 ? 2 : last < 0 ? 0 : 1);
+    this.frame = FRAME_BASE + (zone * 8 + size) * 8 + lively;
+    this.prediction = PREDICTION_BASE + (zone * 16 + direction) * 8 + size;
     // 15 classes in five: 0–3, 4–6, 7, 8–10, 11–14
     const coarse = direction < 4 ? 0 : direction < 7 ? 1 : direction === 7 ? 2 : direction < 11 ? 3 : 4;
-    let side = SIGN_BASE + (row * 5 + coarse) * 2;
-    const mixer = zone * DECISION_COUNT * INPUT_COUNT;
+    this.side = SIGN_BASE + (row * 5 + coarse) * 2;
+    this.mixer = zone * DECISION_COUNT * INPUT_COUNT;
 
-    const code = (decision: number, bit: number): number => {
-      const base = decision * DECISION_SIZE;
-      return model.code(
-        coder,
-        bit,
-        base + own,
-        base + frame,
-        base + prediction,
-        base + side,
-        mixer + decision * INPUT_COUNT,
-      );
-    };
-
-    if (code(DECISION.changed, change === 0 ? 0 : 1) === 0) return 0;
+    if (this.decide(DECISION.changed, change === 0 ? 0 : 1) === 0) return 0;
     let negative = 0;
     // a coefficient at an end of its range can only go one way
     if (isExpression && value === 0) negative = 0;
     else if (isExpression && value === state.settings.expressionDenominator) negative = 1;
-    else negative = code(DECISION.negative, change < 0 ? 1 : 0);
-    side += negative;
+    else negative = this.decide(DECISION.negative, change < 0 ? 1 : 0);
+    this.side += negative;
     const target = change < 0 ? -change : change;
     let magnitude = 1;
     while (magnitude <= UNARY_LIMIT) {
-      const decision = magnitude === 1 ? DECISION.beyondOne : magnitude < 4 ? DECISION.beyondTwo : DECISION.beyondFour;
-      if (code(decision, target > magnitude ? 1 : 0) === 0) break;
+      const beyond = target > magnitude ? 1 : 0;
+      const bit =
+        magnitude < FAR
+          ? this.decide(magnitude === 1 ? DECISION.beyondOne : DECISION.beyondTwo, beyond)
+          : this.model.codeAlone(this.coder, beyond, FAR_BASE + (zone * 8 + size) * 16 + magnitude);
+      if (bit === 0) break;
       magnitude++;
     }
     if (magnitude > UNARY_LIMIT) magnitude += this.codeEscape(target - magnitude);
     return negative === 1 ? -magnitude : magnitude;
+  }
+
+  private decide(decision: number, bit: number): number {
+    const base = decision * DECISION_SIZE;
+    return this.model.code(
+      this.coder,
+      bit,
+      base + this.own,
+      base + this.frame,
+      base + this.prediction,
+      base + this.side,
+      this.mixer + decision * INPUT_COUNT,
+    );
   }
 
   private codeTimeResidual(residual: number): number {

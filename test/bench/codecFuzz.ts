@@ -1,0 +1,123 @@
+/**
+ * Mutated compact packets: each must decode to a valid motion or a typed error, and in bounded time.
+ *
+ *     npx tsx test/bench/codecFuzz.ts [--packets 1000000] [--seed 1]
+ */
+import { pathToFileURL } from 'node:url';
+import {
+  CompactMotionDecoder,
+  CompactMotionEncoder,
+  FacewireError,
+  type Motion,
+  type MotionSample,
+  synthesizeMotion,
+} from '@facewire/proto';
+import { mulberry } from './tracks.ts';
+
+export interface FuzzResult {
+  packets: number;
+  decoded: number;
+  refused: Record<string, number>;
+  /** anything else than a valid motion or a FacewireError: must stay 0 */
+  failures: string[];
+  slowestUs: number;
+}
+
+const CORPUS = 240;
+const LIMIT = 1e-6;
+
+export function fuzzCompact(packets: number, seed: number): FuzzResult {
+  const random = mulberry(seed);
+  const below = (limit: number): number => Math.floor(random() * limit);
+  const streams = [
+    corpus({}, 0),
+    corpus({}, 8),
+    corpus({ delivery: 'acknowledged' }, 0),
+    corpus({ expressionStep: 1 / 16 }, 3),
+  ];
+  const result: FuzzResult = { packets, decoded: 0, refused: {}, failures: [], slowestUs: 0 };
+  let decoder = new CompactMotionDecoder();
+  let stream = streams[0]!;
+  let next = 0;
+  for (let count = 0; count < packets; count++) {
+    if (count % CORPUS === 0) {
+      stream = streams[below(streams.length)]!;
+      decoder = new CompactMotionDecoder();
+      next = 0;
+    }
+    // the stream itself goes on between mutated packets, so that they meet a decoder in the middle of its work
+    if (next < stream.length && (next === 0 || random() < 0.3)) attempt(decoder, stream[next++]!, result, false);
+    attempt(decoder, mutate(stream[below(stream.length)]!, below, random), result, true);
+  }
+  return result;
+}
+
+function corpus(options: ConstructorParameters<typeof CompactMotionEncoder>[0], keypoints: number): Uint8Array[] {
+  const encoder = new CompactMotionEncoder(options);
+  return Array.from({ length: CORPUS }, (_, index) => {
+    const motion = synthesizeMotion(index / 30, keypoints);
+    if (keypoints > 0)
+      motion.keypoints = Float32Array.from({ length: 3 * keypoints }, (_n, at) => Math.sin(index / 20 + at));
+    if (index === 100) encoder.configure({ expressionCount: 30 });
+    if (index === 150) encoder.reset();
+    const packet = encoder.encode({ motion, sequence: index, timeMs: index * 33 });
+    encoder.acknowledge(index - 3);
+    return packet;
+  });
+}
+
+function mutate(packet: Uint8Array, below: (limit: number) => number, random: () => number): Uint8Array {
+  const kind = below(6);
+  if (kind === 0) return packet.slice(0, below(packet.length + 1));
+  if (kind === 1) return Uint8Array.of(...packet, ...Array.from({ length: 1 + below(40) }, () => below(256)));
+  if (kind === 2) return Uint8Array.from({ length: below(90) }, (_, at) => (at === 0 ? 0x40 + below(64) : below(256)));
+  const copy = packet.slice();
+  const changes = kind === 3 ? 1 : 1 + below(6);
+  for (let each = 0; each < changes; each++) {
+    const at = below(copy.length);
+    copy[at] = kind === 4 ? below(256) : copy[at]! ^ (1 << below(8));
+  }
+  if (random() < 0.9) copy[0] = 0x40 | (copy[0]! & 0x3f);
+  return copy;
+}
+
+function attempt(decoder: CompactMotionDecoder, packet: Uint8Array, result: FuzzResult, counted: boolean): void {
+  const start = performance.now();
+  let sample: MotionSample | undefined;
+  try {
+    sample = decoder.decode(packet);
+  } catch (error) {
+    if (!(error instanceof FacewireError)) result.failures.push(`${error} on ${Buffer.from(packet).toString('hex')}`);
+    else if (counted) result.refused[error.code] = (result.refused[error.code] ?? 0) + 1;
+  }
+  result.slowestUs = Math.max(result.slowestUs, (performance.now() - start) * 1000);
+  if (sample === undefined) return;
+  if (!isValid(sample)) result.failures.push(`invalid motion from ${Buffer.from(packet).toString('hex')}`);
+  else if (counted) result.decoded++;
+}
+
+function isValid({ motion, sequence, timeMs }: MotionSample): boolean {
+  const within = (value: number, low: number, high: number): boolean => value >= low - LIMIT && value <= high + LIMIT;
+  const { pose, expression, keypoints }: Motion = motion;
+  return (
+    [pose.pitch, pose.yaw, pose.roll].every((angle) => within(angle, -Math.PI, Math.PI)) &&
+    [pose.tx, pose.ty, pose.logScale].every((length) => within(length, -4, 4)) &&
+    expression.length === 52 &&
+    expression.every((each) => within(each, 0, 1)) &&
+    (keypoints?.every((each) => within(each, -4, 4)) ?? true) &&
+    Number.isInteger(sequence) &&
+    within(sequence, 0, 65535) &&
+    Number.isInteger(timeMs) &&
+    within(timeMs, 0, 65535)
+  );
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  const option = (name: string, fallback: number): number => {
+    const at = process.argv.indexOf(name);
+    return at < 0 ? fallback : Number(process.argv[at + 1]);
+  };
+  const result = fuzzCompact(option('--packets', 1_000_000), option('--seed', 1));
+  console.log(JSON.stringify({ ...result, failures: result.failures.slice(0, 10) }));
+  process.exitCode = result.failures.length === 0 ? 0 : 1;
+}

@@ -1,0 +1,12 @@
+import { expect, it } from 'vitest';
+import { fuzzCompact } from './bench/codecFuzz.ts';
+
+it('20 000 mutated compact packets are refused with a typed error or decode to a valid motion', () => {
+  const { decoded, refused, failures } = fuzzCompact(20_000, 4);
+  expect(failures).toEqual([]);
+  // both outcomes occur, or the fuzz would show nothing
+  expect(decoded).toBeGreaterThan(20);
+  expect(Object.keys(refused).sort()).toEqual(
+    expect.arrayContaining(['packet_bad_value', 'packet_no_baseline', 'packet_oversized', 'packet_truncated']),
+  );
+}, 60_000);
