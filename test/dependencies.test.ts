@@ -8,7 +8,7 @@ const server = join(root, 'server/src');
 
 /** Stages of server/src; each may import contracts, the shared helpers below and itself. Only the composer may import stages. */
 const SHARED = ['contracts.ts'];
-const COMPOSERS = ['compose.ts', 'main.ts', 'index.ts', 'config.ts'];
+const COMPOSERS = ['compose.ts', 'engine.ts', 'main.ts', 'index.ts', 'config.ts'];
 
 function sources(folder: string): string[] {
   return readdirSync(folder, { recursive: true, encoding: 'utf8' })
