@@ -72,7 +72,10 @@ describe('joining', () => {
     server.refusal = { type: 'error', code: 'avatar_unknown', message: 'no such avatar', remedy: 'GET /api/avatars' };
     const client = makePlayer();
     await expect(client.connect()).rejects.toMatchObject({ code: 'avatar_unknown', remedy: 'GET /api/avatars' });
-    expect(client.state).toBe('closed');
+    expect(client.state).toBe('idle');
+    server.refusal = undefined;
+    await client.connect();
+    expect(client.state, 'a second attempt is welcome').toBe('open');
   });
 
   it('rejects with connection_failed when nobody listens', async () => {

@@ -15,6 +15,7 @@ import { detectCodecs } from './decoding/detectCodecs.ts';
 import { Emitter } from './Emitter.ts';
 import { MotionPublisher, type PublishStats } from './MotionPublisher.ts';
 import { type MotionFormat, motionEncoder } from './motion/motionEncoder.ts';
+import { patientTimeout } from './patientTimeout.ts';
 import { StreamTable } from './StreamTable.ts';
 import type { Transport, TransportFactory } from './transport/Transport.ts';
 import { type WebSocketConstructor, WebSocketTransport } from './transport/WebSocketTransport.ts';
@@ -161,7 +162,10 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
     try {
       return await this.#attempt();
     } catch (error) {
-      if (this.#state === 'connecting') this.#finish('the first attempt to connect failed');
+      if (this.#state === 'connecting') {
+        this.#state = 'idle';
+        this.#drop();
+      }
       throw error;
     }
   }
@@ -205,14 +209,14 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
     let joined = false;
     return new Promise<Session>((resolve, reject) => {
       const fail = (error: unknown): void => {
-        clearTimeout(timer);
+        cancelTimeout();
         this.#abortAttempt = undefined;
         if (current()) this.#transport = undefined;
         transport.close();
         reject(error);
       };
       this.#abortAttempt = () => fail(closedWhileConnecting());
-      const timer = setTimeout(
+      const cancelTimeout = patientTimeout(
         () => fail(new FacewireError('connection_failed', `no welcome within ${JOIN_TIMEOUT_MS} ms`)),
         JOIN_TIMEOUT_MS,
       );
@@ -223,7 +227,7 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
           if (message.type === 'error') return fail(toError(message));
           if (message.type !== 'welcome') return;
           joined = true;
-          clearTimeout(timer);
+          cancelTimeout();
           this.#abortAttempt = undefined;
           resolve(this.#handleWelcome(message));
         },

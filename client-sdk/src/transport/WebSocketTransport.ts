@@ -1,4 +1,5 @@
 import { type ClientControl, decodeServerControl, encodeControl, FacewireError, PACKET_KIND } from '@facewire/proto';
+import { patientTimeout } from '../patientTimeout.ts';
 import type { Transport, TransportHandlers } from './Transport.ts';
 
 /** The browser's WebSocket, or the class of the npm package `ws`. */
@@ -48,7 +49,7 @@ export class WebSocketTransport implements Transport {
     return new Promise((resolve, reject) => {
       let opened = false;
       const fail = (why: string): void => {
-        clearTimeout(timer);
+        cancelTimeout();
         this.close();
         reject(
           new FacewireError('connection_failed', `cannot connect to ${url}: ${why}`, {
@@ -57,7 +58,7 @@ export class WebSocketTransport implements Transport {
           }),
         );
       };
-      const timer = setTimeout(() => fail('timed out'), this.#options.timeoutMs ?? 10_000);
+      const cancelTimeout = patientTimeout(() => fail('timed out'), this.#options.timeoutMs ?? 10_000);
       let socket: Socket;
       try {
         socket = new Constructor(url) as Socket;
@@ -69,7 +70,7 @@ export class WebSocketTransport implements Transport {
       socket.binaryType = 'arraybuffer';
       socket.onopen = () => {
         opened = true;
-        clearTimeout(timer);
+        cancelTimeout();
         resolve();
       };
       socket.onmessage = (event) => this.#handleMessage(event.data);

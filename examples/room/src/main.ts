@@ -12,6 +12,8 @@ import { Room } from './scene/Room.ts';
 
 /** The panels are refreshed so often, ms. */
 const PANEL_INTERVAL_MS = 500;
+/** Between attempts to join for the first time, ms. */
+const CONNECT_AGAIN_MS = 3_000;
 /** The resolution is reconsidered so often, ms. */
 const ADAPT_INTERVAL_MS = 1_500;
 
@@ -153,13 +155,15 @@ renderer.setAnimationLoop((timestamp) => {
   rendered++;
 });
 
-/** Connections that are lost later come back by themselves. */
+/** The page may be there before the server; connections that are lost later come back by themselves. */
 async function connect(): Promise<void> {
+  header.showConnection('connecting');
   try {
     await client.connect();
   } catch (error) {
     header.showConnection('closed');
-    console.warn('The room could not be joined; reload to try again.', error);
+    console.warn(`The room could not be joined, trying again in ${CONNECT_AGAIN_MS} ms:`, error);
+    setTimeout(connect, CONNECT_AGAIN_MS);
   }
 }
 void connect();
