@@ -1,0 +1,606 @@
+"""Compact motion packets, written from docs/protocol-compact.md alone (Python 3.11, standard library only).
+
+Encoder.encode(sample) -> bytes, Decoder.decode(packet) -> sample. A sample is a dict: sequence, timeMs, pose (6 numbers),
+expression (52), keypoints (3K, optional). Decoded samples carry `steps` and `denominators` besides.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+EXPRESSION_NAMES = """eyeBlinkLeft eyeLookDownLeft eyeLookInLeft eyeLookOutLeft eyeLookUpLeft eyeSquintLeft eyeWideLeft
+eyeBlinkRight eyeLookDownRight eyeLookInRight eyeLookOutRight eyeLookUpRight eyeSquintRight eyeWideRight jawForward
+jawLeft jawRight jawOpen mouthClose mouthFunnel mouthPucker mouthLeft mouthRight mouthSmileLeft mouthSmileRight
+mouthFrownLeft mouthFrownRight mouthDimpleLeft mouthDimpleRight mouthStretchLeft mouthStretchRight mouthRollLower
+mouthRollUpper mouthShrugLower mouthShrugUpper mouthPressLeft mouthPressRight mouthLowerDownLeft mouthLowerDownRight
+mouthUpperUpLeft mouthUpperUpRight browDownLeft browDownRight browInnerUp browOuterUpLeft browOuterUpRight cheekPuff
+cheekSquintLeft cheekSquintRight noseSneerLeft noseSneerRight tongueOut""".split()
+POSE, FACE = 6, 58
+KNOTS = (
+    [22, 36, 60, 98, 162, 267, 439, 720, 1179, 1921, 3108, 4971, 7812, 11955, 17625, 24743, 32768]
+    + [40793, 47911, 53581, 57724, 60565, 62428, 63615, 64357, 64816, 65097, 65269, 65374, 65438, 65476, 65500, 65514]
+)
+SQUASH = [(KNOTS[i >> 7] * (128 - (i & 127)) + KNOTS[(i >> 7) + 1] * (i & 127) + 64) >> 7 for i in range(4096)]
+BLOCK, FAR, TIME = 2110, 4 * 2110, 4 * 2110 + 512
+SETTINGS = (
+    ("poseDenominator", 12),
+    ("expressionDenominator", 10),
+    ("keypointDenominator", 12),
+    ("expressionCount", 6),
+    ("keypointCount", 8),
+    ("keypointsSent", 8),
+)
+DIRECTIONS = (18, 51, 102, 179, 307, 512, 896)
+
+
+class PacketError(Exception):
+    """`code` is one of docs/protocol.md's: packet_truncated, packet_oversized, packet_bad_value, …"""
+
+    def __init__(self, code: str, message: str = "") -> None:
+        super().__init__(f"{code} {message}")
+        self.code = code
+
+
+def _stretch() -> list[int]:
+    table, x = [], -2047
+    for j in range(4096):
+        while x < 2047 and (SQUASH[x + 2048] >> 4) < j:
+            x += 1
+        table.append(x)
+    return table
+
+
+STRETCH = _stretch()
+
+
+def _coding_order() -> list[int]:
+    order = [EXPRESSION_NAMES.index(name) for name in ("jawOpen", "mouthClose", "mouthFunnel", "mouthPucker")]
+    for index, name in enumerate(EXPRESSION_NAMES):
+        pair = name[:-4] + "Right" if name.endswith("Left") else name
+        for each in (index, EXPRESSION_NAMES.index(pair) if pair in EXPRESSION_NAMES else index):
+            if each not in order:
+                order.append(each)
+    return [*range(POSE), *(POSE + each for each in order)]
+
+
+CODING_ORDER = _coding_order()
+
+
+def load_tables(path: Path = Path(__file__).parents[2] / "docs" / "compact-tables.json") -> dict[str, list[int]]:
+    return json.loads(path.read_text("utf8"))
+
+
+def clamp(value, low, high):
+    return low if value < low else high if value > high else value
+
+
+def half(x: int) -> int:
+    if x < 2:
+        return 0
+    top = x.bit_length() - 1
+    return 2 * top + ((x >> (top - 1)) & 1)
+
+
+class Coder:
+    """Section 2. `packet` None: encoding."""
+
+    def __init__(self, packet: bytes | None = None) -> None:
+        self.encoding = packet is None
+        self.low = self.range = 0x400000
+        self.out = bytearray()
+        self.packet = packet or b""
+        self.position = 3
+        if packet is not None:
+            self.offset = int.from_bytes((packet + b"\0\0\0")[:3], "big") - 0x400000
+
+    def code(self, bit: int, p: int) -> int:
+        bound = ((self.range >> 8) * (p >> 1)) >> 7
+        if self.encoding:
+            if bit:
+                self.range = bound
+            else:
+                self.low += bound
+                self.range -= bound
+            while self.range < 0x10000:
+                self._put()
+                self.range <<= 8
+            return bit
+        bit = 1 if self.offset < bound else 0
+        if bit:
+            self.range = bound
+        else:
+            self.offset -= bound
+            self.range -= bound
+        while self.range < 0x10000:
+            if self.position >= len(self.packet) + 3:
+                raise PacketError("packet_truncated")
+            byte = self.packet[self.position] if self.position < len(self.packet) else 0
+            self.offset = (self.offset << 8) | byte
+            self.position += 1
+            self.range <<= 8
+        return bit
+
+    def raw(self, value: int, bits: int) -> int:
+        result = 0
+        for shift in range(bits - 1, -1, -1):
+            result = result << 1 | self.code(value >> shift & 1, 32768)
+        return result
+
+    def escape(self, rest: int) -> int:
+        x, bits = rest + 1, 0
+        while self.raw(1 if x >> (bits + 1) else 0, 1):
+            bits += 1
+            if bits > 15:
+                raise PacketError("packet_bad_value")
+        return (1 << bits | self.raw(x & ((1 << bits) - 1), bits)) - 1
+
+    def finish(self) -> bytes:
+        if self.encoding:
+            self.low, count = self._end(self.low)
+            for _ in range(count):
+                self._put()
+            self._carry()
+            return bytes(self.out)
+        shifted = self.position - 3
+        window = int.from_bytes((self.packet + b"\0" * 6)[shifted : shifted + 3], "big")
+        low = window - self.offset
+        value, count = self._end(low + (1 << 24) if low < 0 else low)
+        if len(self.packet) < shifted + count:
+            raise PacketError("packet_truncated")
+        if len(self.packet) > shifted + count:
+            raise PacketError("packet_oversized")
+        if value & 0xFFFFFF != window:
+            raise PacketError("packet_bad_value")
+        return self.packet
+
+    def _end(self, low: int) -> tuple[int, int]:
+        for count in range(3):
+            mask = (1 << (24 - 8 * count)) - 1
+            value = (low + mask) & ~mask
+            if value < low + self.range:
+                return value, count
+        return low, 3
+
+    def _put(self) -> None:
+        self._carry()
+        self.out.append(self.low >> 16)
+        self.low = (self.low & 0xFFFF) << 8
+
+    def _carry(self) -> None:
+        if self.low < 1 << 24:
+            return
+        self.low -= 1 << 24
+        at = len(self.out) - 1
+        while self.out[at] == 0xFF:
+            self.out[at] = 0
+            at -= 1
+        self.out[at] += 1
+
+
+class Model:
+    """Section 5."""
+
+    def __init__(self, tables: dict[str, list[int]], adaptive: bool) -> None:
+        self.adaptive = adaptive
+        self.slow = list(tables["probabilities"])
+        self.fast = list(tables["probabilities"])
+        self.weights = list(tables["mixer"])
+
+    def mixed(self, coder: Coder, bit: int, contexts: tuple[int, ...], first: int) -> int:
+        inputs = []
+        for context in contexts:
+            inputs += STRETCH[self.slow[context] >> 4], STRETCH[self.fast[context] >> 4]
+        x = sum(each * self.weights[first + i] for i, each in enumerate(inputs)) >> 14
+        p = SQUASH[clamp(x, -2047, 2047) + 2048]
+        bit = coder.code(bit, p)
+        if not self.adaptive:
+            return bit
+        error = bit * 65536 - p
+        if abs(error) > 1024:
+            for i, each in enumerate(inputs):
+                weight = self.weights[first + i] + ((each * error + 32768) >> 16)
+                self.weights[first + i] = clamp(weight, -65535, 65535)
+        for context in contexts:
+            self.slow[context] = self._moved(self.slow[context], bit, 7)
+            self.fast[context] = self._moved(self.fast[context], bit, 4)
+        return bit
+
+    def lone(self, coder: Coder, bit: int, context: int) -> int:
+        slow = self.slow[context]
+        bit = coder.code(bit, clamp(slow, 64, 65472))
+        if self.adaptive:
+            self.slow[context] = self._moved(slow, bit, 5)
+        return bit
+
+    @staticmethod
+    def _moved(p: int, bit: int, shift: int) -> int:
+        return p + ((65535 - p) >> shift) if bit else p - (p >> shift)
+
+
+@dataclass
+class Scalar:
+    value: int = 0
+    change: int = 0
+    before: int = 0
+    lively: int = 512
+    lively_long: int = 8192
+    mean: int = 0
+
+
+@dataclass
+class State:
+    settings: dict[str, int]
+    sequence: int = 0
+    time: int = 0
+    clock: int = 0
+    interval: int = 8533
+    scalars: list[Scalar] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        count = FACE + 3 * self.settings["keypointCount"]
+        self.scalars += [Scalar() for _ in range(count - len(self.scalars))]
+
+
+def travels(settings: dict[str, int], ranks: list[int], i: int) -> bool:
+    if i < POSE:
+        return True
+    if i < FACE:
+        return ranks[i - POSE] < settings["expressionCount"]
+    return i < FACE + 3 * settings["keypointsSent"]
+
+
+def denominator(settings: dict[str, int], i: int) -> int:
+    return settings["poseDenominator" if i < POSE else "expressionDenominator" if i < FACE else "keypointDenominator"]
+
+
+def limits(settings: dict[str, int], i: int) -> tuple[int, int]:
+    d = denominator(settings, i)
+    if POSE <= i < FACE:
+        return 0, d
+    high = (d * 3216) >> 10 if i < 3 else 4 * d
+    return -high, high
+
+
+def valid(s: dict[str, int]) -> bool:
+    return (
+        all(s[name] >= 1 for name, _ in SETTINGS[:3])
+        and s["expressionCount"] <= 52
+        and s["keypointCount"] <= 128
+        and s["keypointsSent"] <= s["keypointCount"]
+    )
+
+
+class Body:
+    """What encoder and decoder share: sections 3 (settings), 4 and 6."""
+
+    def __init__(self, tables: dict[str, list[int]], adaptive: bool) -> None:
+        self.tables = tables
+        self.model = Model(tables, adaptive)
+
+    def settings(self, coder: Coder, settings: dict[str, int]) -> dict[str, int]:
+        result = {name: coder.raw(settings[name], bits) for name, bits in SETTINGS}
+        if not valid(result):
+            raise PacketError("packet_bad_value")
+        return result
+
+    def settings_change(self, coder: Coder, state: State, settings: dict[str, int]) -> State:
+        """Returns the state in the packet's settings."""
+        if not coder.code(0 if state.settings == settings else 1, 64):
+            return state
+        settings = self.settings(coder, settings)
+        count = FACE + 3 * settings["keypointCount"]
+        after = State(settings, state.sequence, state.time, state.clock, state.interval)
+        for i, old in enumerate(state.scalars[:count]):
+            new = after.scalars[i]
+            new.lively, new.lively_long = old.lively, old.lively_long
+            if travels(settings, self.tables["ranks"], i):
+                was, will = denominator(state.settings, i), denominator(settings, i)
+                new.value = clamp((2 * old.value * will + was) // (2 * was), *limits(settings, i))
+                new.mean = new.value * 256
+        return after
+
+    def time(self, coder: Coder, state: State, time: int, step: int) -> None:
+        step = clamp(step, 1, 64)
+        clock = (state.clock + state.interval * step) % (1 << 24)
+        predicted = ((clock + 128) >> 8) % 65536
+        residual = (time - predicted + 32768) % 65536 - 32768
+        residual = self._residual(coder, residual)
+        state.time = (predicted + residual) % 65536
+        if abs(residual) > 100:
+            state.clock = state.time * 256
+        else:
+            state.clock = (clock + residual * 128) % (1 << 24)
+            state.interval = clamp(state.interval + (residual * 32) // step, 256, 256000)
+
+    def _residual(self, coder: Coder, residual: int) -> int:
+        if not self.model.lone(coder, int(residual != 0), TIME):
+            return 0
+        negative = self.model.lone(coder, int(residual < 0), TIME + 1)
+        size = 1
+        while size <= 6 and self.model.lone(coder, int(abs(residual) > size), TIME + 1 + size):
+            size += 1
+        if size > 6:
+            size += coder.escape(abs(residual) - size)
+        return -size if negative else size
+
+    def scalars(self, coder: Coder, state: State, values: list[int], alone: bool) -> None:
+        """Codes all scalars and moves the state on; `values` matter when encoding."""
+        ranks = self.tables["ranks"]
+        alive = expectation = 512
+        changes: dict[int, int] = {}
+        result = [0] * len(state.scalars)
+        for i in [*CODING_ORDER, *range(FACE, len(state.scalars))]:
+            if not travels(state.settings, ranks, i):
+                continue
+            scalar = state.scalars[i]
+            expected = (scalar.lively + (scalar.lively_long >> 4)) >> 1
+            ratio = alive * 256 // expectation
+            predicted = 0 if alone else self._predict(state, i, changes)
+            target = values[i] - scalar.value if coder.encoding else 0
+            change = self._change(coder, state, i, target, predicted, expected, ratio)
+            result[i] = scalar.value + change
+            low, high = limits(state.settings, i)
+            if not low <= result[i] <= high:
+                raise PacketError("packet_bad_value")
+            changes[i] = clamp(change, -63, 63)
+            alive += min(abs(change), 8) * 256
+            expectation += expected
+        coder_result = coder.finish()  # nothing may change before the packet has proved whole
+        for scalar, value in zip(state.scalars, result, strict=True):
+            self._advance(scalar, value, alone)
+        self.packet = coder_result
+
+    def _predict(self, state: State, i: int, changes: dict[int, int]) -> int:
+        row = i if i < FACE else FACE + (i - FACE) % 3
+        w = self.tables["weights"][13 * row : 13 * row + 13]
+        scalar = state.scalars[i]
+        if i < FACE:
+            total = sum(w[n] * changes.get(self.tables["predecessors"][8 * row + n], 0) for n in range(8))
+        else:
+            total = sum(w[n] * changes.get(i - o, 0) for n, o in enumerate((3, 6, 1, 2)) if i - o >= FACE)
+        total += w[8] * clamp(scalar.change, -63, 63) + w[9] * clamp(scalar.before, -63, 63)
+        total += (w[10] * clamp(scalar.value * 256 - scalar.mean, -4096, 4096)) >> 8
+        coefficient = POSE <= i < FACE
+        total += (w[11] if coefficient and scalar.value == 0 else 0) + w[12]
+        return max(total, -scalar.value * 256) if coefficient else total
+
+    def _change(
+        self, coder: Coder, state: State, i: int, change: int, predicted: int, expected: int, ratio: int
+    ) -> int:
+        scalar = state.scalars[i]
+        coefficient = POSE <= i < FACE
+        zone = 0 if i < POSE else 1 if i >= FACE else 3 if scalar.value == 0 else 2
+        row = i if i < FACE else FACE + (i - FACE) % 3
+        size = clamp((half((expected * ratio) >> 8) - 8) >> 1, 0, 7)
+        alive = clamp(half(ratio) - 12, 0, 7)
+        n = sum(abs(predicted) >= each for each in DIRECTIONS)
+        direction = 7 - n if predicted < 0 else 7 + n
+        coarse = (0, 0, 0, 0, 1, 1, 1, 2, 3, 3, 3, 4, 4, 4, 4)[direction]
+        last = 1 + (scalar.change > 0) - (scalar.change < 0)
+        a = (row * 4 + (size >> 1)) * 3 + last
+        b = 732 + (zone * 8 + size) * 8 + alive
+        c = 988 + (zone * 16 + direction) * 8 + size
+        d = 1500 + (row * 5 + coarse) * 2
+
+        def mixed(kind: int, bit: bool) -> int:
+            contexts = tuple(kind * BLOCK + each for each in (a, b, c, d))
+            return self.model.mixed(coder, int(bit), contexts, (zone * 4 + kind) * 8)
+
+        if not mixed(0, change != 0):
+            return 0
+        if coefficient and scalar.value == 0:
+            negative = 0
+        elif coefficient and scalar.value == state.settings["expressionDenominator"]:
+            negative = 1
+        else:
+            negative = mixed(1, change < 0)
+        d += negative
+        m = 1
+        while m <= 14:
+            further = abs(change) > m
+            if m < 4:
+                bit = mixed(2 if m == 1 else 3, further)
+            else:
+                bit = self.model.lone(coder, int(further), FAR + (zone * 8 + size) * 16 + m)
+            if not bit:
+                break
+            m += 1
+        if m > 14:
+            m += coder.escape(abs(change) - m)
+        return -m if negative else m
+
+    @staticmethod
+    def _advance(scalar: Scalar, value: int, alone: bool) -> None:
+        if alone:
+            scalar.value, scalar.mean, scalar.change, scalar.before = value, value * 256, 0, 0
+            scalar.lively, scalar.lively_long = 128, 2048
+            return
+        difference = value - scalar.value
+        m = min(abs(difference), 8)
+        scalar.before, scalar.change = scalar.change, difference
+        scalar.lively += (m * 256 - scalar.lively) >> 2
+        scalar.lively_long += (m * 4096 - scalar.lively_long) >> 5
+        scalar.mean += (value * 256 - scalar.mean) >> 4
+        scalar.value = value
+
+
+class Encoder:
+    def __init__(self, delivery: str = "ordered", tables: dict[str, list[int]] | None = None, **quality) -> None:
+        self.tables = tables or load_tables()
+        self.lossy = delivery == "acknowledged"
+        self.quality = quality
+        self.known: State | None = None
+        self.sent: dict[int, State] = {}
+        self.body = Body(self.tables, adaptive=not self.lossy)
+        self.counter = 0
+
+    def configure(self, **quality) -> None:
+        self.quality |= quality
+
+    def reset(self) -> None:
+        self.known = None
+        self.sent.clear()
+
+    def acknowledge(self, sequence: int) -> None:
+        state = self.sent.get(sequence)
+        if state is None:
+            return
+        if self.known is None or (sequence - self.known.sequence + 32768) % 65536 - 32768 > 0:
+            self.known = state
+
+    def encode(self, sample: dict) -> bytes:
+        settings = self._settings(len(sample.get("keypoints", ())) // 3)
+        values = self._quantise(sample, settings)
+        sequence, time = sample["sequence"] % 65536, sample["timeMs"] % 65536
+        step = (sequence - self.known.sequence) % 65536 if self.known else 0
+        coder = Coder()
+        alone = self.known is None or step == 0 or (self.lossy and step > 64)
+        if alone:
+            self.counter = 0
+            coder.code(1, 16384)
+            coder.code(1, 4096)
+            coder.raw(0 if self.lossy else 1, 1)
+            coder.raw(sequence, 16)
+            coder.raw(time, 16)
+            self.body = Body(self.tables, adaptive=not self.lossy)
+            state = State(self.body.settings(coder, settings), time=time, clock=time * 256)
+        else:
+            state = copy.deepcopy(self.known)
+            if self.lossy:
+                coder.code(1, 16384)
+                coder.code(0, 4096)
+                coder.raw(sequence & 1023, 10)
+                coder.raw(step - 1, 6)
+            else:
+                self.counter = (self.counter + 1) % 4
+                coder.code(0, 16384)
+                coder.raw(self.counter, 2)
+                if coder.code(int(step != 1), 256):
+                    coder.raw(step, 16)
+            state = self.body.settings_change(coder, state, settings)
+            self.body.time(coder, state, time, step)
+        self.body.scalars(coder, state, values, alone)
+        state.sequence = sequence
+        if self.lossy:
+            self.sent = {number: each for number, each in self.sent.items() if (sequence - number) % 65536 < 64}
+            self.sent[sequence] = state
+        else:
+            self.known = state
+        return self.body.packet
+
+    def _settings(self, keypoints: int) -> dict[str, int]:
+        def steps(name: str, default: int) -> int:
+            return math.floor(1 / self.quality[name] + 0.5) if name in self.quality else default
+
+        return {
+            "poseDenominator": steps("poseStep", 256),
+            "expressionDenominator": steps("expressionStep", 52),
+            "keypointDenominator": steps("keypointStep", 256),
+            "expressionCount": self.quality.get("expressionCount", 52),
+            "keypointCount": keypoints,
+            "keypointsSent": min(self.quality.get("keypointsSent", keypoints), keypoints),
+        }
+
+    def _quantise(self, sample: dict, settings: dict[str, int]) -> list[int]:
+        numbers = [*sample["pose"], *sample["expression"], *sample.get("keypoints", ())]
+        values = []
+        for i, number in enumerate(numbers):
+            if i < 3 and not -math.pi <= number <= math.pi:
+                number -= 2 * math.pi * math.floor((number + math.pi) / (2 * math.pi))
+            value = math.floor(clamp(number, -1000, 1000) * denominator(settings, i) + 0.5)
+            there = travels(settings, self.tables["ranks"], i)
+            values.append(clamp(value, *limits(settings, i)) if there else 0)
+        return values
+
+
+class Decoder:
+    def __init__(self, tables: dict[str, list[int]] | None = None) -> None:
+        self.tables = tables or load_tables()
+        self.chain: State | None = None
+        self.body = Body(self.tables, adaptive=True)
+        self.counter = 0
+        self.history: dict[int, State] = {}
+        self.newest: int | None = None
+
+    def decode(self, packet: bytes) -> dict:
+        if not packet:
+            raise PacketError("packet_truncated")
+        if packet[0] & 0xC0 != 0x40:
+            raise PacketError("packet_unknown_kind")
+        coder = Coder(packet)
+        if not coder.code(0, 16384):
+            return self._chained(coder)
+        if coder.code(0, 4096):
+            return self._alone(coder)
+        return self._from_baseline(coder)
+
+    def _chained(self, coder: Coder) -> dict:
+        counter = coder.raw(0, 2)
+        step = coder.raw(0, 16) if coder.code(0, 256) else 1
+        if self.chain is None:
+            raise PacketError("packet_no_baseline")
+        if counter == self.counter:
+            raise PacketError("packet_stale")
+        if counter != (self.counter + 1) % 4:
+            self.chain = None
+            raise PacketError("packet_no_baseline")
+        before = copy.deepcopy(self.body.model)
+        try:
+            state = self._difference(coder, self.body, self.chain, (self.chain.sequence + step) % 65536, step)
+        except PacketError:
+            self.body.model = before
+            raise
+        self.chain, self.counter = state, counter
+        return self._sample(state)
+
+    def _alone(self, coder: Coder) -> dict:
+        adaptive, sequence, time = coder.raw(0, 1), coder.raw(0, 16), coder.raw(0, 16)
+        body = Body(self.tables, adaptive=bool(adaptive))
+        state = State(body.settings(coder, dict.fromkeys((name for name, _ in SETTINGS), 1)))
+        state.time, state.clock = time, time * 256
+        body.scalars(coder, state, [], True)
+        state.sequence = sequence
+        if adaptive:
+            self.chain, self.counter, self.body = state, 0, body
+        else:
+            self._remember(state)
+        return self._sample(state)
+
+    def _from_baseline(self, coder: Coder) -> dict:
+        low, distance = coder.raw(0, 10), coder.raw(0, 6) + 1
+        if self.newest is None:
+            raise PacketError("packet_no_baseline")
+        sequence = (self.newest + (low - self.newest + 512) % 1024 - 512) % 65536
+        known = self.history.get((sequence - distance) % 65536)
+        if known is None:
+            raise PacketError("packet_no_baseline")
+        state = self._difference(coder, Body(self.tables, adaptive=False), known, sequence, distance)
+        self._remember(state)
+        return self._sample(state)
+
+    def _difference(self, coder: Coder, body: Body, known: State, sequence: int, step: int) -> State:
+        state = body.settings_change(coder, copy.deepcopy(known), known.settings)
+        body.time(coder, state, 0, step)
+        body.scalars(coder, state, [], False)
+        state.sequence = sequence
+        return state
+
+    def _remember(self, state: State) -> None:
+        ahead = 0 if self.newest is None else (state.sequence - self.newest + 32768) % 65536 - 32768
+        if self.newest is None or ahead > 0 or abs(ahead) >= 512:
+            self.newest = state.sequence
+        self.history[state.sequence] = state
+        self.history = {n: each for n, each in self.history.items() if abs((n - self.newest + 32768) % 65536 - 32768) <= 128}
+
+    @staticmethod
+    def _sample(state: State) -> dict:
+        steps = [scalar.value for scalar in state.scalars]
+        numbers = [value / denominator(state.settings, i) for i, value in enumerate(steps)]
+        sample = {"sequence": state.sequence, "timeMs": state.time, "pose": numbers[:POSE]}
+        sample |= {"expression": numbers[POSE:FACE], "steps": steps}
+        sample["denominators"] = [state.settings[name] for name, _ in SETTINGS[:3]]
+        return sample | ({"keypoints": numbers[FACE:]} if len(steps) > FACE else {})
