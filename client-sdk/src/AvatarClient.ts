@@ -150,7 +150,7 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
 
   /**
    * Connects and joins the room. Rejects with FacewireError when the first attempt fails (`connection_failed`, or what
-   * the server answered, e.g. `avatar_unknown`); connections that are lost later are restored by themselves.
+   * the server answered, e.g. `avatar_unknown`) and may then be called again; connections lost later come back.
    */
   async connect(): Promise<Session> {
     if (this.#state !== 'idle') {

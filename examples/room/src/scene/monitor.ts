@@ -68,7 +68,7 @@ export class Monitor {
     this.#halo = new Mesh(parts.halo, materials.glow({ map: parts.haloMap, color: accent }));
     this.#halo.position.z = -0.3;
 
-    this.#plate = new NamePlate(' ', { height: 0.19, font: TEXT_FONT, dot: PALETTE.teal });
+    this.#plate = new NamePlate(' ', { height: 0.24, font: TEXT_FONT, dot: PALETTE.teal });
     this.#plate.position.set(0, -SCREEN_SIZE / 2 - 0.02, 0.12);
     this.group.add(this.#halo, arm, frame, this.screen, this.#plate);
     this.showName(undefined);

@@ -4,7 +4,7 @@ export const PALETTE = {
   wall: '#191c26',
   wood: '#5b3a28',
   brass: '#c79a5b',
-  leather: '#5e3022',
+  leather: '#4c241a',
   teal: '#4fe3c8',
   amber: '#ffb35c',
   rose: '#ff5f96',

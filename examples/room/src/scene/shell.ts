@@ -70,7 +70,7 @@ function straightWalls(materials: Materials): Mesh[] {
   rear.position.set(0, ROOM.height / 2, ROOM.backZ);
   rear.rotation.y = Math.PI;
   // Upholstered panels on the rear wall.
-  const panel = materials.surface({ color: '#2b3140', roughness: 0.95 });
+  const panel = materials.surface({ color: '#3d4660', roughness: 0.95, emissive: '#161b2a' });
   const panels = [-4.6, -2.3, 0, 2.3, 4.6].map((x) => {
     const mesh = new Mesh(new BoxGeometry(2.06, 3.1, 0.1), panel);
     mesh.position.set(x, 2.2, ROOM.backZ - 0.06);
