@@ -5,6 +5,7 @@ import { type Config, readConfig } from './config.ts';
 import { createEncoderFactory } from './encoder/index.ts';
 import { type Engine, openEngine } from './engine.ts';
 import { LatestFrameFanOut } from './fanout/index.ts';
+import { residencyMetrics, residencyOf } from './inference/index.ts';
 import { MetricsRegistry } from './metrics/index.ts';
 import { createMotionDecoder } from './motionDecoder.ts';
 import { HouseBots, RoomRegistry } from './room/index.ts';
@@ -30,6 +31,7 @@ export async function startServer(config: Config = readConfig(process.env)): Pro
   const log = pino({ level: config.logLevel, base: null, timestamp: stdTimeFunctions.isoTime }, destination(2));
   const metrics = new MetricsRegistry();
   const engine = await openEngine(config, { log });
+  metrics.addSource(() => residencyMetrics(engine.renderer));
   const closers: (() => Promise<void> | void)[] = [() => engine.close()];
   const close = async () => {
     // The last opened is closed first: no stage loses what it calls before it is stopped.
@@ -102,6 +104,7 @@ export async function startServer(config: Config = readConfig(process.env)): Pro
           webSocket: web.adapter,
           uptimeSeconds: Math.round((performance.now() - startedAtMs) / 1000),
           ...rooms.snapshot(),
+          residency: residencyOf(engine.renderer),
           timings: metrics.snapshot().histograms,
         }),
         metrics: () => metrics.prometheusText(),

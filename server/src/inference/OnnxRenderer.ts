@@ -8,6 +8,7 @@ import { DeviceBankMemory } from './DeviceBankMemory.ts';
 import type { ModelPackage } from './ModelPackage.ts';
 import { SizeRenderer } from './SizeRenderer.ts';
 import { TaskQueue } from './TaskQueue.ts';
+import { Traffic, type TrafficCounters } from './Traffic.ts';
 
 export interface OnnxRendererOptions {
   package: ModelPackage;
@@ -29,13 +30,11 @@ export interface OnnxRendererOptions {
   onFallback?: (message: string) => void;
 }
 
-export interface OnnxRendererCounters extends AvatarBankCounters {
+export interface OnnxRendererCounters extends AvatarBankCounters, TrafficCounters {
   /** runs of a graph */
   runs: number;
   /** pictures drawn */
   pictures: number;
-  /** bytes of frames copied out */
-  bytesFromDevice: number;
 }
 
 /**
@@ -52,10 +51,10 @@ export class OnnxRenderer implements Renderer {
   private readonly memory: BankMemory;
   private readonly renderers: ReadonlyMap<number, SizeRenderer>;
   private readonly queue: TaskQueue;
+  private readonly traffic: Traffic;
   private closed = false;
   private runs = 0;
   private pictures = 0;
-  private bytesFromDevice = 0;
 
   /**
    * Loads the package's renderers on the device.
@@ -83,6 +82,7 @@ export class OnnxRenderer implements Renderer {
       deviceCandidates(options.device ?? 'cpu', probeDevices()),
       async (device) => {
         const queue = new TaskQueue();
+        const traffic = new Traffic();
         const renderers: SizeRenderer[] = [];
         let memory: BankMemory | undefined;
         try {
@@ -92,9 +92,9 @@ export class OnnxRenderer implements Renderer {
               : await DeviceBankMemory.create(options.package.avatarTensors, slots, device, (task) => queue.run(task));
           for (const file of wanted) {
             const session = await options.package.open(file, { device, threads });
-            renderers.push(new SizeRenderer(file, session, memory, maxBatch));
+            renderers.push(new SizeRenderer(file, session, memory, maxBatch, traffic));
           }
-          return new OnnxRenderer(options, device, maxBatch, memory, renderers, queue);
+          return new OnnxRenderer(options, device, maxBatch, memory, renderers, queue, traffic);
         } catch (error) {
           for (const renderer of renderers) renderer.close();
           memory?.close();
@@ -112,8 +112,10 @@ export class OnnxRenderer implements Renderer {
     memory: BankMemory,
     renderers: readonly SizeRenderer[],
     queue: TaskQueue,
+    traffic: Traffic,
   ) {
     this.queue = queue;
+    this.traffic = traffic;
     this.model = options.package.name;
     this.device = deviceName(device);
     this.maxBatch = maxBatch;
@@ -126,9 +128,9 @@ export class OnnxRenderer implements Renderer {
   get counters(): OnnxRendererCounters {
     return {
       ...this.bank.counters,
+      ...this.traffic.snapshot(),
       runs: this.runs,
       pictures: this.pictures,
-      bytesFromDevice: this.bytesFromDevice,
     };
   }
 
@@ -162,7 +164,6 @@ export class OnnxRenderer implements Renderer {
         const frames = await renderer.render(pictures, lease.slots, wanted);
         this.runs++;
         this.pictures += frames.length;
-        for (const { i420, rgb } of frames) this.bytesFromDevice += (i420?.byteLength ?? 0) + (rgb?.byteLength ?? 0);
         return frames;
       });
     } finally {

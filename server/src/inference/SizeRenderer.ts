@@ -5,6 +5,7 @@ import { MOTION_COLUMNS, type RendererFile, VIEW_COLUMNS } from './manifest.ts';
 import type { OrtBinding } from './ort/OrtBinding.ts';
 import type { OrtSession } from './ort/OrtSession.ts';
 import { byteLengthOf, OrtTensor } from './ort/OrtTensor.ts';
+import type { Traffic } from './Traffic.ts';
 
 /** The tensors of one batch size, over the beginnings of the shared buffers. */
 interface Batch {
@@ -22,6 +23,7 @@ export class SizeRenderer {
   readonly size: number;
   private readonly session: OrtSession;
   private readonly memory: BankMemory;
+  private readonly traffic: Traffic;
   private readonly bankNames: readonly string[];
   private readonly slots: ArrayBuffer;
   private readonly motion: ArrayBuffer;
@@ -31,10 +33,11 @@ export class SizeRenderer {
   private readonly batches = new Map<number, Batch>();
   private readonly bindings = new Map<string, OrtBinding>();
 
-  constructor(file: RendererFile, session: OrtSession, memory: BankMemory, maxBatch: number) {
+  constructor(file: RendererFile, session: OrtSession, memory: BankMemory, maxBatch: number, traffic: Traffic) {
     this.size = file.size;
     this.session = session;
     this.memory = memory;
+    this.traffic = traffic;
     this.bankNames = memory.tensors.map(({ name }) => name).filter((name) => hasInput(file, `bank.${name}`));
     this.slots = new ArrayBuffer(byteLengthOf('int64', [maxBatch]));
     this.motion = new ArrayBuffer(byteLengthOf('float32', [maxBatch, MOTION_COLUMNS]));
@@ -59,6 +62,7 @@ export class SizeRenderer {
       writeView(view, index * VIEW_COLUMNS, picture.view);
     }
     await this.session.run(this.bind(pictures.length, batch, wanted));
+    this.countFrames(batch, wanted);
     return pictures.map((_, index) => ({
       size: this.size,
       ...(wanted.i420 && { i420: row(batch.i420, index) }),
@@ -107,12 +111,26 @@ export class SizeRenderer {
       if (wanted.i420) binding.bindOutput('i420', batch.i420);
       this.bindings.set(key, binding);
     }
-    for (const name of this.bankNames) binding.bindInput(`bank.${name}`, this.memory.tensor(name));
-    binding.bindInput('slots', batch.slots);
-    binding.bindInput('motion', batch.motion);
-    binding.bindInput('view', batch.view);
+    for (const name of this.bankNames) this.bindBank(binding, name);
+    for (const name of ['slots', 'motion', 'view'] as const) {
+      binding.bindInput(name, batch[name]);
+      this.traffic.inputBytesToDevice += batch[name].data!.byteLength;
+    }
     binding.synchronizeInputs();
     return binding;
+  }
+
+  private bindBank(binding: OrtBinding, name: string): void {
+    const tensor = this.memory.tensor(name);
+    binding.bindInput(`bank.${name}`, tensor);
+    const copied = tensor.data !== undefined && this.session.device.kind !== 'cpu';
+    if (copied) this.traffic.bankBytesRecopied += tensor.data.byteLength;
+  }
+
+  private countFrames(batch: Batch, wanted: RenderWanted): void {
+    for (const name of ['rgb', 'i420'] as const) {
+      if (wanted[name]) this.traffic.bytesFromDevice += batch[name].data!.byteLength;
+    }
   }
 }
 

@@ -52,3 +52,17 @@ test('a quantile is one of the values, by nearest rank', () => {
   expect(quantile([1, 2, 3, 4], 0.5)).toBe(2);
   expect(quantile([1, 2, 3, 4], 0.95)).toBe(4);
 });
+
+test('values that others keep are read anew at each request, counters by their name', () => {
+  const metrics = new MetricsRegistry();
+  let pictures = 3;
+  metrics.addSource(() => ({ device_pictures_total: pictures, bank_avatars: 2 }));
+  expect(metrics.snapshot()).toMatchObject({ counters: { device_pictures_total: 3 }, gauges: { bank_avatars: 2 } });
+  pictures = 9;
+  const lines = metrics.prometheusText().split('\n');
+  expect(lines).toContain('# TYPE facewire_device_pictures_total counter');
+  expect(lines).toContain('facewire_device_pictures_total 9');
+  expect(lines).toContain('# TYPE facewire_bank_avatars gauge');
+  metrics.addSource(() => ({ notSnakeCase: 1 }));
+  expect(() => metrics.prometheusText()).toThrow(TypeError);
+});

@@ -7,6 +7,9 @@ export interface MetricsSnapshot {
   histograms: Record<string, HistogramSnapshot>;
 }
 
+/** Values that somebody else keeps, by metric name; names that end in `_total` are counters, the others gauges. */
+export type MetricsSource = () => Readonly<Record<string, number>>;
+
 const NAME = /^[a-z][a-z0-9_]*$/;
 
 /** All counters, gauges and histograms of one server; names come into being when first used. */
@@ -15,6 +18,7 @@ export class MetricsRegistry implements Metrics {
   #counters = new Map<string, number>();
   #gauges = new Map<string, number>();
   #histograms = new Map<string, Histogram>();
+  readonly #sources: MetricsSource[] = [];
 
   constructor(prefix = 'facewire_') {
     this.prefix = prefix;
@@ -45,10 +49,16 @@ export class MetricsRegistry implements Metrics {
     histogram.observe(value);
   }
 
+  /** Reads these values whenever the metrics are asked for; their names must not be used otherwise. */
+  addSource(source: MetricsSource): void {
+    this.#sources.push(source);
+  }
+
   snapshot(): MetricsSnapshot {
+    const read = this.#read();
     return {
-      counters: Object.fromEntries(this.#counters),
-      gauges: Object.fromEntries(this.#gauges),
+      counters: Object.fromEntries([...this.#counters, ...read.filter(isCounter)]),
+      gauges: Object.fromEntries([...this.#gauges, ...read.filter((each) => !isCounter(each))]),
       histograms: Object.fromEntries([...this.#histograms].map(([name, histogram]) => [name, histogram.snapshot()])),
     };
   }
@@ -56,6 +66,8 @@ export class MetricsRegistry implements Metrics {
   /** Text exposition format 0.0.4, for GET /metrics. */
   prometheusText(): string {
     const lines: string[] = [];
+    for (const each of this.#read())
+      lines.push(...single(this.prefix + each[0], isCounter(each) ? 'counter' : 'gauge', each[1]));
     for (const [name, value] of this.#counters) lines.push(...single(this.prefix + name, 'counter', value));
     for (const [name, value] of this.#gauges) lines.push(...single(this.prefix + name, 'gauge', value));
     for (const [name, histogram] of this.#histograms) {
@@ -72,11 +84,19 @@ export class MetricsRegistry implements Metrics {
     return `${lines.join('\n')}\n`;
   }
 
-  /** Forgets everything: benches do this after their warm-up. */
+  /** Forgets everything but the sources: benches do this after their warm-up. */
   reset(): void {
     this.#counters.clear();
     this.#gauges.clear();
     this.#histograms.clear();
+  }
+
+  #read(): [string, number][] {
+    const read = this.#sources.flatMap((source) => Object.entries(source()));
+    for (const [name] of read) {
+      if (!NAME.test(name)) throw new TypeError(`metric names are snake_case, received '${name}'`);
+    }
+    return read;
   }
 
   #claim(name: string): void {
@@ -85,6 +105,10 @@ export class MetricsRegistry implements Metrics {
       throw new TypeError(`metric '${name}' is already of another kind`);
     }
   }
+}
+
+function isCounter([name]: [string, number]): boolean {
+  return name.endsWith('_total');
 }
 
 function single(name: string, kind: 'counter' | 'gauge', value: number): string[] {

@@ -1,2 +1,2 @@
 export { DEFAULT_BUCKETS, Histogram, type HistogramSnapshot, quantile } from './Histogram.ts';
-export { MetricsRegistry, type MetricsSnapshot } from './MetricsRegistry.ts';
+export { MetricsRegistry, type MetricsSnapshot, type MetricsSource } from './MetricsRegistry.ts';
