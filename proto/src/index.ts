@@ -17,3 +17,4 @@ export * from './motion/Motion.ts';
 export * from './motion/rotation.ts';
 export * from './motion/synthesizeMotion.ts';
 export * from './motion/trackToMotions.ts';
+export * from './receive/index.ts';

@@ -34,8 +34,8 @@ export function plotRateDistortion(
   for (const { bytes, errorMm } of grid) {
     parts.push(`<circle cx="${x(bytes).toFixed(1)}" cy="${y(errorMm).toFixed(1)}" r="2" fill="#b9c4d0"/>`);
   }
-  const line = curve.map(({ bytes, errorMm }) => `${x(bytes).toFixed(1)},${y(errorMm).toFixed(1)}`).join(' ');
-  parts.push(`<polyline points="${line}" fill="none" stroke="#0b6bcb" stroke-width="2.5"/>`);
+  const line = curve.map(({ bytes, errorMm }) => `${x(bytes).toFixed(1)},${y(errorMm).toFixed(1)}`).join('L');
+  parts.push(`<path d="M${line}" fill="none" stroke="#0b6bcb" stroke-width="2.5"/>`);
   for (const { bytes, errorMm } of curve) {
     parts.push(`<circle cx="${x(bytes).toFixed(1)}" cy="${y(errorMm).toFixed(1)}" r="3.5" fill="#0b6bcb"/>`);
   }
