@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ensureBuiltIns, FileAvatarStore } from './avatars/index.ts';
 import type { Config } from './config.ts';
-import type { AvatarStore } from './contracts.ts';
+import type { AvatarData, AvatarStore } from './contracts.ts';
 import { AvatarEncoder, ModelPackage, OnnxRenderer } from './inference/index.ts';
 
 /** A model with its avatars, without rooms and sockets: what the server, the tools and the benches share. */
@@ -19,17 +19,22 @@ export interface EngineLog {
   warn(context: object, message: string): void;
 }
 
+export interface EngineOptions {
+  log?: EngineLog;
+  /** encode the built-in portraits that the store lacks; default true */
+  builtIns?: boolean;
+  /** where the bank gets its avatars; default the store */
+  loadAvatar?: (store: AvatarStore, id: string) => Promise<AvatarData>;
+}
+
 const portraits = fileURLToPath(new URL('../../models/portraits', import.meta.url));
 
 /**
  * Opens the model package, the avatar store and the renderer; encodes the built-in portraits that the store lacks.
  * Throws FacewireError: model_missing, model_corrupt, model_mismatch, device_unavailable, config_invalid.
  */
-export async function openEngine(
-  config: Config,
-  options: { log?: EngineLog; builtIns?: boolean } = {},
-): Promise<Engine> {
-  const { log, builtIns = true } = options;
+export async function openEngine(config: Config, options: EngineOptions = {}): Promise<Engine> {
+  const { log, builtIns = true, loadAvatar = (store, id) => store.load(id) } = options;
   const model = await ModelPackage.load(config.model);
   const encoder = await AvatarEncoder.create({ package: model });
   const warn = (message: string) => log?.warn({}, message);
@@ -44,7 +49,7 @@ export async function openEngine(
     device: config.device,
     threads: config.threads,
     bankSlots: config.bankSlots,
-    loadAvatar: (id) => avatars.load(id),
+    loadAvatar: (id) => loadAvatar(avatars, id),
     onFallback: warn,
   });
   if (builtIns) await ensureBuiltIns(avatars, portraits, warn);

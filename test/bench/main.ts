@@ -1,6 +1,8 @@
 /** `npm run bench -- NAME [--json] [options]`: the last line printed is the result as one JSON object. */
 const BENCHES: Record<string, () => Promise<{ run(args: string[]): Promise<object> }>> = {
+  bank: () => import('./bank.ts'),
   codec: () => import('./codec.ts'),
+  density: () => import('./density.ts'),
   latency: () => import('./latency.ts'),
   render: () => import('./render.ts'),
 };

@@ -1,0 +1,114 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { synthesizeMotion } from '@facewire/proto';
+import { type AvatarData, openEngine, type RenderWanted, readConfig } from '@facewire/server';
+
+const GIBIBYTE = 2 ** 30;
+const VIDEO: RenderWanted = { i420: true, rgb: false };
+/** Renders timed for the comparison of a quiet bank with one that loads. */
+const RENDERS = 60;
+
+/**
+ * The avatar bank: avatars per GiB, what it costs to bring one in (from its file, its hash checked) with a slot free and
+ * with another to be evicted first, and whether loading makes those wait who are drawn meanwhile.
+ *
+ * The avatars are one encoded portrait under many ids: every load reads that avatar's file again, by then out of the
+ * system's cache, and copies its tensors into a slot.
+ */
+export async function run(args: string[]): Promise<object> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      device: { type: 'string', default: process.env.FACEWIRE_DEVICE ?? 'auto' },
+      avatars: { type: 'string', default: '300' },
+      slots: { type: 'string', default: '100' },
+    },
+  });
+  const [avatars, slots] = [Number(values.avatars), Number(values.slots)];
+  if (!(avatars > slots))
+    throw new RangeError(`--avatars ${avatars} must exceed --slots ${slots}: nothing would be evicted`);
+  const data = await mkdtemp(join(tmpdir(), 'facewire-bank-'));
+  const config = readConfig({
+    ...process.env,
+    FACEWIRE_DATA: data,
+    FACEWIRE_DEVICE: values.device,
+    FACEWIRE_BANK_SLOTS: String(slots),
+  });
+  let source = '';
+  const engine = await openEngine(config, {
+    loadAvatar: async (store, id): Promise<AvatarData> => ({ ...(await store.load(source)), id }),
+  });
+  try {
+    const { renderer } = engine;
+    source = engine.avatars.list()[0]!.id;
+    const { tensors } = await engine.avatars.load(source);
+    const avatarBytes = [...tensors.values()].reduce((sum, tensor) => sum + tensor.data.byteLength, 0);
+    const ids = Array.from({ length: avatars }, (_, index) => `copy-${index}`);
+    const timeAcquire = async (id: string) => {
+      const startedAtMs = performance.now();
+      (await renderer.bank.acquire([id])).release();
+      return performance.now() - startedAtMs;
+    };
+    const loads: number[] = [];
+    const evictions: number[] = [];
+    const residentBefore = process.memoryUsage.rss();
+    for (const [index, id] of ids.entries()) (index < slots ? loads : evictions).push(await timeAcquire(id));
+    const residentBytes = process.memoryUsage.rss() - residentBefore;
+    const hits: number[] = [];
+    for (const id of ids.slice(-slots)) hits.push(await timeAcquire(id));
+
+    const size = renderer.sizes[0]!;
+    const drawn = ids.at(-1)!;
+    const timeRenders = async () => {
+      const times: number[] = [];
+      for (let index = 0; index < RENDERS; index++) {
+        const motion = synthesizeMotion(index / 30, 1);
+        const startedAtMs = performance.now();
+        await renderer.render([{ avatar: drawn, size, view: { yaw: 0, pitch: 0 }, motion }], VIDEO);
+        times.push(performance.now() - startedAtMs);
+      }
+      return times;
+    };
+    await timeRenders();
+    const quiet = await timeRenders();
+    let loading = true;
+    let loadedMeanwhile = 0;
+    const churn = (async () => {
+      for (let index = 0; loading; index++, loadedMeanwhile++) await timeAcquire(`churn-${index % avatars}`);
+    })();
+    const busy = await timeRenders();
+    loading = false;
+    await churn;
+
+    const { counters } = renderer;
+    return {
+      bench: 'bank',
+      model: renderer.model,
+      device: renderer.device,
+      avatars,
+      slots: renderer.bank.slots,
+      avatarBytes,
+      // On a GPU the bank lies there twice: see DeviceBankMemory.
+      avatarsPerGiB: Math.floor(GIBIBYTE / (avatarBytes * (renderer.device === 'cpu' ? 1 : 2))),
+      loadMs: summary(loads),
+      evictionMs: summary(evictions),
+      hitMs: summary(hits),
+      residentMiB: Math.round(residentBytes / 2 ** 20),
+      renderMs: { size, quiet: summary(quiet), whileLoading: summary(busy), loadedMeanwhile },
+      counters: { loads: counters.loads, evictions: counters.evictions, bytesToDevice: counters.bytesToDevice },
+      machine: cpus()[0]?.model,
+    };
+  } finally {
+    await engine.close();
+    await rm(data, { recursive: true, force: true });
+  }
+}
+
+function summary(times: readonly number[]): { p50: number; p95: number } {
+  const sorted = [...times].sort((a, b) => a - b);
+  const at = (share: number) =>
+    Math.round(1000 * sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!) / 1000;
+  return { p50: at(0.5), p95: at(0.95) };
+}

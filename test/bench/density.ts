@@ -1,0 +1,156 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { availableParallelism, cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { type BotReport, runBots } from '@facewire/example-bots/runBots';
+import { spawnServer } from '@facewire/server/spawn';
+import { nextCount } from './searchHighest.ts';
+
+const FRAMES_PER_SECOND = 30;
+const P95_LIMIT_MS = 66;
+const RATE_SHARE = 0.9;
+/** Avatars of one room, all watched by one viewer; more avatars are spread over more rooms. */
+const ROOM_AVATARS = 16;
+/** Rooms of bots are named after the millisecond in which they are made. */
+const ROOM_STAGGER_MS = 5;
+
+export interface DensityRow {
+  avatars: number;
+  /** the server's own packet_to_frame_ms, from the arrival of a motion to its encoded frame */
+  p50Ms: number;
+  p95Ms: number;
+  /** per avatar, as received by its viewer */
+  framesPerSecond: { min: number; mean: number };
+  held: boolean;
+}
+
+/** Of 30 frames/s for everybody, under 66 ms at the 95th percentile: whether that was kept. */
+export function holds(p95Ms: number, framesPerSecond: number): boolean {
+  return p95Ms < P95_LIMIT_MS && framesPerSecond >= RATE_SHARE * FRAMES_PER_SECOND;
+}
+
+/**
+ * How many avatars at 30 frames/s the device sustains, through the real server in a process of its own, with real
+ * sockets and video encoding. The bots run in this process, on the same machine, and take their share of its cores.
+ */
+export async function run(args: string[]): Promise<object> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      device: { type: 'string', default: process.env.FACEWIRE_DEVICE ?? 'auto' },
+      size: { type: 'string', default: '256' },
+      seconds: { type: 'string', default: '6' },
+      start: { type: 'string', default: '1' },
+      most: { type: 'string', default: '1024' },
+    },
+  });
+  const [size, seconds, start, most] = [values.size, values.seconds, values.start, values.most].map(Number) as [
+    number,
+    number,
+    number,
+    number,
+  ];
+  const data = await mkdtemp(join(tmpdir(), 'facewire-density-'));
+  const rows: DensityRow[] = [];
+  let device = values.device;
+  try {
+    for (;;) {
+      const trials = rows.map(({ avatars, held }) => ({ count: avatars, held }));
+      const avatars = nextCount(trials, start, most);
+      if (avatars === undefined) break;
+      const trial = await tryAvatars(avatars, { device: values.device, size, seconds, data });
+      device = trial.device;
+      rows.push(trial.row);
+      console.log(describe(trial.row));
+    }
+  } finally {
+    await rm(data, { recursive: true, force: true });
+  }
+  const best = rows.filter(({ held }) => held).sort((a, b) => b.avatars - a.avatars)[0];
+  return {
+    bench: 'density',
+    device,
+    size,
+    avatars: best?.avatars ?? 0,
+    p95Ms: best?.p95Ms ?? null,
+    limits: { p95Ms: P95_LIMIT_MS, framesPerSecond: RATE_SHARE * FRAMES_PER_SECOND },
+    rows: rows.sort((a, b) => a.avatars - b.avatars),
+    machine: cpus()[0]?.model,
+    cores: availableParallelism(),
+  };
+}
+
+interface TrialOptions {
+  device: string;
+  size: number;
+  seconds: number;
+  /** kept over the trials, so that the built-in portraits are encoded once */
+  data: string;
+}
+
+/** A fresh server each time: its timings hold nothing of the trial before. */
+async function tryAvatars(avatars: number, options: TrialOptions): Promise<{ device: string; row: DensityRow }> {
+  const server = await spawnServer({
+    FACEWIRE_DEMO_SEATS: '0',
+    FACEWIRE_LOG: 'warn',
+    FACEWIRE_DATA: options.data,
+    FACEWIRE_DEVICE: options.device,
+  });
+  try {
+    const rooms: Promise<BotReport>[] = [];
+    for (let left = avatars; left > 0; left -= ROOM_AVATARS) {
+      rooms.push(watchRoom(server.url, Math.min(left, ROOM_AVATARS), options));
+      await new Promise((resolve) => setTimeout(resolve, ROOM_STAGGER_MS));
+    }
+    const reports = await Promise.all(rooms);
+    const health = (await (await fetch(`${server.url}/health`)).json()) as {
+      device: string;
+      timings: Record<string, { p50: number; p95: number } | undefined>;
+    };
+    const timing = health.timings.packet_to_frame_ms;
+    const errors = reports.reduce((sum, report) => sum + report.errors, 0);
+    if (timing === undefined || errors > 0) {
+      throw new Error(`the trial with ${avatars} avatars had ${errors} errors:\n${server.log()}`);
+    }
+    const mean =
+      reports.reduce((sum, { players, framesPerSecond }) => sum + players * framesPerSecond.mean, 0) / avatars;
+    const row: DensityRow = {
+      avatars,
+      p50Ms: round(timing.p50),
+      p95Ms: round(timing.p95),
+      framesPerSecond: { min: Math.min(...reports.map((report) => report.framesPerSecond.min)), mean: round(mean) },
+      held: holds(timing.p95, mean),
+    };
+    return { device: health.device, row };
+  } finally {
+    await server.close();
+  }
+}
+
+function watchRoom(url: string, players: number, { size, seconds }: TrialOptions): Promise<BotReport> {
+  return runBots(
+    url,
+    {
+      players,
+      viewers: 1,
+      seconds,
+      transport: 'ws',
+      url,
+      slow: 0,
+      size,
+      framesPerSecond: FRAMES_PER_SECOND,
+      streams: players,
+      json: true,
+    },
+    () => {},
+  );
+}
+
+function describe({ avatars, p50Ms, p95Ms, framesPerSecond, held }: DensityRow): string {
+  const rate = `${framesPerSecond.mean} frames/s (least ${framesPerSecond.min})`;
+  return `${avatars} avatars: p50 ${p50Ms} ms, p95 ${p95Ms} ms, ${rate}: ${held ? 'held' : 'did not hold'}`;
+}
+
+function round(value: number): number {
+  return Math.round(value * 10) / 10;
+}
