@@ -142,7 +142,9 @@ function watchRoom(url: string, players: number, { size, seconds }: TrialOptions
       streams: players,
       json: true,
     },
-    () => {},
+    (line) => {
+      if (line.startsWith('error')) console.error(line);
+    },
   );
 }
 

@@ -5,6 +5,7 @@ const BENCHES: Record<string, () => Promise<{ run(args: string[]): Promise<objec
   density: () => import('./density.ts'),
   latency: () => import('./latency.ts'),
   render: () => import('./render.ts'),
+  scheduler: () => import('./scheduler.ts'),
 };
 
 const [name, ...args] = process.argv.slice(2);

@@ -234,6 +234,7 @@ export class FrameScheduler {
       if (record.lineage !== lineage.id) this.#lineages.get(record.lineage)?.members.delete(stream);
       record.lineage = lineage.id;
       record.due = false;
+      record.servedAtMs = nowMs;
       record.sentPicture = group.picture;
       if (keyFrame) {
         record.hadKey = true;

@@ -10,6 +10,8 @@ export interface StreamRecord {
   lastSlot: number;
   due: boolean;
   waitingSinceMs: number;
+  /** when its last frame was begun */
+  servedAtMs: number;
   /** the picture that it was last sent, or that is on its way */
   sentPicture: string | undefined;
   hadKey: boolean;
@@ -111,6 +113,7 @@ export class StreamBook {
         due: record.due,
         changed: record.sentPicture !== picture,
         waitingSinceMs: record.waitingSinceMs,
+        servedAtMs: record.servedAtMs,
         needsKey: stream.needsKeyFrame && !record.keyInFlight,
         hadKey: record.hadKey,
         suspect: retryAtMs !== undefined,
@@ -131,6 +134,7 @@ function newRecord(stream: Stream): StreamRecord {
     lastSlot: -1,
     due: false,
     waitingSinceMs: 0,
+    servedAtMs: 0,
     sentPicture: undefined,
     hadKey: false,
     lineage: 0,

@@ -17,6 +17,8 @@ export interface StreamDemand {
   changed: boolean;
   /** server clock since which it has been due */
   waitingSinceMs: number;
+  /** server clock at which its last frame was begun; none is as if long ago */
+  servedAtMs?: number;
   /** it asked for a key frame, and none is on its way */
   needsKey: boolean;
   /** it has been sent a key frame before */

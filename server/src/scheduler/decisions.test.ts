@@ -105,6 +105,15 @@ test('a batch begins with the picture that waited longest and takes others of it
   expect(pictures(planBatch(demands, [], () => 2, 0))).toEqual(['first', 'second']);
 });
 
+test('of pictures that have waited equally long, the one served least recently goes first', () => {
+  const demands = [
+    demand(1, 'lately', { waitingSinceMs: 10, servedAtMs: 9 }),
+    demand(2, 'long ago', { waitingSinceMs: 10, servedAtMs: 3 }),
+    demand(3, 'never', { waitingSinceMs: 10 }),
+  ];
+  expect(pictures(planBatch(demands, [], () => 2, 0))).toEqual(['never', 'long ago']);
+});
+
 test('under overload everybody gets his turn: nobody waits longer than one round', () => {
   const lastServed = new Map(Array.from({ length: 10 }, (_, stream) => [stream, 0]));
   let longestGap = 0;

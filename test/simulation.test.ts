@@ -1,0 +1,87 @@
+import { describe, expect, it } from 'vitest';
+import { EventQueue } from './simulation/EventQueue.ts';
+import { simulateScheduler } from './simulation/simulateScheduler.ts';
+
+/** 64 pictures in 3.2 ms: 20,000 frames/s */
+const LARGE = { fixedMs: 0.64, perPictureMs: 0.04, maxBatch: 64 };
+/** 16 pictures in 10 ms: 1,600 frames/s */
+const SMALL = { fixedMs: 2, perPictureMs: 0.5, maxBatch: 16 };
+const ENOUGH = { encodeWorkers: 64 };
+
+describe('the scheduler on a simulated device', () => {
+  it('gives the same figures for the same seed, and others for another', () => {
+    const run = (seed: number) => {
+      const { planMs: _, ...figures } = simulateScheduler({ avatars: 40, device: SMALL, seed, seconds: 1 });
+      return figures;
+    };
+    expect(run(3)).toEqual(run(3));
+    expect(run(4)).not.toEqual(run(3));
+  });
+
+  it.each([10, 100, 300])(
+    'gives %i avatars all of their 30 frames/s, within 66 ms, while the device has room',
+    (avatars) => {
+      const result = simulateScheduler({ avatars, device: LARGE, ...ENOUGH, seconds: 1 });
+      expect(result.framesPerSecond).toBeGreaterThan(0.97 * 30 * avatars);
+      expect(result.fairness).toBeGreaterThan(0.95);
+      expect(result.latencyMs.p95).toBeLessThan(66);
+      expect(result.deviceBusy).toBeLessThan(0.9);
+    },
+  );
+
+  it.each([
+    ['1,000 on a large device', { avatars: 1000, device: LARGE, seconds: 1 }, 20_000],
+    ['300 on a small one', { avatars: 300, device: SMALL, seconds: 3 }, 1600],
+    ['200 of two rates', { avatars: 200, device: SMALL, rates: [15, 30], seconds: 3 }, 1600],
+  ])('%s, more than it can draw: it stays busy, all rates fall alike, and frames are no older', (_, options, most) => {
+    const result = simulateScheduler({ ...options, ...ENOUGH });
+    expect(result.deviceBusy).toBeGreaterThan(0.97);
+    expect(result.framesPerSecond).toBeGreaterThan(0.93 * most);
+    expect(result.fairness).toBeGreaterThan(0.9);
+    expect(result.latencyMs.p95).toBeLessThan(66);
+  });
+
+  it('starves neither size when both wait', () => {
+    const options = { avatars: 200, device: SMALL, sizes: [128, 256], ...ENOUGH, seconds: 3 };
+    expect(simulateScheduler(options).fairness).toBeGreaterThan(0.8);
+  });
+
+  it('goes on at full throughput with 10,000 avatars, and nobody goes without a frame', () => {
+    const device = { fixedMs: 1, perPictureMs: 0.05, maxBatch: 512 };
+    const result = simulateScheduler({ avatars: 10_000, device, encodeWorkers: 256, renderBudgetMs: 30, seconds: 0.8 });
+    expect(result.deviceBusy).toBeGreaterThan(0.97);
+    // 512 pictures in 26.6 ms, and the last batch is not finished
+    expect(result.framesPerSecond).toBeGreaterThan(0.9 * (512 / 0.0266));
+    expect(result.fairness).toBeGreaterThan(0.5);
+  });
+
+  it('draws a picture once for all who see it', () => {
+    const { framesPerSecond, picturesPerSecond } = simulateScheduler({
+      avatars: 20,
+      viewers: 8,
+      device: LARGE,
+      seconds: 1,
+    });
+    expect(framesPerSecond / picturesPerSecond).toBeCloseTo(8, 1);
+  });
+});
+
+describe('EventQueue', () => {
+  it('runs events by time, those of one time in order, and leaves what is later', () => {
+    const events = new EventQueue();
+    const happened: string[] = [];
+    for (const [delay, name] of [
+      [5, 'c'],
+      [1, 'a'],
+      [5, 'd'],
+      [9, 'late'],
+      [2, 'b'],
+    ] as const) {
+      events.after(delay, () => happened.push(name));
+    }
+    events.after(5, () => events.after(1, () => happened.push(`e at ${events.nowMs}`)));
+    events.run(8);
+    expect(happened).toEqual(['a', 'b', 'c', 'd', 'e at 6']);
+    expect(events.nowMs).toBe(8);
+  });
+});
