@@ -194,13 +194,12 @@ export function trainTables(
   fitPredictors(sums, tables);
   const coder = new RangeCoder();
   const buffer = new Uint8Array(8192);
-  const body = new PacketBody(coder, tables, true);
+  const body = new PacketBody(coder, tables, true, false);
   for (let pass = 0; pass < passes; pass++) {
     for (const { motions, settings } of tracks) {
       const state = new CompactState(ALL);
       quantiseTrack(motions, settings).forEach((values, frame) => {
         coder.startEncoding(buffer);
-        body.model.begin();
         if (frame === 0) state.reset(settings);
         body.values.set(values);
         body.codeScalars(state, frame === 0);
@@ -208,8 +207,7 @@ export function trainTables(
       });
     }
   }
-  tables.probabilities.set(tables.probabilities.map((_, context) => body.model.probabilities[context]! >>> 16));
-  tables.mixer.set(body.model.mixer);
+  Object.assign(tables, body.model.save());
   // every sender's clock is its own: nothing is learned about time but that it keeps its pace
   return tables;
 }

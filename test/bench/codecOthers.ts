@@ -58,8 +58,12 @@ function faceVid2vidScheme(halves: readonly Buffer[][]): number {
   for (const parity of [0, 1]) {
     const frequencies = Array.from({ length: 116 }, () => new Float64Array(256).fill(0.05));
     halves.forEach((track, index) => {
-      if (index % 2 !== parity)
-        for (const packet of track) packet.forEach((byte, at) => void (frequencies[at]![byte]! += 1));
+      if (index % 2 === parity) return;
+      for (const packet of track) {
+        packet.forEach((byte, at) => {
+          frequencies[at]![byte] = frequencies[at]![byte]! + 1;
+        });
+      }
     });
     const sums = frequencies.map((table) => table.reduce((sum, each) => sum + each, 0));
     halves.forEach((track, index) => {

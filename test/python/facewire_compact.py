@@ -191,9 +191,7 @@ class Model:
         self.weights = list(tables["mixer"])
 
     def mixed(self, coder: Coder, bit: int, contexts: tuple[int, ...], first: int) -> int:
-        inputs = []
-        for context in contexts:
-            inputs += STRETCH[self.slow[context] >> 4], STRETCH[self.fast[context] >> 4]
+        inputs = [STRETCH[(self.slow[context] + self.fast[context]) >> 5] for context in contexts]
         x = sum(each * self.weights[first + i] for i, each in enumerate(inputs)) >> 14
         p = SQUASH[clamp(x, -2047, 2047) + 2048]
         bit = coder.code(bit, p)
@@ -388,7 +386,7 @@ class Body:
 
         def mixed(kind: int, bit: bool) -> int:
             contexts = tuple(kind * BLOCK + each for each in (a, b, c, d))
-            return self.model.mixed(coder, int(bit), contexts, (zone * 4 + kind) * 8)
+            return self.model.mixed(coder, int(bit), contexts, (zone * 4 + kind) * 4)
 
         if not mixed(0, change != 0):
             return 0

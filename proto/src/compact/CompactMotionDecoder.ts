@@ -35,6 +35,8 @@ export class CompactMotionDecoder {
   /** state of the packet being decoded, where the one it builds on must stay */
   private scratch: CompactState;
   private chain: Chain;
+  /** takes the next chain's start; made with the first of them */
+  private spare: PacketBody | undefined;
   /** for packets that may get lost; made with the first of them */
   private unchained: PacketBody | undefined;
   /** states after decoded packets, by sequence modulo HISTORY, and the newest sequence */
@@ -45,7 +47,7 @@ export class CompactMotionDecoder {
     this.tables = options.tables ?? LEARNED_TABLES;
     this.scratch = new CompactState(this.tables.ranks);
     this.chain = {
-      body: new PacketBody(this.coder, this.tables, true),
+      body: new PacketBody(this.coder, this.tables, true, true),
       state: new CompactState(this.tables.ranks),
       counter: 0,
       whole: false,
@@ -102,10 +104,13 @@ export class CompactMotionDecoder {
 
   private decodeChainStart(header: CompactHeader & { kind: 'selfContained' }): MotionSample {
     const { chain, scratch } = this;
-    // tables start afresh: a body of its own, so that the chain stays whole should the packet be malformed
-    const body = new PacketBody(this.coder, this.tables, true);
+    // in a body of its own, so that the chain stays whole should the packet be malformed
+    this.spare ??= new PacketBody(this.coder, this.tables, true, true);
+    const body = this.spare;
+    body.model.load(this.tables);
     this.decodeSelfContained(body, header);
     this.scratch = chain.state;
+    this.spare = chain.body;
     this.chain = { body, state: scratch, counter: 0, whole: true };
     return sampleOf(scratch);
   }
@@ -130,7 +135,7 @@ export class CompactMotionDecoder {
   }
 
   private unchainedBody(): PacketBody {
-    this.unchained ??= new PacketBody(this.coder, this.tables, false);
+    this.unchained ??= new PacketBody(this.coder, this.tables, false, false);
     return this.unchained;
   }
 

@@ -62,7 +62,7 @@ export class CompactMotionEncoder {
     this.acknowledging = delivery === 'acknowledged';
     this.tables = tables;
     this.state = new CompactState(tables.ranks);
-    this.body = new PacketBody(this.coder, tables, !this.acknowledging);
+    this.body = new PacketBody(this.coder, tables, !this.acknowledging, false);
     this.quality = quality;
     this.settings = settingsFor(quality, 0);
   }
@@ -106,7 +106,6 @@ export class CompactMotionEncoder {
     const steps = this.known === undefined ? 0 : (sequence - this.known.sequence) & 0xffff;
     const selfContained = this.known === undefined || steps === 0 || (this.acknowledging && steps > DISTANCE_LIMIT);
     coder.startEncoding(this.buffer);
-    body.model.begin();
     if (selfContained) {
       this.counter = 0;
       codeHeader(coder, { kind: 'selfContained', sequence, timeMs, adaptive: !this.acknowledging });

@@ -110,7 +110,7 @@ export class CompactState {
       const value = values[scalar]!;
       const difference = value - this.values[scalar]!;
       const size = difference < 0 ? -difference : difference;
-      const magnitude = size > MAGNITUDE_LIMIT ? MAGNITUDE_LIMIT : size;
+      const magnitude = Math.min(size, MAGNITUDE_LIMIT);
       changeBefore[scalar] = change[scalar]!;
       change[scalar] = difference;
       lively[scalar] = lively[scalar]! + (((magnitude << 8) - lively[scalar]!) >> 2);
@@ -228,5 +228,5 @@ function wrapAngle(angle: number): number {
 }
 
 function clamp(value: number, low: number, high: number): number {
-  return value < low ? low : value > high ? high : value;
+  return value < low ? low : Math.min(value, high);
 }

@@ -26,8 +26,8 @@ export const TIME_BASE = FAR_BASE + ZONE_COUNT * 8 * 16;
 export const TIME_SIZE = 8;
 export const PROBABILITY_COUNT = TIME_BASE + TIME_SIZE;
 
-/** Each context gives two probabilities, a slow and a fast one. */
-export const INPUT_COUNT = 8;
+/** One input for each context: the mean of its slow and its fast probability. */
+export const INPUT_COUNT = 4;
 export const MIXER_COUNT = ZONE_COUNT * DECISION_COUNT * INPUT_COUNT;
 
 export const PREDECESSOR_COUNT = 8;
@@ -42,7 +42,7 @@ export interface CompactTables {
   weights: Int16Array;
   /** PROBABILITY_COUNT probabilities of a 1, out of 65536 */
   probabilities: Uint16Array;
-  /** zone × decision × 8 inputs, in 1/16384 */
+  /** zone × decision × 4 inputs, in 1/16384 */
   mixer: Int32Array;
   /** for each of EXPRESSION_NAMES its place, 0…51, when packets keep only the most important coefficients */
   ranks: Uint8Array;
@@ -54,7 +54,7 @@ export function blankTables(): CompactTables {
     predecessors: new Uint8Array(FACE_COUNT * PREDECESSOR_COUNT),
     weights: new Int16Array(ROW_COUNT * WEIGHT_COUNT),
     probabilities: new Uint16Array(PROBABILITY_COUNT).fill(32768),
-    mixer: new Int32Array(MIXER_COUNT).fill(4096),
+    mixer: new Int32Array(MIXER_COUNT).fill(8192),
     ranks: Uint8Array.from({ length: EXPRESSION_COUNT }, (_, index) => index),
   };
 }

@@ -18,7 +18,7 @@ import {
   WEIGHT_COUNT,
 } from './CompactTables.ts';
 import type { RangeCoder } from './rangeCoder.ts';
-import { EXPRESSION_ORDER, FACE_COUNT, POSE_COUNT, SCALAR_LIMIT } from './scalars.ts';
+import { EXPRESSION_ORDER, FACE_COUNT, POSE_COUNT, rowOf, SCALAR_LIMIT } from './scalars.ts';
 
 const UNARY_LIMIT = 14;
 const ESCAPE_BITS = 15;
@@ -28,8 +28,12 @@ const TIME_UNARY_LIMIT = 6;
 /** residuals beyond this are a pause, not a change of pace */
 const PAUSE_MS = 100;
 const SETTINGS_CHANGED = 64; // probability out of 65536
-/** sizes of a predicted change, 1/256 steps, at which the next of 8 classes begins */
+/** sizes of a predicted change, 1/256 steps, at which the next of 8 classes begins; and the class of each size below 1024 */
 const PREDICTION_CLASSES = [18, 51, 102, 179, 307, 512, 896] as const;
+const PREDICTION_CLASS = Uint8Array.from(
+  { length: 1024 },
+  (_, size) => PREDICTION_CLASSES.filter((start) => size >= start).length,
+);
 /** keypoints are predicted from the same and the other axes of those coded just before */
 const KEYPOINT_OFFSETS = [3, 6, 1, 2] as const;
 
@@ -52,13 +56,22 @@ export class PacketBody {
   private prediction = 0;
   private side = 0;
   private mixer = 0;
-  private readonly predecessors: Uint8Array;
+  /**
+   * The tables' predecessors the other way round: for each scalar those that it predicts, weight · 256 + scalar, from
+   * followersFrom[scalar] on. Most changes are zero, so handing them on costs less than asking for them.
+   */
+  private readonly followers: Int32Array;
+  private readonly followersFrom: Int32Array;
+  /** what the changes so far say about each scalar's, 1/256 */
+  private readonly pulls = new Int32Array(FACE_COUNT);
   private readonly weights: Int16Array;
 
-  constructor(coder: RangeCoder, tables: CompactTables, adaptive: boolean) {
+  constructor(coder: RangeCoder, tables: CompactTables, adaptive: boolean, undoable: boolean) {
     this.coder = coder;
-    this.model = new BitModel(tables, adaptive);
-    this.predecessors = tables.predecessors;
+    this.model = new BitModel(tables, adaptive, undoable);
+    const { followers, from } = followersOf(tables);
+    this.followers = followers;
+    this.followersFrom = from;
     this.weights = tables.weights;
   }
 
@@ -113,8 +126,9 @@ export class PacketBody {
 
   /** Every scalar that travels at the state's settings: from and to `values`; the others become 0. */
   codeScalars(state: CompactState, selfContained: boolean): void {
-    const { values, changes } = this;
+    const { values, changes, pulls, followers, followersFrom } = this;
     const { settings } = state;
+    pulls.fill(0);
     const count = state.scalarCount;
     // sums over the scalars so far, in 1/256: how much changed, and how much was expected to
     let liveliness = 512;
@@ -139,28 +153,34 @@ export class PacketBody {
         throw badValue(`scalar ${scalar}`, String(value));
       }
       values[scalar] = value;
-      changes[scalar] = change > CHANGE_LIMIT ? CHANGE_LIMIT : change < -CHANGE_LIMIT ? -CHANGE_LIMIT : change;
+      changes[scalar] = 0;
+      if (change !== 0) {
+        const limited = clamp(change, CHANGE_LIMIT);
+        changes[scalar] = limited;
+        if (scalar < FACE_COUNT) {
+          const end = followersFrom[scalar + 1]!;
+          for (let index = followersFrom[scalar]!; index < end; index++) {
+            const follower = followers[index]!;
+            pulls[follower & 255] = pulls[follower & 255]! + (follower >> 8) * limited;
+          }
+        }
+      }
       const size = change < 0 ? -change : change;
-      liveliness += (size > 8 ? 8 : size) << 8;
+      liveliness += Math.min(size, 8) << 8;
       expectation += expected;
     }
   }
 
   /** The change that the tables' linear predictor expects, in 1/256 steps. */
   private predict(state: CompactState, scalar: number): number {
-    const { changes, predecessors, weights } = this;
+    const { changes, weights } = this;
+    const base = rowOf(scalar) * WEIGHT_COUNT;
     let sum = 0;
     let atZero = 0;
-    let base: number;
     if (scalar < FACE_COUNT) {
-      base = scalar * WEIGHT_COUNT;
-      const first = scalar * PREDECESSOR_COUNT;
-      for (let index = 0; index < PREDECESSOR_COUNT; index++) {
-        sum += weights[base + index]! * changes[predecessors[first + index]!]!;
-      }
+      sum = this.pulls[scalar]!;
       atZero = scalar >= POSE_COUNT && state.values[scalar] === 0 ? 1 : 0;
     } else {
-      base = (FACE_COUNT + ((scalar - FACE_COUNT) % 3)) * WEIGHT_COUNT;
       for (let index = 0; index < KEYPOINT_OFFSETS.length; index++) {
         const other = scalar - KEYPOINT_OFFSETS[index]!;
         if (other >= FACE_COUNT) sum += weights[base + index]! * changes[other]!;
@@ -192,7 +212,7 @@ export class PacketBody {
     const isExpression = scalar >= POSE_COUNT && scalar < FACE_COUNT;
     const value = state.values[scalar]!;
     const zone = isExpression ? (value === 0 ? 3 : 2) : scalar < POSE_COUNT ? 0 : 1;
-    const row = scalar < FACE_COUNT ? scalar : FACE_COUNT + ((scalar - FACE_COUNT) % 3);
+    const row = rowOf(scalar);
     const size = sizeClass((expected * ratio) >> 8);
     const lively = livelinessClass(ratio);
     const direction = predictionClass(predicted);
@@ -267,6 +287,27 @@ export class PacketBody {
   }
 }
 
+const FOLLOWERS = new WeakMap<CompactTables, { followers: Int32Array; from: Int32Array }>();
+
+/** Turned round once for each set of tables. */
+function followersOf(tables: CompactTables): { followers: Int32Array; from: Int32Array } {
+  const known = FOLLOWERS.get(tables);
+  if (known !== undefined) return known;
+  const lists: number[][] = Array.from({ length: FACE_COUNT }, () => []);
+  tables.predecessors.forEach((predecessor, index) => {
+    const follower = Math.floor(index / PREDECESSOR_COUNT);
+    const weight = tables.weights[follower * WEIGHT_COUNT + (index % PREDECESSOR_COUNT)]!;
+    if (weight !== 0) lists[predecessor]!.push(weight * 256 + follower);
+  });
+  const from = new Int32Array(FACE_COUNT + 1);
+  lists.forEach((list, scalar) => {
+    from[scalar + 1] = from[scalar]! + list.length;
+  });
+  const turned = { followers: Int32Array.from(lists.flat()), from };
+  FOLLOWERS.set(tables, turned);
+  return turned;
+}
+
 /** Size of the change expected, 1/256 steps, in half octaves from 1/16 step, two of them to a class: 0…7. */
 function sizeClass(size: number): number {
   return clampClass((halfOctave(size) - 8) >> 1, 7);
@@ -287,17 +328,16 @@ function halfOctave(x: number): number {
 /** 0…14, 7 where next to no change is predicted. */
 function predictionClass(predicted: number): number {
   const size = predicted < 0 ? -predicted : predicted;
-  let count = 0;
-  while (count < PREDICTION_CLASSES.length && size >= PREDICTION_CLASSES[count]!) count++;
+  const count = PREDICTION_CLASS[Math.min(size, 1023)]!;
   return predicted < 0 ? 7 - count : 7 + count;
 }
 
 function clampClass(value: number, top: number): number {
-  return value < 0 ? 0 : value > top ? top : value;
+  return value < 0 ? 0 : Math.min(value, top);
 }
 
 function clamp(value: number, limit: number): number {
-  return value > limit ? limit : value < -limit ? -limit : value;
+  return value > limit ? limit : Math.max(value, -limit);
 }
 
 function badValue(what: string, received: string): FacewireError {
