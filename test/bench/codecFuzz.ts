@@ -21,7 +21,7 @@ export interface FuzzResult {
   /** anything else than a valid motion or a FacewireError: must stay 0 */
   failures: string[];
   slowestMs: number;
-  /** packets that took longer than BOUND_MS: pauses of the machine, so not one in ten thousand */
+  /** packets that took longer than BOUND_MS by the wall clock: pauses of a busy machine count too */
   beyondBound: number;
 }
 
