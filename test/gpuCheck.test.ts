@@ -20,7 +20,7 @@ describe('npm run gpu:check', () => {
       expect(report).toMatchObject({
         ok: true,
         device: 'cpu',
-        parity: { mean: 0, max: 0, pictures: 3, kept: true },
+        parity: { mean: 0, max: 0, farShare: 0, pictures: 3, kept: true },
         residency: { bytesInPerPicture: INPUT_BYTES, bytesOutPerPicture: 128 * 192, avatarUploads: 0 },
       });
       expect(report.speed!.map(({ batch }) => batch)).toEqual([1, 2]);
@@ -37,7 +37,7 @@ describe('npm run gpu:check', () => {
   });
 
   it('finds frames that are off, avatars that do not stay, and a bank that is too small', () => {
-    const parity = { mean: 3, max: 200, pictures: 1, tolerance: PARITY_TOLERANCE, kept: false };
+    const parity = { mean: 3, max: 200, farShare: 0.1, pictures: 1, tolerance: PARITY_TOLERANCE, kept: false };
     const residency = { bytesInPerPicture: 2_500_000, expected: INPUT_BYTES, bytesOutPerPicture: 1, avatarUploads: 4 };
     const found = findProblems({ facts: FACTS, asked: 'cuda', device: 'cuda', parity, residency });
     expect(found.map(({ code }) => code)).toEqual(['parity', 'not_resident', 'bank_thrashing']);
@@ -47,9 +47,9 @@ describe('npm run gpu:check', () => {
 
 describe('compareFrames', () => {
   it('takes mean and maximum over all planes of all frames', () => {
-    const a = [{ size: 2, rgb: Uint8Array.of(0, 10, 20), i420: Uint8Array.of(5) }];
+    const a = [{ size: 2, rgb: Uint8Array.of(0, 10, 40), i420: Uint8Array.of(5) }];
     const b = [{ size: 2, rgb: Uint8Array.of(4, 10, 12), i420: Uint8Array.of(5) }];
-    expect(compareFrames(a, b)).toEqual({ mean: 3, max: 8 });
+    expect(compareFrames(a, b)).toEqual({ mean: 8, max: 28, farShare: 0.25 });
     expect(() => compareFrames(a, [{ size: 2, rgb: Uint8Array.of(1) }])).toThrow(RangeError);
     expect(() => compareFrames(a, [])).toThrow(RangeError);
   });

@@ -18,7 +18,7 @@ export function findProblems(
   if (parity !== undefined && !parity.kept) {
     problems.push({
       code: 'parity',
-      message: `frames differ from the CPU's by ${parity.mean} on average and ${parity.max} at most (allowed: ${parity.tolerance.mean} and ${parity.tolerance.max})`,
+      message: `frames differ from the CPU's by ${parity.mean} of 255 on average (allowed ${parity.tolerance.mean}), and a share of ${parity.farShare} of the samples by more than 16 (allowed ${parity.tolerance.farShare})`,
       remedy:
         'update the driver; if it stays, use FACEWIRE_DEVICE=cpu and report the last line of this check with --json',
     });
