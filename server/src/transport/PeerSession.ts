@@ -2,6 +2,7 @@ import {
   type ClientControl,
   decodeClientControl,
   FacewireError,
+  isCompactMotion,
   PACKET_KIND,
   type ServerControl,
 } from '@facewire/proto';
@@ -265,9 +266,9 @@ export class PeerSession implements Peer {
   }
 }
 
-/** Fixed and compact motion, and the range kept for codecs to come. */
+/** Fixed and compact motion. */
 export function isMotionKind(kind: number): boolean {
-  return kind === PACKET_KIND.motion || kind === PACKET_KIND.compactMotion || (kind >= 0x40 && kind <= 0x7f);
+  return kind === PACKET_KIND.motion || isCompactMotion(kind);
 }
 
 function emptyMessage(): FacewireError {
@@ -280,6 +281,6 @@ function emptyMessage(): FacewireError {
 function unknownKind(kind: number): FacewireError {
   return new FacewireError('packet_unknown_kind', 'the first byte of a message is its kind, and this is none', {
     received: `0x${kind.toString(16).padStart(2, '0')}`,
-    remedy: 'send 0x00 (control), or 0x01, 0x02, 0x40 to 0x7f (motion)',
+    remedy: 'send 0x00 (control), 0x01 (motion) or 0x40 to 0x7f (compact motion)',
   });
 }
