@@ -9,7 +9,7 @@ import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { FacewireError, synthesizeMotion } from '@facewire/proto';
 import { readConfig } from '../src/config.ts';
-import type { Picture, RenderedPicture, RenderWanted } from '../src/contracts.ts';
+import type { Picture, RenderedPicture, Renderer, RenderWanted } from '../src/contracts.ts';
 import { openEngine } from '../src/engine.ts';
 import { type DeviceFacts, deviceCandidates, probeDevices } from '../src/inference/Device.ts';
 import { OnnxRenderer, type OnnxRendererCounters } from '../src/inference/OnnxRenderer.ts';
@@ -121,7 +121,7 @@ async function checkDevice(
     );
 
     // All avatars are in from here on: an upload that the counters show below is one too many.
-    (await renderer.bank.acquire(avatars)).release();
+    await renderer.bank.ensure(avatars);
     const before = renderer.counters;
     report.speed = await measureSpeed(renderer, avatars, size, options, say);
     report.residency = residencySince(before, renderer.counters);
@@ -182,7 +182,7 @@ function picturesOf(avatars: readonly string[], size: number, count: number, at:
 }
 
 async function drawAll(
-  renderer: OnnxRenderer,
+  renderer: Renderer,
   pictures: readonly Picture[],
   wanted: RenderWanted,
 ): Promise<RenderedPicture[]> {

@@ -3,13 +3,13 @@ import { fileURLToPath } from 'node:url';
 import { ensureBuiltIns, FileAvatarStore } from './avatars/index.ts';
 import type { Config } from './config.ts';
 import type { AvatarData, AvatarStore } from './contracts.ts';
-import { AvatarEncoder, ModelPackage, OnnxRenderer } from './inference/index.ts';
+import { AvatarEncoder, type DeviceRenderer, ModelPackage, openRenderer } from './inference/index.ts';
 
 /** A model with its avatars, without rooms and sockets: what the server, the tools and the benches share. */
 export interface Engine {
   readonly package: ModelPackage;
   readonly avatars: AvatarStore;
-  readonly renderer: OnnxRenderer;
+  readonly renderer: DeviceRenderer;
   /** Releases sessions and memory. May be called twice. */
   close(): Promise<void>;
 }
@@ -44,7 +44,7 @@ export async function openEngine(config: Config, options: EngineOptions = {}): P
     warn,
     onChange: (id) => renderer.bank.forget(id),
   });
-  const renderer = await OnnxRenderer.create({
+  const renderer = await openRenderer({
     package: model,
     device: config.device,
     threads: config.threads,

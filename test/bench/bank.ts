@@ -48,7 +48,7 @@ export async function run(args: string[]): Promise<object> {
     const ids = Array.from({ length: avatars }, (_, index) => `copy-${index}`);
     const timeAcquire = async (id: string) => {
       const startedAtMs = performance.now();
-      (await renderer.bank.acquire([id])).release();
+      await renderer.bank.ensure([id]);
       return performance.now() - startedAtMs;
     };
     const loads: number[] = [];

@@ -94,6 +94,11 @@ export class AvatarBank {
     }
   }
 
+  /** Resolves once the avatars are in the bank; they may be evicted again at once. Throws as acquire() does. */
+  async ensure(ids: readonly string[]): Promise<void> {
+    (await this.acquire(ids)).release();
+  }
+
   /** Starts loading an avatar that will soon be asked for; nothing happens when the bank is full or the load fails. */
   prefetch(id: string): void {
     if (this.entries.has(id)) return;

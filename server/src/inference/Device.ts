@@ -43,7 +43,7 @@ export function deviceCandidates(setting: string, facts: DeviceFacts): Device[] 
   if (match === null) {
     throw new FacewireError('config_invalid', `unknown device "${setting}"`, {
       received: setting,
-      remedy: 'use cpu, cuda, cuda:N, webgpu or auto',
+      remedy: 'use cpu, cuda, cuda:N, cuda:N,M, webgpu or auto',
     });
   }
   const kind = match[1] ?? 'cuda';
@@ -69,6 +69,25 @@ export function deviceCandidates(setting: string, facts: DeviceFacts): Device[] 
     });
   }
   return [{ kind: kind as DeviceKind, index: Number(match[3] ?? 0) }];
+}
+
+/**
+ * The settings of the single devices that a setting of several names: "cuda:0,1" → ["cuda:0", "cuda:1"]; any other
+ * setting is one device's.
+ *
+ * @throws FacewireError config_invalid for a device that is named twice
+ */
+export function splitDevices(setting: string): string[] {
+  const match = /^cuda:(\d{1,2}(?:,\d{1,2})+)$/.exec(setting);
+  if (match === null) return [setting];
+  const indices = match[1]!.split(',').map(Number);
+  if (new Set(indices).size !== indices.length) {
+    throw new FacewireError('config_invalid', `device "${setting}" names a device twice`, {
+      received: setting,
+      remedy: 'name each once, e.g. cuda:0,1',
+    });
+  }
+  return indices.map((index) => `cuda:${index}`);
 }
 
 export function probeDevices(runtime: OrtRuntime = OrtRuntime.get()): DeviceFacts {

@@ -1,4 +1,6 @@
 export * from './AvatarEncoder.ts';
 export * from './ModelPackage.ts';
+export * from './MultiRenderer.ts';
 export * from './OnnxRenderer.ts';
+export * from './openRenderer.ts';
 export * from './residency.ts';

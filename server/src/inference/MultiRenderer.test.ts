@@ -1,0 +1,160 @@
+import { FacewireError, neutralMotion } from '@facewire/proto';
+import { describe, expect, it } from 'vitest';
+import type { Picture, RenderedPicture } from '../contracts.ts';
+import { splitDevices } from './Device.ts';
+import { DevicePlacement } from './DevicePlacement.ts';
+import { ModelPackage } from './ModelPackage.ts';
+import { type DeviceRenderer, MultiRenderer } from './MultiRenderer.ts';
+import { OnnxRenderer } from './OnnxRenderer.ts';
+import { TINY_MODEL, tinyAvatar } from './testdata/tinyAvatar.ts';
+
+const RGB = { i420: false, rgb: true };
+
+function picture(avatar: string): Picture {
+  return { avatar, size: 16, view: { yaw: 0, pitch: 0 }, motion: neutralMotion() };
+}
+
+describe('DevicePlacement', () => {
+  it('fills devices evenly by their slots, and an avatar stays where it is', () => {
+    const placement = new DevicePlacement([{ slots: 4 }, { slots: 8 }]);
+    const first = Array.from({ length: 12 }, (_, index) => placement.place(`a${index}`));
+    expect(placement.counts).toEqual([4, 8]);
+    expect(Array.from({ length: 12 }, (_, index) => placement.place(`a${index}`))).toEqual(first);
+  });
+
+  it('forgets the avatar drawn least recently when a device is full, and never holds more than there are slots', () => {
+    const placement = new DevicePlacement([{ slots: 2 }]);
+    for (const avatar of ['a', 'b', 'a', 'c']) placement.place(avatar);
+    expect(placement.counts).toEqual([2]);
+    for (let index = 0; index < 50; index++) placement.place(`x${index}`);
+    expect(placement.counts).toEqual([2]);
+  });
+
+  it('moves the avatars of a failed device, and only those', () => {
+    const placement = new DevicePlacement([{ slots: 8 }, { slots: 8 }, { slots: 8 }]);
+    const avatars = ['a', 'b', 'c', 'd', 'e', 'f'];
+    const before = avatars.map((avatar) => placement.place(avatar));
+    placement.fail(1);
+    const after = avatars.map((avatar) => placement.place(avatar));
+    expect(after).not.toContain(1);
+    for (const [index, device] of before.entries()) if (device !== 1) expect(after[index]).toBe(device);
+    expect(placement.working).toEqual([0, 2]);
+    placement.fail(0);
+    placement.fail(2);
+    expect(placement.place('a')).toBeUndefined();
+  });
+});
+
+/** Draws a picture whose first sample is the device's number; fails as told. */
+function fakeDevice(number: number) {
+  const drawn: string[][] = [];
+  const state: { error: Error | undefined } = { error: undefined };
+  const renderer: DeviceRenderer = {
+    model: 'fake',
+    device: `fake:${number}`,
+    sizes: [16],
+    maxBatch: 2,
+    counters: {
+      loads: 0,
+      evictions: 0,
+      bytesToDevice: 0,
+      used: 1,
+      runs: 1,
+      pictures: 2,
+      inputBytesToDevice: 10,
+      bankBytesRecopied: 0,
+      bytesFromDevice: 5,
+    },
+    bank: { slots: 4, forget() {}, async ensure() {} },
+    async render(pictures): Promise<RenderedPicture[]> {
+      if (pictures.length > 2) throw new RangeError('more than a batch');
+      drawn.push(pictures.map(({ avatar }) => avatar));
+      if (state.error) throw state.error;
+      return pictures.map(({ size }) => ({ size, rgb: Uint8Array.of(number) }));
+    },
+    async close() {},
+  };
+  return { renderer, drawn, state };
+}
+
+describe('MultiRenderer', () => {
+  const lost = new FacewireError('inference_failed', 'device lost');
+
+  it('splits a batch by device and gives the frames back in the order asked for', async () => {
+    const [one, two] = [fakeDevice(1), fakeDevice(2)];
+    const multi = new MultiRenderer({ renderers: [one.renderer, two.renderer] });
+    expect(multi).toMatchObject({ device: 'fake:1+fake:2', maxBatch: 4, bank: { slots: 8 } });
+    expect(multi.counters).toMatchObject({ pictures: 4, inputBytesToDevice: 20 });
+    const frames = await multi.render(['a', 'b', 'c', 'd'].map(picture), RGB);
+    expect(frames.map(({ rgb }) => rgb![0])).toEqual([1, 2, 1, 2]);
+    // All on one device, and more than it draws at once.
+    const again = await multi.render(['c', 'a', 'c'].map(picture), RGB);
+    expect(again.map(({ rgb }) => rgb![0])).toEqual([1, 1, 1]);
+    expect(one.drawn).toEqual([['a', 'c'], ['c', 'a'], ['c']]);
+  });
+
+  it('takes a device out that fails where another does not: no frame is lost, and its avatars move', async () => {
+    const [one, two] = [fakeDevice(1), fakeDevice(2)];
+    const messages: string[] = [];
+    const multi = new MultiRenderer({
+      renderers: [one.renderer, two.renderer],
+      onDeviceFailed: (message) => messages.push(message),
+    });
+    one.state.error = lost;
+    const frames = await multi.render(['a', 'b', 'c'].map(picture), RGB);
+    expect(frames.map(({ rgb }) => rgb![0])).toEqual([2, 2, 2]);
+    expect(messages).toEqual([expect.stringContaining('fake:1')]);
+    await multi.render(['a', 'c'].map(picture), RGB);
+    expect(one.drawn).toHaveLength(1);
+    expect(multi.bank.slots).toBe(4);
+  });
+
+  it('keeps its devices when the picture is to blame', async () => {
+    const [one, two] = [fakeDevice(1), fakeDevice(2)];
+    const multi = new MultiRenderer({ renderers: [one.renderer, two.renderer] });
+    one.state.error = lost;
+    two.state.error = lost;
+    await expect(multi.render([picture('a')], RGB)).rejects.toBe(lost);
+    const corrupt = new FacewireError('avatar_corrupt', 'no');
+    one.state.error = corrupt;
+    two.state.error = undefined;
+    await expect(multi.render([picture('a')], RGB)).rejects.toBe(corrupt);
+    one.state.error = undefined;
+    expect((await multi.render([picture('a')], RGB))[0]!.rgb![0]).toBe(1);
+  });
+
+  it('draws with two real devices what one draws, each avatar uploaded to one of them only', async () => {
+    const model = await ModelPackage.load(TINY_MODEL);
+    const open = () =>
+      OnnxRenderer.create({
+        package: model,
+        loadAvatar: async (id) => tinyAvatar(id, Number(id)),
+        maxBatch: 2,
+        threads: 1,
+        bankSlots: 4,
+        sizes: [16],
+      });
+    const multi = new MultiRenderer({ renderers: [await open(), await open()] });
+    const single = await open();
+    const pictures = ['0.2', '0.6', '0.4', '0.8'].map(picture);
+    await multi.bank.ensure(['0.2', '0.6', '0.4', '0.8']);
+    const frames = await multi.render(pictures, RGB);
+    const expected = [
+      ...(await single.render(pictures.slice(0, 2), RGB)),
+      ...(await single.render(pictures.slice(2), RGB)),
+    ];
+    expect(frames).toEqual(expected);
+    expect(multi.counters).toMatchObject({ loads: 4, used: 4, evictions: 0, runs: 2, pictures: 4 });
+    multi.bank.forget('0.2');
+    expect(multi.counters.used).toBe(3);
+    await Promise.all([multi.close(), multi.close(), single.close()]);
+  });
+});
+
+describe('splitDevices', () => {
+  it('knows lists of CUDA devices, and leaves other settings as they are', () => {
+    expect(splitDevices('cuda:0,2,11')).toEqual(['cuda:0', 'cuda:2', 'cuda:11']);
+    for (const one of ['cpu', 'cuda', 'cuda:3', 'auto', 'cuda:0,', 'cpu,cpu']) expect(splitDevices(one)).toEqual([one]);
+    expect(() => splitDevices('cuda:1,1')).toThrow(expect.objectContaining({ code: 'config_invalid' }));
+  });
+});
