@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "models/training"))
 
 from warp import reference  # noqa: E402
-from warp.facekit import tables  # noqa: E402
-from warp.run import Package, motion_row, pose_angles, stack  # noqa: E402
+from warp.facekit import INDEX, tables  # noqa: E402
+from warp.run import Package, motion_row, pose_angles, read_portrait, stack  # noqa: E402
 
 PACKAGE = ROOT / "models/warp"
 FACEKIT = Path(os.environ.get("FACEWIRE_FACEKIT", ROOT.parent / "shared/ict-facekit/ict-facekit.npz"))
@@ -217,6 +217,57 @@ def test_the_picture_far_from_the_head_stays_still():
         frame, _ = render(a, motion)
         assert np.abs(frame[235:] - still[235:]).mean() < 1.0  # torso
         assert np.abs(frame[:120, :24] - still[:120, :24]).max() <= 12  # backdrop
+
+
+@pytest.mark.parametrize("yaw", [-0.43, 0.43])
+def test_a_turning_head_drags_no_ring_of_a_bright_window_behind_it_along(yaw):
+    pixels, landmarks = portrait()
+    y, x = np.mgrid[0:512, 0:512] / 256 - 1 + 1 / 512
+    cx, cy = (x - 0.02) / 0.055, (y - 0.05) / 0.055
+    person = ((cx / 8.2) ** 2 + ((cy + 3.5) / 11.5) ** 2 < 1) | ((np.abs(cx) < 5) & (cy > 0)) | (cy > 13 + 0.05 * cx**2)
+    # Out of focus, as behind a portrait: from the middle of the head to the right, and to above the chin.
+    soft = lambda v: 1 / (1 + np.exp(-v / 0.045))  # noqa: E731
+    window = (soft(x - 0.2) * soft(0.3 - y))[..., None] * ~person[..., None]
+    bright = (pixels * (1 - window) + np.array([235, 240, 245]) * window + 0.5).astype(np.uint8)
+    frame, _ = render(package.encode(bright, landmarks), motion_row(yaw=yaw))
+    small = lambda v: v.reshape(256, 2, 256, 2).mean((1, 3))  # noqa: E731
+    rho = np.sqrt(small((cx / 8.2) ** 2 + ((cy + 3.5) / 11.5) ** 2))
+    ring = (rho > 1.2) & (small(y) < 0.2)
+    assert np.abs(frame - shrink(bright, 256))[ring].max() < 8
+
+
+def test_a_pursed_mouth_breaks_nothing_in_its_window_and_moves_nothing_beside_the_face():
+    # Where the mouth gets narrow its window reaches far in the mouth's own units, where exponentials overflow.
+    for size in (128, 256, 512):
+        for log_scale in (0.0, -0.8):
+            plain = own_pose(avatar())
+            plain[5] = log_scale
+            pursed = plain.copy()
+            pursed[6 + INDEX["mouthPucker"]] = pursed[6 + INDEX["mouthFunnel"]] = 1
+            both, _ = package.render(stack([avatar()]), [0, 0], np.stack([plain, pursed]), np.zeros((2, 2), np.float32), size)
+            assert (both.max(-1) == 0).sum() == 0, (size, log_scale)  # NaN casts to black, which nothing here is
+            landmarks = (portrait()[1] - np.array([0.02, 0.05])) * np.exp(log_scale) + np.array([0.02, 0.05])
+            rows, columns = box(landmarks, size, 0.06)
+            off = np.abs(both[0].astype(int) - both[1]).max(-1)
+            off[rows.start :, columns] = 0  # face, and the neck below
+            assert off.max() <= 4, (size, log_scale)
+
+
+@pytest.mark.parametrize("name", sorted(p.stem for p in (ROOT / "models/portraits").glob("*.jpg")))
+def test_no_expression_of_a_built_in_portrait_blackens_pixels(name):
+    a = package.encode(*read_portrait(ROOT / f"models/portraits/{name}.jpg"))
+    rng = np.random.default_rng(11)
+    pitch, yaw, roll = pose_angles(a)
+    motions = np.tile(motion_row(pitch=pitch, yaw=yaw, roll=roll), (13, 1))
+    motions[1:, 6:] = rng.uniform(0, 1, (12, 52)) * (rng.uniform(0, 1, (12, 52)) < 0.15)
+    for row in motions[1:7]:
+        row[[6 + INDEX[n] for n in ("mouthPucker", "mouthFunnel", "jawOpen")]] = rng.choice([0, 0.5, 1], 3)
+    motions[7:, 5] = -0.7
+    motions[0, 6 + INDEX["mouthPucker"]] = 1
+    frames, _ = package.render(stack([a]), [0] * 13, motions, np.zeros((13, 2), np.float32), 256)
+    # A broken value casts to pure black, which rows of a rendered portrait do not hold side by side.
+    black = (frames.max(-1) == 0).sum(2)
+    assert black.max() < 6
 
 
 def test_wild_motion_gives_a_frame_and_no_error():

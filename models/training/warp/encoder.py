@@ -14,6 +14,11 @@ from warp.geometry import node_positions, outline_root, project_head, remove_rol
 from warp.graph import Graph, Value, pixel_grid
 from warp.layout import G, HEAD_CENTRE, POSE_LENGTH, SIZES, avatar_tensors
 
+FLOOD_STEPS = 48  # a cell each: from the picture's edge to the head and under the chin
+FLOOD_TOLERANCE = 0.04  # colour distance per step
+FLOOD_SLACK = 0.10
+FLOOD_SHARP = 0.028  # colour distance of a pixel from its surroundings
+
 
 def fit_pose(g: Graph, landmarks: Value, t: Tables):
     """landmarks [68,2] -> scale [1], shift [2], rotation [3,3], by least squares and orthonormalising."""
@@ -133,19 +138,51 @@ def iris_centres(g: Graph, image: Value, landmarks: Value) -> Value:
     return g.concat(out, 0)
 
 
+def flood(g: Graph, fine: Value, small: Value, seed: Value) -> Value:
+    """Weight [1,1,G,G] of cells reached from `seed` through colours that go on smoothly.
+
+    fine [1,3,4G,4G], small [1,3,G,G]. Backdrops are mostly out of focus and people are not: cells with sharp
+    detail stop the flood too.
+    """
+    detail = fine - g.blur(fine, 3, 1.5)
+    detail = g.sqrt(g.sum(detail * detail, 1) + 1e-8)
+    sharp = g.op("MaxPool", detail, kernel_shape=[6, 6], strides=[4, 4], pads=[1, 1, 1, 1])
+    soft = 1.0 - g.smoothstep(sharp, FLOOD_SHARP * 0.7, FLOOD_SHARP * 1.3)
+    # Where nothing at all is sharp, colours may change faster: the edges of a blurred window.
+    slack = (1.0 - g.smoothstep(sharp, 0.01, 0.022)) * FLOOD_SLACK + FLOOD_TOLERANCE
+    slack = slack * slack
+    free = seed * soft
+    squares = g.sum(small * small, 1)
+    stacked = g.concat([small, squares, g.const(np.ones((1, 1, G, G)))], 1)
+    for _ in range(FLOOD_STEPS):
+        around = g.op("AveragePool", stacked * free, kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1])
+        colour, power, weight = g.split(around, 1, 3, 1, 1)
+        mean = colour / (weight + 1e-4)
+        spread = g.max(power / (weight + 1e-4) - g.sum(mean * mean, 1), np.float32(0))
+        off = small - mean
+        like = g.exp(g.sum(off * off, 1) / (g.min(spread * 2.0, np.float32(0.01)) + slack) * -1.0)
+        free = g.max(free, g.smoothstep(like, 0.3, 0.6) * g.smoothstep(weight, 0.15, 0.3) * soft)
+    return free
+
+
 def matte(g: Graph, image: Value, rho: Value, x: Value, y: Value):
     """(alpha [1,1,256,256], backdrop [1,3,64,64]): a soft guess of what belongs to the person.
 
-    The geometric prior (head ellipsoid, neck, shoulders) is moved by how far a pixel's colour is from the
-    backdrop, which is filled in from the places that are surely free by normalised convolution.
+    The backdrop is flooded from the picture's upper edges as far as colours go on smoothly, and filled in behind
+    the person by normalised convolution. What the flood did not reach, is near enough to head, neck and shoulders,
+    and has another colour than the backdrop, is the person.
     """
-    head = g.clip((1.24 - rho) * 12.0, -9, 6)
-    neck = g.clip(g.min((6.6 - g.abs(x)) * 1.5, (y - 2.0) * 2.0), -9, 6)
-    torso = g.clip((y - 13.0 - g.abs(x) * 0.28) * 1.2, -9, 4)
+    head = (1.24 - rho) * 12.0
+    neck = g.min((6.6 - g.abs(x)) * 1.5, (y - 2.0) * 2.0)
+    torso = (y - 13.0 - g.abs(x) * 0.28) * 1.2
     prior = g.max(g.max(head, neck), torso)
-    small = g.pool(image, 8)
-    free = g.sigmoid((prior + 4.5) * -3.0)
-    free = free * free
+    # Never backdrop: the skull without hair, the neck, the breast.
+    core = g.max(g.max((0.80 - rho) * 12.0, g.min((3.6 - g.abs(x)) * 2.0, (y - 2.0) * 2.0)), g.min((8.0 - g.abs(x)) * 1.5, (y - 17.0) * 1.2))
+    core = g.sigmoid(core * 1.5)
+    fine, small = g.pool(image, 2), g.pool(image, 8)
+    rim = np.zeros((1, 1, G, G), np.float32)
+    rim[:, :, :2], rim[..., :2], rim[..., -2:] = 1, 1, 1
+    free = flood(g, fine, small, g.sigmoid((prior + 4.5) * -3.0) * g.const(rim)) * (1.0 - core)
     # A plane through the free colours first, so that a gradient goes on behind the head; then what it misses.
     pixels = pixel_grid(G, G).transpose(2, 0, 1)
     average = lambda v: g.sum(v * free, 2, 3) / (g.sum(free, 2, 3) + 1e-3)  # noqa: E731
@@ -155,20 +192,25 @@ def matte(g: Graph, image: Value, rho: Value, x: Value, y: Value):
     cx, cy = average(rest * dx), average(rest * dy)
     det = xx * yy - xy * xy
     gradient = average(small) + dx * ((yy * cx - xy * cy) / det) + dy * ((xx * cy - xy * cx) / det)
-    far = small - gradient
-    error = g.sqrt(g.sum(far * far, 1) + 1e-6)
-    spread = average(error)
-    # Hair and shoulders beyond the prior's shapes are not backdrop: drop what stands out of the plane by much.
-    free = free * g.exp(g.op("Pow", error / (spread * 2.5 + 0.05), np.float32(2)) * -1.0)
-    rest = far * free
+    rest = (small - gradient) * free
     weight, colour = free * 1e-6 + 1e-5, rest * 1e-6
-    for sigma, strength in ((1.5, 1.0), (4.0, 0.05), (10.0, 0.003)):
+    for sigma, strength in ((0.8, 1.0), (1.5, 0.1), (4.0, 0.005), (10.0, 0.0003)):
         weight = weight + g.blur(free, 1, sigma) * strength
         colour = colour + g.blur(rest, 3, sigma) * strength
     backdrop = g.clip(gradient + colour / weight, 0, 1)
-    fine = g.pool(image, 2)
-    difference = fine - g.resize(backdrop, 256, 256, 3)
-    distance = g.sqrt(g.sum(difference * difference, 1) + 1e-6) / (spread * 2.0 + 0.05)
-    near = g.clip((rho - 1.75) * -8.0 - 4.5, -9, -4.5)  # around the head colour may overrule the prior
-    logit = g.resize(g.max(prior, near), 256, 256, 1) + g.clip(distance - 1.0, -1.2, 3.0) * 3.5
-    return g.blur(g.clip(g.sigmoid(logit * 1.5) * 1.04 - 0.02, 0, 1), 1, 0.8), backdrop
+
+    up = lambda v, channels: g.resize(v, 256, 256, channels)  # noqa: E731
+    behind = up(backdrop, 3)
+    difference = fine - behind
+    distance = g.sqrt(g.sum(difference * difference, 1) + 1e-6) * (1 / 0.07)
+    closed = g.max(1.0 - free, core)
+    depth = g.blur(closed, 1, 1.5)  # about 1/2 at the outline, 1 deep inside
+    # Things in the backdrop that the flood went round are too far away to be the person's.
+    near = g.smoothstep(g.max(prior, (1.8 - rho) * 12.0), -5.0, 0.0)
+    logit = up((depth - 0.6) * 9.0 + core * 5.0 + g.clip(prior + 4.5, -6.0, 0.0) * 1.5, 1) + g.clip(distance - 1.0, -1.0, 3.0) * 3.0
+    alpha = g.clip(g.sigmoid(logit * 1.5) * 1.04 - 0.02, 0, 1)
+    # No pixel can be less the person's than it takes to get from the backdrop's colour to its own (0 <= F <= a).
+    least = g.max(1.0 - fine / g.max(behind, np.float32(0.05)), difference / g.max(1.0 - behind, np.float32(0.05)))
+    least = g.op("ReduceMax", least, axes=[1], keepdims=1) * g.smoothstep(distance, 0.8, 1.6)
+    alpha = g.max(alpha, g.clip(least, 0, 1)) * up(g.smoothstep(closed, 0.1, 0.5) * near, 1)
+    return g.blur(alpha, 1, 0.5), backdrop

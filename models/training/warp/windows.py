@@ -130,6 +130,8 @@ def paint_mouth(w: Windows, points: Value, under: Value) -> Value:
     pixel = (2.0 / w.size) / frame["length"]
     cover = g.clip(g.min(from_top, from_bottom) / pixel, 0, 1)
     gap = frame["lower"][0] - frame["upper"][0]  # at h = 0
+    # In a pursed mouth's own units the window reaches far: unbounded, exp() of these overflows, and inf * 0 is NaN.
+    from_top, from_bottom = g.clip(from_top, 0, 4), g.clip(from_bottom, 0, 4)
 
     # Frames of the rows rest on the premolars: points further back would shear them when the head turns.
     upper, lower = (local_frame(g, w.keypoints, [a + 1], [a + 3], {"edge": (a + 2,)}, (0,)) for a in (68, 73))
