@@ -10,6 +10,9 @@ import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import WebSocket from 'ws';
 
+/** 58 float32 of motion, 2 float32 of view, an int64 slot */
+const PICTURE_INPUT_BYTES = 58 * 4 + 2 * 4 + 8;
+
 const portraits = fileURLToPath(new URL('../models/portraits', import.meta.url));
 
 let data: string;
@@ -211,6 +214,27 @@ describe('portraits over HTTP', () => {
     const { image } = await ownPortrait();
     const response = await upload(new Uint8Array(image), { 'content-type': 'image/jpeg' });
     expect(await response.json()).toMatchObject({ code: 'landmarks_required', remedy: expect.any(String) });
+  });
+});
+
+describe('what is measured', () => {
+  it('GET /metrics and /health tell the bytes that went up and came down for the pictures drawn', async () => {
+    const viewer = client('ws', 'viewer', 'lobby');
+    await viewer.connect();
+    const bot = [...viewer.participants.values()].find(({ avatar }) => avatar !== undefined)!;
+    await frameOf(viewer, bot.id, () => true);
+    viewer.close();
+    const text = await (await fetch(`${server.url}/metrics`)).text();
+    const metric = (name: string) => Number(new RegExp(`^facewire_${name} (\\d+)$`, 'm').exec(text)![1]);
+    const pictures = metric('device_pictures_total');
+    expect(pictures).toBeGreaterThan(0);
+    // The inputs of a run under way are counted before its pictures are.
+    const ahead = metric('device_input_bytes_in_total') / PICTURE_INPUT_BYTES - pictures;
+    expect([0, 1, 2, 3, 4, 5, 6, 7, 8]).toContain(ahead);
+    expect(metric('device_bank_bytes_recopied_total')).toBe(0);
+    const { residency } = (await (await fetch(`${server.url}/health`)).json()) as { residency: Record<string, number> };
+    expect(residency.avatars).toBeGreaterThan(0);
+    expect(residency.bytesOutPerPicture).toBeGreaterThanOrEqual(128 * 192);
   });
 });
 
