@@ -36,6 +36,11 @@ describe('npm run gpu:check', () => {
     });
   });
 
+  it('asks for one device at a time when several are set', async () => {
+    const { problems } = await gpuCheck({ ...OPTIONS, device: 'cuda:1,2' }, () => {});
+    expect(problems).toMatchObject([{ code: 'config_invalid', remedy: expect.stringContaining('cuda:1') }]);
+  });
+
   it('finds frames that are off, avatars that do not stay, and a bank that is too small', () => {
     const parity = { mean: 3, max: 200, farShare: 0.1, pictures: 1, tolerance: PARITY_TOLERANCE, kept: false };
     const residency = { bytesInPerPicture: 2_500_000, expected: INPUT_BYTES, bytesOutPerPicture: 1, avatarUploads: 4 };

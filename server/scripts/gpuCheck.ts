@@ -11,7 +11,7 @@ import { FacewireError, synthesizeMotion } from '@facewire/proto';
 import { readConfig } from '../src/config.ts';
 import type { Picture, RenderedPicture, Renderer, RenderWanted } from '../src/contracts.ts';
 import { openEngine } from '../src/engine.ts';
-import { type DeviceFacts, deviceCandidates, probeDevices } from '../src/inference/Device.ts';
+import { type DeviceFacts, deviceCandidates, probeDevices, splitDevices } from '../src/inference/Device.ts';
 import { OnnxRenderer, type OnnxRendererCounters } from '../src/inference/OnnxRenderer.ts';
 import { OrtRuntime } from '../src/inference/ort/OrtRuntime.ts';
 import { findProblems, INPUT_BYTES, type Problem } from './gpuProblems.ts';
@@ -81,6 +81,12 @@ async function checkDevice(
   report: GpuCheckReport,
   say: (line: string) => void,
 ): Promise<void> {
+  if (splitDevices(options.device).length > 1) {
+    throw new FacewireError('config_invalid', `gpu:check looks at one device at a time, not at ${options.device}`, {
+      received: options.device,
+      remedy: `pass --device ${splitDevices(options.device)[0]}, then the others`,
+    });
+  }
   // Says at once what is missing, before the reference is opened.
   deviceCandidates(options.device, report.facts);
   const config = { ...readConfig(process.env), dataDir: data, device: 'cpu', logLevel: 'silent' };
