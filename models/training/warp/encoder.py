@@ -150,18 +150,16 @@ def flood(g: Graph, fine: Value, small: Value, seed: Value) -> Value:
     soft = 1.0 - g.smoothstep(sharp, FLOOD_SHARP * 0.7, FLOOD_SHARP * 1.3)
     # Where nothing at all is sharp, colours may change faster: the edges of a blurred window.
     slack = (1.0 - g.smoothstep(sharp, 0.01, 0.022)) * FLOOD_SLACK + FLOOD_TOLERANCE
-    slack = slack * slack
+    slack = 1.0 / (slack * slack)
     free = seed * soft
-    squares = g.sum(small * small, 1)
-    stacked = g.concat([small, squares, g.const(np.ones((1, 1, G, G)))], 1)
+    stacked = g.concat([small, g.const(np.ones((1, 1, G, G)))], 1)
     for _ in range(FLOOD_STEPS):
         around = g.op("AveragePool", stacked * free, kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1])
-        colour, power, weight = g.split(around, 1, 3, 1, 1)
-        mean = colour / (weight + 1e-4)
-        spread = g.max(power / (weight + 1e-4) - g.sum(mean * mean, 1), np.float32(0))
-        off = small - mean
-        like = g.exp(g.sum(off * off, 1) / (g.min(spread * 2.0, np.float32(0.01)) + slack) * -1.0)
-        free = g.max(free, g.smoothstep(like, 0.3, 0.6) * g.smoothstep(weight, 0.15, 0.3) * soft)
+        colour, weight = g.split(around, 1, 3, 1)
+        off = small - colour / (weight + 1e-4)
+        like = g.clip(2.5 - g.sum(off * off, 1) * slack * 2.0, 0, 1)
+        reached = g.clip(weight * 8.0 - 1.2, 0, 1)  # a third of the cells around; a single one does not carry it on
+        free = g.max(free, like * reached * soft)
     return free
 
 

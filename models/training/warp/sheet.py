@@ -74,5 +74,5 @@ if __name__ == "__main__":
     if not found:
         parser.error(f"{arguments.portraits} has no portrait (image with a .json beside it)")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    sheet(Package(arguments.package), found[: arguments.count], arguments.size).save(arguments.out, quality=85)
+    sheet(Package(arguments.package), found[: arguments.count], arguments.size).save(arguments.out, quality=68, optimize=True)
     print(arguments.out)
