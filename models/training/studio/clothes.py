@@ -6,7 +6,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 from skimage.measure import marching_cubes
 
-from .field import LOW, STEP, BodyField, grid_points
+from .field import LOW, STEP, BodyField, from_distances, grid_points
 from .mesh import Mesh, normalise, vertex_normals
 from .noise import fractal_noise, smoothstep, value_noise
 from .skin import to_linear
@@ -44,9 +44,9 @@ def torso_distance(p: np.ndarray, build: float) -> np.ndarray:
     q = np.abs(p) * [1, 0, 0] + p * [0, 1, 1]
     w = build
     d = _capsule(q, (0, -23, -1.0), (0, -48, -1.0), 9.0, (0.62 / w, 1, 1.0))
-    d = _blend(d, _capsule(q, (0, -18.0, -2.6), (13.2 * w, -22.0, -2.4), 4.3), 4.0)
-    d = _blend(d, _capsule(q, (14.4 * w, -23.0, -2.2), (17.0 * w, -46, -1.5), 4.6), 3.0)
-    d = _blend(d, _capsule(q, (1.5, -11.0, -3.6), (10.5 * w, -18.6, -3.0), 3.0), 3.0)
+    d = _blend(d, _capsule(q, (0, -18.0, -2.6), (14.6 * w, -20.9, -2.4), 4.4), 4.0)
+    d = _blend(d, _capsule(q, (16.2 * w, -22.4, -2.2), (19.5 * w, -46, -1.5), 4.5), 2.2)
+    d = _blend(d, _capsule(q, (1.5, -11.0, -3.6), (11.5 * w, -18.0, -3.0), 3.0), 3.0)
     return _blend(d, _capsule(q, (5.0, -23.5, 3.4), (5.5, -30, 4.2), 4.6), 5.0)
 
 
@@ -58,12 +58,12 @@ def dress(outfit: Outfit, body: BodyField) -> list[tuple[str, Mesh]]:
         parts += _garment(inner, body, offset=0.25, neck=-11.4, name="inner")
         parts.append(("jacket", _shell(outfit, body, offset=0.95, cut=_open_front(-11.6, 2.4, 0.30))))
     elif outfit.kind == "shirt":
-        parts.append(("shirt", _shell(outfit, body, offset=0.35, cut=_open_front(-11.4, 1.2, 0.34, stop=-17.0))))
+        parts.append(("shirt", _shell(outfit, body, offset=0.35, cut=_open_front(-11.4, 1.0, 0.30, stop=-16.5))))
         parts.append(("collar", _shirt_collar(outfit, body)))
     elif outfit.kind == "hoodie":
         inner = Outfit("crew", outfit.second, outfit.second, outfit.build, 0.0, outfit.seed)
         parts += _garment(inner, body, offset=0.2, neck=-11.2, name="inner")
-        parts.append(("hoodie", _shell(outfit, body, offset=0.75, cut=_round_neck(-13.2, 1.6))))
+        parts.append(("hoodie", _shell(outfit, body, offset=0.75, cut=_round_neck(-11.8, 2.6))))
         parts.append(("hood", _hood(outfit, body)))
     elif outfit.kind == "turtleneck":
         parts += _garment(outfit, body, offset=0.3, neck=-10.8, name="pullover")
@@ -77,8 +77,8 @@ def _round_neck(height: float, dip: float):
     """Keeps what lies below a neckline that is `dip` cm lower in front."""
 
     def cut(p: np.ndarray) -> np.ndarray:
-        front = smoothstep(-6.0, 5.0, p[:, 2])
-        return p[:, 1] - (height - dip * front + 0.02 * p[:, 0] ** 2 * 0)
+        q = p - NECK_AXIS
+        return p[:, 1] - height + _front_dip(np.arctan2(q[:, 2], q[:, 0]), dip)
 
     return cut
 
@@ -124,7 +124,7 @@ def _folds(p: np.ndarray, seed: int) -> np.ndarray:
 
 def _paint(mesh: Mesh, outfit: Outfit) -> Mesh:
     p = mesh.vertices
-    shade = 1 + 0.06 * fractal_noise(p * 1.3, 3, outfit.seed + 8) + 0.05 * value_noise(p * 5.0, outfit.seed + 9)
+    shade = 1 + 0.06 * fractal_noise(p * 1.3, 3, outfit.seed + 8) + 0.03 * value_noise(p * 5.0, outfit.seed + 9)
     if outfit.knit > 0:
         shade *= 1 + 0.10 * outfit.knit * np.sin(p[:, 0] * 9.0) * (0.7 + 0.3 * np.sin(p[:, 1] * 9.0))
     mesh.attributes["color"] = np.clip(to_linear(outfit.colour)[None] * shade[:, None], 0.003, 0.9)
@@ -132,8 +132,9 @@ def _paint(mesh: Mesh, outfit: Outfit) -> Mesh:
 
 
 def _garment(outfit: Outfit, body: BodyField, *, offset: float, neck: float, name: str) -> list[tuple[str, Mesh]]:
-    shell = _shell(outfit, body, offset=offset, cut=_round_neck(neck, 1.8))
-    band = _tube(outfit, body, base=neck - 0.5, top=neck + 0.75, thickness=0.30, ribs=True, dip=1.8)
+    shell = _shell(outfit, body, offset=offset, cut=_round_neck(neck - 0.1, 1.8))
+    # The band sits on whatever is outermost at the neckline, or a slit opens where the cloth stands off the neck.
+    band = _tube(outfit, _draped(outfit, body, offset), base=neck - 0.5, top=neck + 0.75, thickness=0.34, ribs=True, dip=1.8)
     return [(name, shell), (f"{name}_band", band)]
 
 
@@ -191,26 +192,39 @@ def _tube(outfit: Outfit, body: BodyField, *, base, top, thickness, ribs=False, 
     return _paint(_loft(np.stack(rows), closed_rows=True), outfit)
 
 
+def _draped(outfit: Outfit, body: BodyField, offset: float) -> BodyField:
+    """The body with its plain torso of cloth, for what lies on top."""
+    p, shape = grid_points()
+    cloth = torso_distance(p, outfit.build).reshape(shape) - offset
+    return from_distances(np.minimum(body.distances, cloth))
+
+
 def _shirt_collar(outfit: Outfit, body: BodyField) -> Mesh:
     """A stand round the neck and a leaf folded over it, with two points in front."""
-    angle = np.linspace(np.pi / 2 + 0.16, 2.5 * np.pi - 0.16, 200)  # open in front
-    front = smoothstep(0.2, 1.0, np.sin(angle))
-    profile = []
-    for s, off, rise in (
-        (0.0, 0.25, -12.2), (0.3, 0.35, -10.6), (0.5, 0.5, -9.5), (0.58, 0.75, -9.2), (0.66, 1.0, -9.5),
-        (0.8, 1.25, -10.9), (1.0, 1.6, -12.6), (1.0, 1.45, -12.6), (0.8, 1.05, -10.9), (0.66, 0.8, -9.7),
-    ):
-        leaf = smoothstep(0.55, 1.0, np.full_like(angle, s))
-        height = rise - 1.9 * front - leaf * 1.9 * front**2
-        ring = _neck_ring(body, angle, np.clip(height, -15.0, None), 0.1)
-        ring[:, 1] = height
-        out = normalise((ring - NECK_AXIS) * [1, 0, 1])
-        spread = leaf * front**2 * 1.7
-        ring = ring + out * off + np.stack([np.sign(np.cos(angle)) * spread, 0 * angle, 0.6 * spread], 1)
-        profile.append(ring)
-    rows = np.stack(profile)
-    mesh = _open_loft(rows)
-    return _paint(mesh, outfit)
+    angle = np.linspace(np.pi / 2 + 0.10, 2.5 * np.pi - 0.10, 240)  # open in front
+    front = smoothstep(-0.3, 1.0, np.sin(angle))
+    point = smoothstep(0.62, 1.0, np.sin(angle))
+    stand = _smooth_open(_neck_ring(body, angle, -10.2 - 2.4 * front, 0.15), 10)
+    out = normalise(_smooth_open(normalise((stand - NECK_AXIS) * [1, 0, 1]), 6))
+    # (height above the stand's middle, distance from the neck, how much of the leaf's point shows) along the profile.
+    profile = (
+        (-2.2, 0.45, 0.0), (-0.6, 0.40, 0.0), (0.9, 0.42, 0.0), (1.35, 0.62, 0.0), (1.45, 0.85, 0.0), (1.25, 1.10, 0.0),
+        (0.4, 1.40, 0.25), (-0.8, 1.85, 0.6), (-1.9, 2.35, 1.0), (-2.0, 2.15, 1.0), (-0.8, 1.62, 0.6), (0.6, 1.05, 0.2),
+    )
+    rows = []
+    for rise, off, tip in profile:
+        ring = stand + out * off
+        ring[:, 1] += rise - 1.7 * tip * point
+        ring += np.stack([np.sign(np.cos(angle)) * 0.9 * tip * point, 0 * angle, 0.9 * tip * point], 1)
+        rows.append(ring)
+    return _paint(_open_loft(np.stack(rows)), outfit)
+
+
+def _smooth_open(rows: np.ndarray, rounds: int) -> np.ndarray:
+    for _ in range(rounds):
+        rows = rows.copy()
+        rows[1:-1] = 0.5 * rows[1:-1] + 0.25 * (rows[:-2] + rows[2:])
+    return rows
 
 
 def _open_loft(rows: np.ndarray) -> Mesh:

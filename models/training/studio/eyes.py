@@ -18,8 +18,8 @@ class Eyes:
 
     iris: Colour = (0.36, 0.24, 0.14)
     inner: Colour = (0.52, 0.36, 0.20)
-    iris_radius: float = 0.44
-    pupil_radius: float = 0.17
+    iris_radius: float = 0.49
+    pupil_radius: float = 0.19
     white: Colour = (0.93, 0.92, 0.91)
     seed: int = 0
 

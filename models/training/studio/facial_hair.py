@@ -18,7 +18,7 @@ class FacialHair:
 
     brow: float = 0.8
     brow_width: float = 0.36
-    brow_lift: float = 0.1
+    brow_lift: float = -0.08
     brow_arch: float = 0.0
     lashes: float = 0.75
     beard: float = 0.0
@@ -106,7 +106,7 @@ def grow_lashes(kit: Facekit, vertices: np.ndarray, hair: FacialHair) -> tuple[n
 def grow_beard(kit: Facekit, head: Mesh, hair: FacialHair, body: BodyField) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(hair.seed + 3)
     weight = beard_weight(kit, head.attributes["canonical"], moustache=hair.moustache, cheeks=hair.cheeks)
-    roots = sample_roots(head, weight, 9000, rng)
+    roots = sample_roots(head, weight, 13000, rng)
     y = roots.canonical[:, 1]
 
     def combing(here, place, t):

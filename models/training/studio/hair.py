@@ -31,7 +31,7 @@ class Fibre:
     """How strands behave. Lengths in cm; fractions 0…1.
 
     volume: how far the outermost layer stands off the head; stiffness: how much of its direction a strand keeps per
-    step; lift: how upright it leaves the skin; clump: how far strands of a lock meet at its tip; curl: radius of a
+    step; lift: how upright it leaves the skin; cling: how firmly it is drawn back on to its layer; clump: how far strands of a lock meet at its tip; curl: radius of a
     lock's helix with `turns` per 10 cm; frizz: random wander; flyaway: fraction of strands that leave their lock.
     """
 
@@ -39,6 +39,7 @@ class Fibre:
     volume: float = 1.2
     stiffness: float = 0.6
     lift: float = 0.35
+    cling: float = 0.0
     clumps: int = 900
     clump: float = 0.5
     clump_shape: float = 1.3
@@ -79,6 +80,9 @@ def grow(
         rise = np.clip(length * t / 2.5, 0, 1)
         short = layer * rise + 0.05 - body.distance(ahead)
         ahead = ahead + np.clip(short, 0, None)[:, None] * body.gradient(ahead)
+        if fibre.cling > 0:
+            loose = body.distance(ahead) - layer * rise - 0.05
+            ahead = ahead - fibre.cling * np.clip(loose, 0, 1.5)[:, None] * body.gradient(ahead)
         direction = normalise(ahead - here)
         points[:, k] = here + stride * direction
     points = _style(points, roots, length, fibre, body, rng)
@@ -92,8 +96,8 @@ def _style(points, roots: Roots, length, fibre: Fibre, body: BodyField, rng: np.
     count, steps = len(points), points.shape[1] - 1
     t = np.linspace(0, 1, steps + 1)
     leaders = rng.choice(count, size=min(fibre.clumps, count), replace=False)
-    # Nearness is judged half way along the strand too, so that locks do not bridge partings.
-    key = np.concatenate([roots.canonical, 0.6 * points[:, steps // 2]], 1)
+    # Nearness is judged half way along and at the tip too, so that locks do not bridge partings.
+    key = np.concatenate([roots.canonical, 0.6 * points[:, steps // 2], 0.4 * points[:, -1]], 1)
     _, lock = cKDTree(key[leaders]).query(key)
     leader = leaders[lock]
     loyal = np.where(rng.random(count) < fibre.flyaway, 0.15, 0.75 + 0.25 * rng.random(count)) * fibre.clump

@@ -111,7 +111,7 @@ def _side_part(style: HairStyle) -> Cut:
         sides = np.array([0, -0.9, -0.7])
         return base(points, canonical, t) * (1 - low) + low * sides + front[:, None] * np.array([0, 1.3, 0.25])
 
-    return Cut(length, combing, Fibre(steps=12, volume=1.5, lift=0.14, clumps=420, clump=0.6, frizz=0.06, stiffness=0.5))
+    return Cut(length, combing, Fibre(steps=12, volume=1.5, lift=0.14, cling=0.25, clumps=420, clump=0.6, frizz=0.06, stiffness=0.5))
 
 
 def _slick(style: HairStyle) -> Cut:
@@ -125,19 +125,21 @@ def _slick(style: HairStyle) -> Cut:
         low = smoothstep(7.5, 4.0, canonical[:, 1])
         return back + front[:, None] * np.array([0, 1.1, 0.0]) + (0.25 + 0.5 * low)[:, None] * DOWN
 
-    return Cut(length, combing, Fibre(steps=12, volume=1.5, lift=0.2, clumps=420, clump=0.65, frizz=0.06, stiffness=0.5))
+    return Cut(length, combing, Fibre(steps=12, volume=1.5, lift=0.2, cling=0.2, clumps=420, clump=0.65, frizz=0.06, stiffness=0.5))
 
 
 def _bob(style: HairStyle) -> Cut:
     """To the jaw, with a fringe; the ends turn inwards."""
 
     def fringe(canonical):
-        return smoothstep(6.2, 7.6, canonical[:, 2]) * smoothstep(5.2, 3.9, np.abs(canonical[:, 0]))
+        # A strand belongs to the fringe or it does not: one half way between hangs before the eyes.
+        wander = 0.5 * value_noise(canonical * 1.5, style.seed)
+        return ((canonical[:, 2] + wander > 6.6) & (np.abs(canonical[:, 0]) + wander < 5.5)).astype(np.float64)
 
     def length(r: Roots) -> np.ndarray:
         y = r.canonical[:, 1]
         long = np.clip(y + 6.5, 3.0, None) * 1.12 + 2.2 * smoothstep(9, 14, y)
-        short = np.clip(y - 6.4, 2.0, 8.0) * 0.92 + 0.25 * np.abs(r.canonical[:, 2] - 8.5)
+        short = 0.5 + np.clip(y - 6.0, 2.4, 9.0) * 1.04 + 0.3 * np.abs(r.canonical[:, 2] - 8.8)
         f = fringe(r.canonical)
         return style.length * (long * (1 - f) + short * f) * uneven(r, 0.02, 0.8, style.seed)
 
@@ -147,9 +149,12 @@ def _bob(style: HairStyle) -> Cut:
         f = fringe(canonical)[:, None]
         ahead = tangent(points, np.stack([0.04 * canonical[:, 0], 0 * points[:, 1], np.ones(len(points))], 1)) + 0.9 * DOWN
         tuck = smoothstep(0.75, 1.0, np.full(len(points), t))[:, None] * (points - SKULL) * [1, 0, 1]
-        return (1 - f) * (part(points, canonical, t) - 0.07 * tuck) + f * ahead
+        side = smoothstep(4.0, 7.0, canonical[:, 2])[:, None] * (t < 0.4) * np.stack(
+            [np.sign(canonical[:, 0]), 0 * points[:, 0], -0.3 + 0 * points[:, 0]], 1
+        )
+        return (1 - f) * (part(points, canonical, t) + 0.5 * side - 0.07 * tuck) + f * ahead
 
-    return Cut(length, combing, Fibre(steps=16, volume=1.5, lift=0.15, clumps=1100, clump=0.35, frizz=0.05, stiffness=0.5))
+    return Cut(length, combing, Fibre(steps=16, volume=1.5, lift=0.15, clumps=1100, clump=0.35, frizz=0.05, stiffness=0.5, flyaway=0.0))
 
 
 def _long(style: HairStyle) -> Cut:
@@ -164,9 +169,12 @@ def _long(style: HairStyle) -> Cut:
         # In front of the ears hair is led outwards and back, so that it frames the face instead of covering it.
         face = smoothstep(4.0, 8.0, canonical[:, 2])[:, None] * (t < 0.45)
         frame = np.stack([np.sign(canonical[:, 0] - style.part), 0 * points[:, 0], -0.5 * np.ones(len(points))], 1)
-        return base(points, canonical, t) + 0.55 * face * frame
+        # Below the jaw it gathers: side hair before the shoulder, back hair behind it.
+        fore = np.where(canonical[:, 2] > -1.5, 0.75, -0.6)
+        gather = np.stack([-0.05 * points[:, 0], 0 * fore, fore], 1) * smoothstep(0.35, 0.7, np.full(len(points), t))[:, None]
+        return base(points, canonical, t) + 0.55 * face * frame + gather
 
-    return Cut(length, combing, Fibre(steps=22, volume=1.9, lift=0.25, clumps=420, clump=0.6, frizz=0.16, stiffness=0.62))
+    return Cut(length, combing, Fibre(steps=22, volume=1.35, lift=0.12, clumps=380, clump=0.6, frizz=0.08, stiffness=0.6))
 
 
 def _afro(style: HairStyle) -> Cut:
@@ -187,15 +195,18 @@ def _pulled(style: HairStyle, knot: tuple[float, float, float]) -> Cut:
     """Tight to the head, all towards the knot, which lies on or under the skull's surface."""
 
     def length(r: Roots) -> np.ndarray:
-        return np.clip(np.linalg.norm(r.canonical - np.array(knot), axis=1) * 1.22, 0.8, None)
+        a, b = r.canonical - SKULL, np.array(knot) - SKULL
+        reach = np.linalg.norm(a, axis=1), np.linalg.norm(b)
+        angle = np.arccos(np.clip(a @ b / (reach[0] * reach[1]), -1, 1))
+        return np.clip(angle * 0.5 * (reach[0] + reach[1]), 0.6, None)
 
     def combing(points, canonical, t):
         return tangent(points, np.array(knot) - points)
 
-    return Cut(length, combing, Fibre(steps=16, volume=0.6, lift=0.02, clumps=700, clump=0.35, frizz=0.06, stiffness=0.35))
+    return Cut(length, combing, Fibre(steps=16, volume=1.1, lift=0.04, cling=0.7, clumps=700, clump=0.35, frizz=0.06, stiffness=0.35))
 
 
-KNOTS = {"bun": (0.0, 12.2, -5.6), "ponytail": (0.0, 10.5, -9.6), "low_bun": (0.0, 4.0, -11.0)}
+KNOTS = {"bun": (0.0, 13.6, -2.6), "ponytail": (0.0, 10.5, -9.6), "low_bun": (0.0, 4.0, -11.0)}
 
 STYLES: dict[str, Callable[[HairStyle], Cut]] = {
     "buzz": _buzz,
@@ -235,9 +246,9 @@ def _resample(points: np.ndarray, count: int) -> np.ndarray:
 def _knot(centre, style: HairStyle, fibre: Fibre, body: BodyField, rng) -> tuple[np.ndarray, np.ndarray]:
     """A bun: arcs wound about a tilted ball."""
     count = style.count // 4
-    ball = 2.9 * style.length
+    ball = 3.1 * style.length
     outward = normalise((centre - SKULL)[None])[0]
-    centre = centre + outward * 0.75 * ball
+    centre = centre + outward * (0.72 * ball + max(0.0, -float(body.distance(centre[None])[0])))
     start = rng.random(count) * 2 * np.pi
     lock = np.floor(rng.random(count) * 90)
     tilt = (0.30 * np.sin(lock * 2.4) + 0.10 * rng.normal(size=count))[:, None]

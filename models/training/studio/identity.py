@@ -56,13 +56,30 @@ def head_vertices(kit: Facekit, shape: Shape) -> np.ndarray:
     vertices = kit.neutral + np.tensordot(weights, kit.identity.astype(np.float64), axes=1)
     for name, value in shape.expression.items():
         vertices = vertices + value * kit.expressions[name].astype(np.float64)
-    return slope_shoulders(sculpt(vertices, kit.neutral, shape.sculpt), kit.neutral)
+    vertices = sculpt(vertices, kit.neutral, shape.sculpt)
+    return slope_shoulders(close_lips(kit, vertices), kit.neutral)
+
+
+def close_lips(kit: Facekit, vertices: np.ndarray, overlap: float = 0.03) -> np.ndarray:
+    """Amplified identities part their lips: brings upper and lower inner lip together, half each."""
+    out = vertices.copy()
+    for upper, lower in ((61, 67), (62, 66), (63, 65)):
+        top, bottom = kit.landmarks[upper], kit.landmarks[lower]
+        gap = vertices[top, 1] - vertices[bottom, 1] + overlap
+        if gap <= 0:
+            continue
+        for index, sign in ((top, -0.5), (bottom, 0.5)):
+            distance = np.linalg.norm((kit.neutral - kit.neutral[index]) * [0.9, 1.3, 0.7], axis=1)
+            side = kit.neutral[:, 1] > kit.neutral[kit.landmarks[62], 1] - 0.02
+            weight = np.exp(-0.5 * (distance / 0.55) ** 2) * (side if sign < 0 else ~side)
+            out[:, 1] += 0.62 * sign * gap * weight
+    return out
 
 
 def slope_shoulders(vertices: np.ndarray, neutral: np.ndarray) -> np.ndarray:
     """The scanned busts raise their shoulders; let them hang."""
     outer = np.clip(np.abs(neutral[:, 0]) - 5.2, 0, None) * smoothstep(-8.5, -13.0, neutral[:, 1])
-    return vertices - 0.55 * outer[:, None] * np.array([0.0, 1.0, 0.0])
+    return vertices - 0.42 * outer[:, None] * np.array([0.0, 1.0, 0.0])
 
 
 def sculpt(vertices: np.ndarray, neutral: np.ndarray, handles: dict[str, float]) -> np.ndarray:

@@ -53,7 +53,7 @@ def three_point(
     side: float = -1.0,
     key: float = 2.6,
     fill: float = 0.5,
-    rim: float = 2.2,
+    rim: float = 1.3,
     warmth: float = 0.0,
     rim_colour: Colour = (1.0, 1.0, 1.0),
     room: Colour = (0.22, 0.23, 0.26),

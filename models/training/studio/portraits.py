@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -19,6 +21,7 @@ HERE = Path(__file__).resolve()
 ROOT = HERE.parents[3]
 CREDIT = "Rendered by Facewire's portrait studio from ICT-FaceKit (MIT)"
 JPEG_QUALITY = 95
+ATTEMPTS = 3
 
 
 def photograph(kit: Facekit, person: Person, *, size: int, samples: int) -> tuple[np.ndarray, np.ndarray]:
@@ -48,6 +51,20 @@ def contact_sheet(folder: Path, file: Path, tile: int = 256) -> None:
     sheet.save(file, quality=88)
 
 
+def _in_child(person: Person, options: argparse.Namespace) -> None:
+    """One process a portrait: Mitsuba's LLVM back end crashes now and then (3.9.1), and must not take the rest along."""
+    command = [sys.executable, "-m", "studio.portraits", "--only", person.id, "--out", str(options.out)]
+    command += ["--facekit", str(options.facekit), "--size", str(options.size), "--samples", str(options.samples)]
+    for attempt in range(1, ATTEMPTS + 1):
+        code = subprocess.run(command, cwd=HERE.parents[1], check=False).returncode
+        if code == 0:
+            return
+        if code > 0:
+            raise SystemExit(f"{person.id}: rendering failed with code {code}, see above")
+        print(f"{person.id}: attempt {attempt} of {ATTEMPTS} ended with code {code}", file=sys.stderr, flush=True)
+    raise SystemExit(f"{person.id} could not be rendered; try STUDIO_VARIANT=scalar_rgb, which is slower but plain")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "models/portraits")
@@ -57,15 +74,18 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="ids of portraits to render")
     parser.add_argument("--sheet", type=Path, help="also write a contact sheet of --out here")
     options = parser.parse_args()
-    kit = load_facekit(options.facekit)
+    options.out, options.facekit = options.out.resolve(), options.facekit.resolve()
     options.out.mkdir(parents=True, exist_ok=True)
-    for person in PEOPLE:
-        if options.only and person.id not in options.only:
-            continue
+    chosen = [person for person in PEOPLE if not options.only or person.id in options.only]
+    if len(chosen) == 1:
         start = time.monotonic()
-        image, landmarks = photograph(kit, person, size=options.size, samples=options.samples)
-        write_portrait(options.out, person, image, landmarks)
-        print(f"{person.id}: {time.monotonic() - start:.0f} s", flush=True)
+        kit = load_facekit(options.facekit)
+        image, landmarks = photograph(kit, chosen[0], size=options.size, samples=options.samples)
+        write_portrait(options.out, chosen[0], image, landmarks)
+        print(f"{chosen[0].id}: {time.monotonic() - start:.0f} s", flush=True)
+    else:
+        for person in chosen:
+            _in_child(person, options)
     if options.sheet:
         contact_sheet(options.out, options.sheet)
 

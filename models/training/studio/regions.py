@@ -3,7 +3,7 @@
 import numpy as np
 
 from .facekit import Facekit
-from .noise import smoothstep
+from .noise import smoothstep, value_noise
 
 
 def segment_distance(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
@@ -78,7 +78,9 @@ def hairline_height(points: np.ndarray, *, temples: float = 0.0, forehead: float
 
 def scalp_weight(points: np.ndarray, **hairline: float) -> np.ndarray:
     """How much hair grows at canonical points, 0…1, with a soft hairline; none on the ears."""
-    weight = smoothstep(-0.35, 0.9, points[:, 1] - hairline_height(points, **hairline))
+    # A real hairline wanders and thins out: fine hairs grow up to a centimetre before the full ones.
+    wander = 0.45 * value_noise(points * 1.1, 3) + 0.3 * value_noise(points * 3.1, 4)
+    weight = smoothstep(-0.55, 1.2, points[:, 1] - hairline_height(points, **hairline) + wander) ** 1.5
     ear = (np.abs(points[:, 0]) > 7.5) & (points[:, 1] < 5.2) & (points[:, 1] > -2.5)
     ear &= (points[:, 2] < 3.4) & (points[:, 2] > -3.2)
     return np.where(ear, 0.0, weight)
@@ -94,8 +96,8 @@ def beard_weight(kit: Facekit, points: np.ndarray, *, moustache: float = 1.0, ch
     front = smoothstep(1.6, 3.6, z + 0.25 * np.clip(x - 6.2, 0, 2) * np.clip(y + 2, 0, 6))
     weight = jaw * under * front
     lips = lip_distance(kit, points)
-    lip_top = np.exp(-0.5 * ((y + 2.0) / 0.42) ** 2) * smoothstep(2.9, 2.3, x) * smoothstep(0.0, 0.35, x)
-    weight = np.maximum(weight, moustache * lip_top * (z > 8))
+    lip_top = smoothstep(-1.35, -1.75, y) * smoothstep(-3.6, -3.1, y) * smoothstep(3.2, 2.6, x) * smoothstep(-0.1, 0.25, x)
+    weight = np.maximum(weight, 1.5 * moustache * lip_top * (z > 8))
     soul = smoothstep(1.4, 0.7, x) * smoothstep(-4.4, -4.9, y) * (z > 8)
     weight = np.maximum(weight, soul * jaw)
     return weight * smoothstep(0.04, 0.3, lips)

@@ -18,6 +18,7 @@ from .lights import Lights
 from .mesh import Mesh
 
 MAX_DEPTH = 14
+BATCHES = 4
 BLACK = {"type": "diffuse", "reflectance": {"type": "rgb", "value": 0.0}}
 
 
@@ -39,7 +40,7 @@ class Strands:
     points: np.ndarray
     radius: np.ndarray
     colour: tuple[float, float, float]
-    roughness: float = 0.28
+    roughness: float = 0.34
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,20 @@ def _render_pass(surfaces, strands, files, camera, lights, kind, samples, seed) 
     for item, file in zip(strands, files, strict=True):
         bsdf = _hair(item) if kind == "matte" else BLACK
         scene[item.name] = {"type": "bsplinecurve", "filename": str(file), "bsdf": bsdf}
-    return np.array(mi.render(mi.load_dict(scene), spp=samples, seed=seed), dtype=np.float64)
+    loaded = mi.load_dict(scene)
+    batches = BATCHES if samples >= 8 * BATCHES else 1
+    images = [
+        np.array(mi.render(loaded, spp=samples // batches, seed=seed * 1000 + k), dtype=np.float64) for k in range(batches)
+    ]
+    return without_fireflies(np.stack(images))
+
+
+def without_fireflies(batches: np.ndarray) -> np.ndarray:
+    """Mean of independent renders B×H×W×C, each held below twice their median: rare bright paths do not survive."""
+    if len(batches) < 3:
+        return batches.mean(0)
+    ceiling = 2.0 * np.median(batches, axis=0) + 0.03
+    return np.minimum(batches, ceiling).mean(0)
 
 
 def _sensor(mi, camera: Camera, samples: int) -> dict:

@@ -72,6 +72,7 @@ def paint_skin(kit: Facekit, mesh: Mesh, skin: Skin, hair_colour: Colour, hairli
         spots = np.maximum(spots, 0.7 * smoothstep(0.35, 0.6, value_noise(p * 5.6, skin.seed + 10)))
         colour = mix(colour, tone * np.array([0.72, 0.52, 0.40]), 0.75 * skin.freckles * where * spots)
 
+    colour *= 1 - 0.36 * skin.age**1.5 * _wrinkles(p)[:, None] * np.array([0.7, 1.0, 1.0])
     lips = lip_distance(kit, p)
     colour = _paint_eyes(kit, p, colour, skin)
     lip_colour = to_linear(skin.lips)
@@ -93,7 +94,7 @@ def paint_skin(kit: Facekit, mesh: Mesh, skin: Skin, hair_colour: Colour, hairli
         colour = mix(colour, to_linear(skin.scalp), 0.92 * smoothstep(0.25, 1.0, scalp))
     colour *= _cavity(mesh)[:, None]
 
-    rough = 0.48 - 0.08 * skin.oil * np.ones(len(p))
+    rough = 0.52 - 0.08 * skin.oil * np.ones(len(p))
     rough -= 0.07 * skin.oil * (nose + blob(p, (0, 8, 10.3), (2.6, 1.6, 3)) + 0.6 * blob(p, (4.6, 1.4, 9), (1.0, 0.8, 2)))
     rough = np.where(lips < 0, 0.34, rough) + 0.05 * fine
     mesh.attributes["color"] = np.clip(colour, 0.004, 0.95)
@@ -115,6 +116,30 @@ def _paint_eyes(kit: Facekit, p: np.ndarray, colour: np.ndarray, skin: Skin) -> 
     rim = np.exp(-0.5 * (eye / 0.10) ** 2) * (p[:, 2] > 7)
     colour = mix(colour, tone * np.array([0.85, 0.55, 0.52]), 0.5 * rim * (1 - line))
     return colour
+
+
+# Lines that years draw, as polylines on the mean head's right half (x ≥ 0), seen from the front, with widths in cm.
+WRINKLES = (
+    (0.16, [(1.9, 0.2), (2.5, -0.9), (2.95, -2.2), (3.05, -3.4)]),
+    (0.10, [(1.5, 2.6), (2.4, 2.15), (3.4, 2.2), (4.2, 2.6)]),
+    (0.07, [(4.9, 3.5), (5.6, 3.9), (6.1, 4.4)]),
+    (0.07, [(4.9, 3.2), (5.7, 3.2), (6.2, 3.2)]),
+    (0.07, [(4.8, 2.9), (5.5, 2.4), (5.9, 2.0)]),
+    (0.08, [(2.7, -4.1), (2.95, -4.7), (3.0, -5.1)]),
+    (0.09, [(0.0, 7.4), (1.6, 7.6), (3.2, 7.4), (4.2, 7.0)]),
+    (0.09, [(0.0, 8.4), (1.8, 8.6), (3.4, 8.3)]),
+    (0.08, [(0.55, 4.6), (0.65, 5.2), (0.6, 5.8)]),
+)
+
+
+def _wrinkles(p: np.ndarray) -> np.ndarray:
+    place = np.stack([np.abs(p[:, 0]), p[:, 1]], 1)
+    wander = 0.12 * value_noise(p * 1.4, 77)
+    depth = np.zeros(len(p))
+    for width, line in WRINKLES:
+        distance = polyline_distance(place + wander[:, None], np.array(line))
+        depth = np.maximum(depth, np.exp(-0.5 * (distance / width) ** 2))
+    return depth * (p[:, 2] > 4)
 
 
 def _cavity(mesh: Mesh) -> np.ndarray:
