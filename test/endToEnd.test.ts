@@ -238,6 +238,18 @@ describe('what is measured', () => {
   });
 });
 
+describe('a server whose rooms are closed', () => {
+  it('refuses a room that does not exist and keeps the demo room open', async () => {
+    await server.close();
+    server = await startServer({ ...config(), openRooms: 'no' });
+    const lost = client('ws', 'viewer', 'nowhere');
+    await expect(lost.connect()).rejects.toMatchObject({ code: 'room_unknown', received: 'nowhere' });
+    const viewer = client('ws', 'viewer', 'lobby');
+    await expect(viewer.connect()).resolves.toMatchObject({ room: 'lobby' });
+    viewer.close();
+  });
+});
+
 describe('what is wrong at the start', () => {
   it('a port in use is named with the setting that changes it', async () => {
     const error = await startServer({ ...config(), port: server.port }).catch((each: unknown) => each);

@@ -48,6 +48,7 @@ export async function startServer(config: Config = readConfig(process.env)): Pro
       metrics,
       createMotionDecoder,
       rooms: [config.demoRoom],
+      createRooms: config.openRooms === 'yes',
     });
     const scheduler = new FrameScheduler({
       source: rooms,

@@ -23,6 +23,8 @@ export interface Config {
   /** rooms filled with the server's own bots until people join, and how many seats are filled */
   demoRoom: string;
   demoSeats: number;
+  /** no: joining a room other than the demo room is room_unknown */
+  openRooms: 'yes' | 'no';
   /** auto | uws | ws */
   webSocket: 'auto' | 'uws' | 'ws';
   logLevel: string;
@@ -67,6 +69,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     tickRate: integer('TICK_RATE', 120, 1, 240),
     demoRoom: text('DEMO_ROOM', 'lobby'),
     demoSeats: integer('DEMO_SEATS', 6, 0, 64),
+    openRooms: choice('OPEN_ROOMS', 'yes', ['yes', 'no'] as const),
     webSocket: choice('WEBSOCKET', 'auto', ['auto', 'uws', 'ws'] as const),
     logLevel: choice('LOG', 'info', ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const),
   };
