@@ -11,6 +11,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from warp.curves import curve, local_frame, to_local
@@ -18,7 +20,7 @@ from warp.facekit import EXPRESSIONS, FIELD, INDEX, Tables
 from warp.geometry import constant_weights, project_head, to_grid
 from warp.graph import Graph, Value, pixel_grid
 from warp.layout import G, KEYPOINTS, POSE, renderer_tensors
-from warp.windows import paint_windows
+from warp.windows import Windows, paint_windows
 
 EDGE = 1 - 1 / G  # outermost node
 COARSE_STEPS = 9
@@ -61,8 +63,9 @@ def jacobian_inverse(g: Graph, forward: Value) -> Value:
     return g.clip(g.concat([d, -c, -b, a], 1) / det, -20, 20)
 
 
-def invert(g: Graph, forward: Value, start: Value, place: Value, fine_steps: int) -> Value:
+def invert(g: Graph, forward: Value, start: Value, place: Value, fine_steps: int) -> tuple[Value, Value]:
     """Displacement p(u) - u [N,2,G,G] of output cells u: F(n) = u is solved for the node n, p = u + (place - F)(n).
+    Returned with the nodes n [N,2,G,G], in -1..1 over the frontal grid.
 
     forward, place [N,2,G,G] over nodes; start [N,2,G/2,G/2] first guess of n over every other output cell.
     Half the resolution finds the neighbourhood, the full one the point.
@@ -79,7 +82,7 @@ def invert(g: Graph, forward: Value, start: Value, place: Value, fine_steps: int
             node = g.clip(node + by_x * ex + by_y * ey, -EDGE, EDGE)
     flow = g.sample(place - forward, g.transpose(node, 0, 2, 3, 1), G, inside=True)
     # Over hidden parts the flow jumps within a cell; a small box keeps the outline from showing the cells.
-    return g.op("AveragePool", flow, kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1], count_include_pad=0)
+    return g.op("AveragePool", flow, kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1], count_include_pad=0), node
 
 
 def facing_plane(g: Graph, rotation: Value, q: Value) -> Value:
@@ -90,17 +93,51 @@ def facing_plane(g: Graph, rotation: Value, q: Value) -> Value:
     return inverse @ (q + g.unsqueeze(g.concat([e, f], 1), 2) * 5.0)
 
 
-def renderer_graph(t: Tables, size: int) -> Graph:
-    g = Graph(f"renderer-{size}")
-    bank = {x["name"]: g.input(f"bank.{x['name']}", x["dtype"], ["S", *x["shape"]]) for x in renderer_tensors(size)}
+@dataclass(frozen=True)
+class Inputs:
+    """What a frame is made of: the avatar's tensors (of the batch's slots) and the driver's motion."""
+
+    avatar: dict[str, Value]
+    motion: Value  # [B,58]
+    view: Value  # [B,2]
+
+    def pose(self, g: Graph, name: str) -> Value:
+        return g.slice(self.avatar["pose"], 1, *POSE[name])
+
+
+@dataclass(frozen=True)
+class HeadFlow:
+    """Where each of the GxG cells of the frame comes from.
+
+    expression [B,52] cleaned; rotation [B,3,3] of head and view; keypoints [B,78,2] of the driver; mouth: the mouth's
+    frame with its lips (curves.py); upper, lower [B,2,G,G]: displacement into the portrait by either lip's layer;
+    side [B,1,G,G]: below 0 on the upper lip's side; flow [B,2,G,G]: the one that holds; nodes [2B,2,G,G] of both layers.
+    """
+
+    expression: Value
+    rotation: Value
+    keypoints: Value
+    mouth: dict
+    upper: Value
+    lower: Value
+    side: Value
+    flow: Value
+    nodes: Value
+
+
+def renderer_inputs(g: Graph, tensors: list[dict]) -> Inputs:
+    bank = {x["name"]: g.input(f"bank.{x['name']}", x["dtype"], ["S", *x["shape"]]) for x in tensors}
     slots = g.input("slots", "int64", ["B"])
     motion = g.input("motion", "float32", ["B", 58])
     view = g.input("view", "float32", ["B", 2])
-    avatar = {name: g.gather(value, slots, 0) for name, value in bank.items()}
-    part = lambda name: g.slice(avatar["pose"], 1, *POSE[name])  # noqa: E731
+    return Inputs({name: g.gather(value, slots, 0) for name, value in bank.items()}, motion, view)
 
-    pitch, yaw, roll, shift_by, log_scale, coefficients = g.split(motion, 1, 1, 1, 1, 2, 1, 52)
-    view_yaw, view_pitch = g.split(view, 1, 1, 1)
+
+def head_flow(g: Graph, t: Tables, inputs: Inputs, fine_steps: int) -> HeadFlow:
+    avatar = inputs.avatar
+    part = lambda name: inputs.pose(g, name)  # noqa: E731
+    pitch, yaw, roll, shift_by, log_scale, coefficients = g.split(inputs.motion, 1, 1, 1, 1, 2, 1, 52)
+    view_yaw, view_pitch = g.split(inputs.view, 1, 1, 1)
     expression = clean_expression(g, coefficients)
     rotation = rotation_matrix(g, view_pitch, view_yaw, None) @ rotation_matrix(g, pitch, yaw, roll)
     grow = g.exp(log_scale)  # [B,1]
@@ -112,7 +149,6 @@ def renderer_graph(t: Tables, size: int) -> Graph:
     delta = g.reshape(expression @ basis, -1, KEYPOINTS, 3)
     turned = (avatar["keypoints"] + delta) @ g.transpose(rotation, 0, 2, 1)
     keypoints = g.slice(turned, 2, 0, 2) * g.unsqueeze(scale, 1) + g.unsqueeze(shift, 1)
-
     g.keypoints = keypoints
 
     # Forward map of both layers, [B,2,2,G*G]
@@ -130,28 +166,40 @@ def renderer_graph(t: Tables, size: int) -> Graph:
     start = (picture - g.unsqueeze(shift, 2)) / g.unsqueeze(scale, 2)
     start = g.clip(to_grid(g, facing_plane(g, rotation, start)), -EDGE, EDGE)
     both = lambda v, side: g.reshape(g.concat([g.unsqueeze(v, 1)] * 2, 1), -1, 2, side, side)  # noqa: E731
-    flows = invert(g, g.reshape(forward, -1, 2, G, G), both(start, G // 2), both(place, G), FINE_STEPS[size])  # [2B,2,G,G]
+    flows, nodes = invert(g, g.reshape(forward, -1, 2, G, G), both(start, G // 2), both(place, G), fine_steps)  # [2B,2,G,G]
 
     # Signed height over the mouth's middle line, negative on the upper lip's side.
     mouth = local_frame(g, keypoints, [60], [64], {"upper": (61, 62, 63), "lower": (67, 66, 65)}, (-0.46, 0, 0.46))
     h, v = to_local(g, mouth, g.const(pixel_grid(G, G).reshape(1, 1, -1, 2).transpose(0, 1, 3, 2)))
     middle = [(a + b) * 0.5 for a, b in zip(mouth["upper"], mouth["lower"])]
     side = g.reshape(v - curve(g, middle, h), -1, 1, G, G)
-    flows = g.reshape(flows, -1, 4, G, G)
-    upper, lower = g.split(flows, 1, 2, 2)
-    flow = g.resize(g.where(side < 0.0, upper, lower), size, size, 2)
+    upper, lower = g.split(g.reshape(flows, -1, 4, G, G), 1, 2, 2)
+    flow = g.where(side < 0.0, upper, lower)
+    return HeadFlow(expression, rotation, keypoints, mouth, upper, lower, side, flow, nodes)
+
+
+def renderer_graph(t: Tables, size: int) -> Graph:
+    g = Graph(f"renderer-{size}")
+    inputs = renderer_inputs(g, renderer_tensors(size))
+    head = head_flow(g, t, inputs, FINE_STEPS[size])
+    flow = g.resize(head.flow, size, size, 2)
     sampling = g.transpose(flow, 0, 2, 3, 1) + g.const(pixel_grid(size, size)[None])
 
-    texture = g.cast(avatar[f"texture{size}"], "float32")
+    texture = g.cast(inputs.avatar[f"texture{size}"], "float32")
     fore, alpha = g.split(g.sample(texture, sampling, size), 1, 3, 1)
-    backdrop = g.cast(avatar[f"backdrop{size}"], "float32")
+    backdrop = g.cast(inputs.avatar[f"backdrop{size}"], "float32")
     frame = fore + backdrop * (1.0 - alpha * np.float32(1 / 255))
-    frame = paint_windows(
-        g, t, frame, size, texture=texture, coarse=g.concat([flows, side], 1), avatar=avatar, part=part,
-        expression=expression, keypoints=keypoints, mouth=mouth,
-    )
+    frame = paint_windows(g, t, frame, painter(g, inputs, head, texture, size))
     write_outputs(g, frame, size)
     return g
+
+
+def painter(g: Graph, inputs: Inputs, head: HeadFlow, texture: Value, size: int, **sizes) -> Windows:
+    """The painters' material; texture [B,4,size,size] 0..255; sizes: mouth_window, eye_window."""
+    return Windows(
+        g, size=size, texture=texture, coarse=g.concat([head.upper, head.lower, head.side], 1), avatar=inputs.avatar,
+        part=lambda name: inputs.pose(g, name), expression=head.expression, keypoints=head.keypoints, mouth=head.mouth, **sizes,
+    )
 
 
 def write_outputs(g: Graph, frame: Value, size: int) -> None:

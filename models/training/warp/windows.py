@@ -21,13 +21,13 @@ LID_REACH, LID_EDGE = 0.55, 0.13  # in half eye widths
 GAZE_YAW, GAZE_PITCH = 0.46, 0.34  # iris shift at coefficient 1, in half eye widths
 
 
-def corners(g: Graph, mouth: Value, eyes: Value, size: int) -> tuple[Value, Value]:
+def corners(g: Graph, mouth: Value, eyes: Value, size: int, sizes: tuple[tuple[int, int], tuple[int, int]]) -> tuple[Value, Value]:
     """First pixels [B,1,2,1] and [B,2,2,1] of the windows around centres mouth and eyes, in pixels of the same shapes.
 
     Each keeps to its side of the half-way lines between eyes and between eyes and mouth: in small faces the
     windows would overlap otherwise, and one would wipe out what the other painted.
     """
-    (mouth_w, mouth_h), (eye_w, eye_h) = window_sizes(size)
+    (mouth_w, mouth_h), (eye_w, eye_h) = sizes
     mx, my = g.split(mouth, 2, 1, 1)
     ex, ey = g.split(eyes, 2, 1, 1)
     between_x = g.op("Floor", g.mean(ex, 1))
@@ -41,12 +41,6 @@ def corners(g: Graph, mouth: Value, eyes: Value, size: int) -> tuple[Value, Valu
         return g.op("Floor", g.concat([g.clip(x, 0, size - width), g.clip(y, 0, size - height)], 2))
 
     return inside(mx - mouth_w / 2, my, mouth_w, mouth_h), inside(ex, ey, eye_w, eye_h)
-
-
-def window_sizes(size: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """(width, height) in pixels, even, of the mouth's window and of an eye's."""
-    even = lambda part: int(round(part * size / 2)) * 2  # noqa: E731
-    return (even(MOUTH_WINDOW[0]), even(MOUTH_WINDOW[1])), (even(EYE_WINDOW[0]), even(EYE_WINDOW[1]))
 
 
 def window_pixels(g: Graph, corner: Value, width: int, height: int, size: int):
@@ -69,9 +63,26 @@ def bump(g: Graph, x: Value, width: float) -> Value:
 class Windows:
     """What the two painters share: one frame size, the avatar's texture and the coarse flows."""
 
-    def __init__(self, g: Graph, *, size: int, texture: Value, coarse: Value, avatar: dict[str, Value], part, expression: Value, keypoints: Value, mouth: dict):
+    def __init__(self, g: Graph, *, size: int, texture: Value, coarse: Value, avatar: dict[str, Value], part, expression: Value, keypoints: Value, mouth: dict, mouth_window=MOUTH_WINDOW, eye_window=EYE_WINDOW):
+        self.mouth_window, self.eye_window = mouth_window, eye_window
         self.g, self.size, self.texture, self.coarse = g, size, texture, coarse
         self.avatar, self.part, self.expression, self.keypoints, self.mouth = avatar, part, expression, keypoints, mouth
+
+    def sizes(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """(width, height) in pixels, even, of the mouth's window and of an eye's."""
+        even = lambda part: int(round(part * self.size / 2)) * 2  # noqa: E731
+        return (even(self.mouth_window[0]), even(self.mouth_window[1])), (even(self.eye_window[0]), even(self.eye_window[1]))
+
+    def corners(self) -> tuple[Value, Value]:
+        """First pixels [B,1,2,1] of the mouth's window and [B,2,2,1] of the eyes' ones."""
+        g = self.g
+        keypoints = g.transpose(self.keypoints, 0, 2, 1)
+
+        def centre(ids):  # [B,F,2,1], pixels
+            mean = g.op("ReduceMean", g.transpose(g.gather(keypoints, np.array(ids), 2), 0, 2, 1, 3), axes=[3], keepdims=1)
+            return (mean + 1.0) * (self.size / 2)
+
+        return corners(g, centre([range(60, 68)]), centre([range(36, 42), range(42, 48)]), self.size, self.sizes())
 
     def texels(self, places: Value) -> tuple[Value, Value]:
         """(unmultiplied colour [B,F,3,P], alpha [B,F,1,P] in 0..1) of the portrait at places [B,F,2,P]."""
@@ -86,27 +97,24 @@ class Windows:
         return g.transpose(g.sample(self.coarse, g.transpose(points, 0, 1, 3, 2), G), 0, 2, 1, 3)
 
 
-def paint_windows(g: Graph, t: Tables, frame: Value, size: int, **shared) -> Value:
+def frame_index(g: Graph, at: Value, area: int, batch: Value) -> Value:
+    """Places [B,F,3,P] in a flattened [B,3,area] frame of pixels at [B,F,1,P]: (b * 3 + channel) * area + pixel."""
+    rows = g.op("Range", g.const(0, np.int64), g.op("Squeeze", g.op("Shape", batch, start=0, end=1)), g.const(1, np.int64))
+    planes = g.reshape(rows * g.const(3 * area, np.int64), -1, 1, 1, 1) + g.const(np.arange(3).reshape(1, 1, 3, 1) * area, np.int64)
+    return at + planes
+
+
+def paint_windows(g: Graph, t: Tables, frame: Value, windows: Windows) -> Value:
     """frame [B,3,size,size] with eyes and mouth painted."""
-    windows = Windows(g, size=size, **shared)
+    size = windows.size
     flat = g.reshape(frame, -1)
-    mouth_size, eye_size = window_sizes(size)
+    mouth_size, eye_size = windows.sizes()
     pixels_mouth, pixels_eye = mouth_size[0] * mouth_size[1], eye_size[0] * eye_size[1]
-    keypoints = g.transpose(shared["keypoints"], 0, 2, 1)
-
-    def centre(ids):  # [B,F,2,1], pixels
-        mean = g.op("ReduceMean", g.transpose(g.gather(keypoints, np.array(ids), 2), 0, 2, 1, 3), axes=[3], keepdims=1)
-        return (mean + 1.0) * (size / 2)
-
-    mouth_corner, eye_corners = corners(g, centre([range(60, 68)]), centre([range(36, 42), range(42, 48)]), size)
+    mouth_corner, eye_corners = windows.corners()
     mouth_at, mouth_points = window_pixels(g, mouth_corner, *mouth_size, size)
     eyes_at, eyes_points = window_pixels(g, eye_corners, *eye_size, size)
-
-    # Places of the windows' values in the flat frame: ((b * 3 + channel) * area + pixel)
-    area = size * size
-    rows = g.op("Range", g.const(0, np.int64), g.op("Squeeze", g.op("Shape", keypoints, start=0, end=1)), g.const(1, np.int64))
-    planes = g.reshape(rows * g.const(3 * area, np.int64), -1, 1, 1, 1) + g.const(np.arange(3).reshape(1, 1, 3, 1) * area, np.int64)
-    index = g.concat([g.reshape(mouth_at + planes, 0, 3 * pixels_mouth), g.reshape(eyes_at + planes, 0, 6 * pixels_eye)], 1)
+    place = lambda at, pixels: g.reshape(frame_index(g, at, size * size, windows.keypoints), 0, pixels)  # noqa: E731
+    index = g.concat([place(mouth_at, 3 * pixels_mouth), place(eyes_at, 6 * pixels_eye)], 1)
     under_mouth, under_eyes = g.split(g.gather(flat, index, 0), 1, 3 * pixels_mouth, 6 * pixels_eye)
     mouth = paint_mouth(windows, mouth_points, g.reshape(under_mouth, 0, 1, 3, pixels_mouth))
     eyes = paint_eyes(windows, t, eyes_points, g.reshape(under_eyes, 0, 2, 3, pixels_eye))
@@ -120,7 +128,7 @@ def paint_mouth(w: Windows, points: Value, under: Value) -> Value:
     flow = w.flow(points)
     upper_flow, lower_flow, side = g.split(flow, 2, 2, 2, 1)
     skin, solid = w.texels(points + g.where(side < 0.0, upper_flow, lower_flow))
-    edge_x, edge_y = g.split(g.abs(points - g.mean(points, 3)) * np.array([[1 / MOUTH_WINDOW[0]], [1 / MOUTH_WINDOW[1]]], np.float32), 2, 1, 1)
+    edge_x, edge_y = g.split(g.abs(points - g.mean(points, 3)) * np.array([[1 / w.mouth_window[0]], [1 / w.mouth_window[1]]], np.float32), 2, 1, 1)
     within = g.clip((0.97 - g.max(edge_x, edge_y)) * 8.0, 0, 1)
     lip = over(g, under, skin, within * solid * solid * solid)
 
