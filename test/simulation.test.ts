@@ -11,7 +11,7 @@ const ENOUGH = { encodeWorkers: 64 };
 describe('the scheduler on a simulated device', () => {
   it('gives the same figures for the same seed, and others for another', () => {
     const run = (seed: number) => {
-      const { planMs: _, ...figures } = simulateScheduler({ avatars: 40, device: SMALL, seed, seconds: 1 });
+      const { planMs: _, tickMs: __, ...figures } = simulateScheduler({ avatars: 40, device: SMALL, seed, seconds: 1 });
       return figures;
     };
     expect(run(3)).toEqual(run(3));
@@ -53,6 +53,12 @@ describe('the scheduler on a simulated device', () => {
     // 512 pictures in 26.6 ms, and the last batch is not finished
     expect(result.framesPerSecond).toBeGreaterThan(0.9 * (512 / 0.0266));
     expect(result.fairness).toBeGreaterThan(0.5);
+  });
+
+  it('gives those who move their rate, however many others are still', () => {
+    const result = simulateScheduler({ avatars: 3000, moving: 0.1, device: LARGE, ...ENOUGH, seconds: 1 });
+    expect(result.framesPerSecond).toBeGreaterThan(0.95 * 300 * 30);
+    expect(result.latencyMs.p50).toBeLessThan(40);
   });
 
   it('draws a picture once for all who see it', () => {

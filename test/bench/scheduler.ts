@@ -17,6 +17,8 @@ export async function run(args: string[]): Promise<object> {
       maxBatch: { type: 'string', default: '64' },
       seconds: { type: 'string', default: '1' },
       most: { type: 'string', default: '10000' },
+      /** share of the avatars that move */
+      moving: { type: 'string', default: '1' },
       seed: { type: 'string', default: '1' },
     },
   });
@@ -26,7 +28,13 @@ export async function run(args: string[]): Promise<object> {
     maxBatch: Number(values.maxBatch),
   };
   const rows = AVATARS.filter((avatars) => avatars <= Number(values.most)).map((avatars) => {
-    const row = simulateScheduler({ avatars, device, seconds: Number(values.seconds), seed: Number(values.seed) });
+    const row = simulateScheduler({
+      avatars,
+      device,
+      seconds: Number(values.seconds),
+      moving: Number(values.moving),
+      seed: Number(values.seed),
+    });
     console.log(JSON.stringify(row, round));
     return row;
   });

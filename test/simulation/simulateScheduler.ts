@@ -1,10 +1,9 @@
-import { neutralMotion } from '@facewire/proto';
+import { type MotionSample, neutralMotion } from '@facewire/proto';
 import type { Participant, Stream } from '../../server/src/contracts.ts';
-import type { LineageState } from '../../server/src/scheduler/assignEncoders.ts';
+import type { EncoderAssignment, LineageState } from '../../server/src/scheduler/assignEncoders.ts';
 import type { ResolvedMotion } from '../../server/src/scheduler/motionAt.ts';
-import { type BatchPlan, planBatch } from '../../server/src/scheduler/planBatch.ts';
 import { RenderBudget } from '../../server/src/scheduler/RenderBudget.ts';
-import { type PictureContent, StreamBook } from '../../server/src/scheduler/StreamBook.ts';
+import { type BookedPlan, StreamBook } from '../../server/src/scheduler/StreamBook.ts';
 import { mulberry } from '../bench/tracks.ts';
 import { EventQueue } from './EventQueue.ts';
 
@@ -34,6 +33,8 @@ export interface SimulationOptions {
   ticksPerSecond?: number;
   renderBudgetMs?: number;
   rendersInFlight?: number;
+  /** share of the avatars whose players send packets: the others sent one and are still; default 1 */
+  moving?: number;
   seed?: number;
 }
 
@@ -53,6 +54,8 @@ export interface SimulationResult {
   deviceBusy: number;
   /** real time that one plan took on this machine, mean: the scheduler's own cost */
   planMs: number;
+  /** and what one tick took */
+  tickMs: number;
 }
 
 /** Players send so often. */
@@ -84,7 +87,6 @@ class Simulation {
   readonly #budget: RenderBudget;
   readonly #streams: Stream[] = [];
   readonly #lineages = new Map<number, Lineage>();
-  readonly #phaseMs = new Map<Participant, number>();
   readonly #frames: number[] = [];
   readonly #shown = new Map<Participant, number>();
   readonly #latencies: number[] = [];
@@ -98,6 +100,7 @@ class Simulation {
   #busyMs = 0;
   #plans = 0;
   #planMs = 0;
+  #tickMs = 0;
 
   constructor(options: SimulationOptions) {
     this.#options = {
@@ -110,6 +113,7 @@ class Simulation {
       ticksPerSecond: 120,
       renderBudgetMs: 16,
       rendersInFlight: 1,
+      moving: 1,
       seed: 1,
       ...options,
     };
@@ -117,7 +121,7 @@ class Simulation {
     this.#budget = new RenderBudget(this.#options.renderBudgetMs, options.device.maxBatch);
     this.#book = new StreamBook({
       ticksPerSecond: this.#options.ticksPerSecond,
-      motionAt: (participant, nowMs) => this.#motionAt(participant, nowMs),
+      motionAt: (participant) => this.#motionAt(participant),
       isCongested: () => false,
       retryAtMs: () => undefined,
       metrics: { count() {}, gauge() {}, observe() {} },
@@ -145,19 +149,32 @@ class Simulation {
       meanBatch: this.#pictures / Math.max(1, this.#runs),
       deviceBusy: this.#busyMs / (seconds * 1000 * this.#options.rendersInFlight),
       planMs: this.#planMs / Math.max(1, this.#plans),
+      tickMs: this.#tickMs / this.#tickIndex,
     };
   }
 
   #addAvatar(index: number): void {
     const { viewers, sizes, rates } = this.#options;
+    const phaseMs = this.#random() * MOTION_INTERVAL_MS;
+    const stillFromMs = index < this.#options.moving * this.#options.avatars ? Number.POSITIVE_INFINITY : 0;
+    const newest = () =>
+      newestPacket(phaseMs, Math.min(this.#events.nowMs, phaseMs + MOTION_INTERVAL_MS + stillFromMs));
+    let sample: MotionSample | undefined;
+    const motion = this.#motion;
     const participant: Participant = {
       id: `p${index}`,
       room: 'r',
       avatar: `a${index}`,
-      latest: undefined,
-      latestAtMs: 0,
+      // A new object for every packet, as in the room; made when it is asked for, so packets need no events of their own.
+      get latest() {
+        const { sequence, arrived } = newest();
+        if (arrived && sample?.sequence !== sequence) sample = { sequence, timeMs: 0, motion };
+        return sample;
+      },
+      get latestAtMs() {
+        return newest().atMs;
+      },
     };
-    this.#phaseMs.set(participant, this.#random() * MOTION_INTERVAL_MS);
     for (let viewer = 0; viewer < viewers; viewer++) {
       this.#streams.push({
         id: this.#streams.length,
@@ -173,25 +190,21 @@ class Simulation {
     }
   }
 
-  /** The newest motion that has arrived, worked out when it is asked for: packets need no events of their own. */
-  #motionAt(participant: Participant, nowMs: number): ResolvedMotion {
-    const phaseMs = this.#phaseMs.get(participant)!;
-    const arrivalMs = (n: number) => phaseMs + n * MOTION_INTERVAL_MS + MOTION_JITTER_MS * noise(phaseMs, n);
-    let n = Math.floor((nowMs - phaseMs) / MOTION_INTERVAL_MS);
-    if (n >= 0 && arrivalMs(n) > nowMs) n--;
-    const arrived = n >= 0;
+  #motionAt({ latest, latestAtMs }: Participant): ResolvedMotion {
     return {
       motion: this.#motion,
-      version: String(n),
-      sequence: Math.max(0, n) & 0xffff,
+      version: String(latest?.sequence),
+      sequence: latest?.sequence ?? 0,
       timeMs: 0,
-      arrivedAtMs: arrived ? arrivalMs(n) : undefined,
-      fresh: arrived,
+      arrivedAtMs: latest && latestAtMs,
+      fresh: latest !== undefined,
     };
   }
 
   #tick(): void {
+    const startedAtMs = performance.now();
     this.#book.tick(this.#streams, this.#tickIndex++, this.#events.nowMs);
+    this.#tickMs += performance.now() - startedAtMs;
     this.#pump();
     this.#events.after(1000 / this.#options.ticksPerSecond, () => this.#tick());
   }
@@ -200,27 +213,25 @@ class Simulation {
     while (this.#rendering < this.#options.rendersInFlight) {
       const nowMs = this.#events.nowMs;
       const startedAtMs = performance.now();
-      const { demands, pictures } = this.#book.demands(nowMs);
-      const lineages = [...this.#lineages.values()];
-      const plan = planBatch(demands, lineages, (size) => this.#budget.maxPictures(size), nowMs);
-      if (!plan) return;
+      const booked = this.#book.plan(nowMs, this.#lineages, (size) => this.#budget.maxPictures(size));
+      if (!booked) return;
       this.#planMs += performance.now() - startedAtMs;
       this.#plans++;
-      this.#begin(plan, pictures);
+      this.#begin(booked);
     }
   }
 
-  #begin(plan: BatchPlan, contents: ReadonlyMap<string, PictureContent>): void {
+  #begin({ plan, contents }: BookedPlan): void {
     const { fixedMs, perPictureMs } = this.#options.device;
     const count = plan.pictures.length;
     const spread = 1 + RENDER_NOISE * (2 * this.#random() - 1);
     const renderMs = (fixedMs + perPictureMs * count * (plan.size / 256) ** 2) * spread;
     this.#rendering++;
     this.#runs++;
-    const encodes = plan.pictures.flatMap(({ picture, encodes }) =>
+    const encodes = plan.pictures.flatMap(({ encodes }, index) =>
       encodes.map((encode) => ({
-        served: encode.served,
-        content: contents.get(picture)!,
+        encode,
+        content: contents[index]!,
         lineage: this.#commit(encode),
       })),
     );
@@ -229,15 +240,16 @@ class Simulation {
       this.#pictures += count;
       this.#busyMs += renderMs;
       this.#budget.measured(plan.size, count, renderMs);
-      for (const { served, content, lineage } of encodes) {
-        this.#encode(() => this.#finish(served, content.participant, content.resolved, lineage));
+      for (const { encode, content, lineage } of encodes) {
+        this.#encode(() => this.#finish(encode, content.participant, content.resolved, lineage));
       }
       this.#pump();
     });
   }
 
   /** As FrameScheduler does: from here on later plans count on this frame. */
-  #commit({ group, served, keyFrame, lineage: id }: BatchPlan['pictures'][number]['encodes'][number]): Lineage {
+  #commit(assignment: EncoderAssignment): Lineage {
+    const { group, lineage: id } = assignment;
     let lineage = id === undefined ? undefined : this.#lineages.get(id);
     if (!lineage) {
       lineage = {
@@ -250,21 +262,8 @@ class Simulation {
       };
       this.#lineages.set(lineage.id, lineage);
     }
-    lineage.members = new Set(served.map(({ stream }) => stream));
     lineage.pending++;
-    if (keyFrame) lineage.lastKeyMs = this.#events.nowMs;
-    for (const { stream } of served) {
-      const record = this.#book.get(stream)!;
-      if (record.lineage !== lineage.id) this.#lineages.get(record.lineage)?.members.delete(stream);
-      record.lineage = lineage.id;
-      record.due = false;
-      record.servedAtMs = this.#events.nowMs;
-      record.sentPicture = group.picture;
-      if (keyFrame) {
-        record.hadKey = true;
-        record.keyInFlight = true;
-      }
-    }
+    this.#book.serve(assignment, lineage, this.#lineages, this.#events.nowMs);
     return lineage;
   }
 
@@ -282,21 +281,29 @@ class Simulation {
   }
 
   #finish(
-    served: readonly { stream: number }[],
+    assignment: EncoderAssignment,
     participant: Participant,
     { arrivedAtMs }: ResolvedMotion,
     lineage: Lineage,
   ): void {
     lineage.pending--;
-    for (const { stream } of served) {
+    for (const { stream } of assignment.served) {
       this.#frames[stream]!++;
       this.#streams[stream]!.needsKeyFrame = false;
-      this.#book.get(stream)!.keyInFlight = false;
     }
+    this.#book.settle(assignment);
     if (arrivedAtMs === undefined || (this.#shown.get(participant) ?? -1) >= arrivedAtMs) return;
     this.#shown.set(participant, arrivedAtMs);
     this.#latencies.push(this.#events.nowMs - arrivedAtMs);
   }
+}
+
+/** The packet of a player that arrived last; `sequence` −1 is none. */
+function newestPacket(phaseMs: number, nowMs: number): { sequence: number; atMs: number; arrived: boolean } {
+  const arrivalMs = (n: number) => phaseMs + n * MOTION_INTERVAL_MS + MOTION_JITTER_MS * noise(phaseMs, n);
+  let sequence = Math.floor((nowMs - phaseMs) / MOTION_INTERVAL_MS);
+  if (sequence >= 0 && arrivalMs(sequence) > nowMs) sequence--;
+  return { sequence, atMs: sequence >= 0 ? arrivalMs(sequence) : 0, arrived: sequence >= 0 };
 }
 
 /** 0…1, the same for the same packet of the same player */

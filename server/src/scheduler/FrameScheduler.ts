@@ -3,10 +3,10 @@ import { AvatarHealth } from './AvatarHealth.ts';
 import type { EncoderAssignment } from './assignEncoders.ts';
 import { EncoderLineage } from './EncoderLineage.ts';
 import { type MotionAt, motionAt, type ResolvedMotion } from './motionAt.ts';
-import { type BatchPlan, planBatch } from './planBatch.ts';
+import type { BatchPlan } from './planBatch.ts';
 import { RenderBudget } from './RenderBudget.ts';
 import { renderBatch } from './renderBatch.ts';
-import { type PictureContent, StreamBook } from './StreamBook.ts';
+import { type BookedPlan, type PictureContent, StreamBook } from './StreamBook.ts';
 import { type Clock, systemClock, TickTimer } from './TickTimer.ts';
 
 /** The part of the room that the scheduler reads. */
@@ -42,6 +42,8 @@ export interface FrameSchedulerOptions {
 
 /** An encoder that nobody used for this long is closed. */
 const ENCODER_IDLE_MS = 5000;
+/** and such are looked for so often */
+const ENCODER_LOOK_MS = 500;
 
 /**
  * Turns what the streams want into frames: at every tick marks the streams whose turn it is, and whenever the renderer
@@ -70,6 +72,7 @@ export class FrameScheduler {
   #nextLineage = 1;
   #rendering = 0;
   #picturesThisTick = 0;
+  #lookedForIdleMs = Number.NEGATIVE_INFINITY;
   #warnedMs = Number.NEGATIVE_INFINITY;
   #closed = false;
 
@@ -118,7 +121,9 @@ export class FrameScheduler {
     const nowMs = this.#clock.now();
     if (this.#picturesThisTick > 0) this.#metrics.observe('pictures_per_tick', this.#picturesThisTick);
     this.#picturesThisTick = 0;
-    this.#book.tick(this.#source.streams(), index, nowMs);
+    for (const { stream, lineage } of this.#book.tick(this.#source.streams(), index, nowMs)) {
+      this.#lineages.get(lineage)?.members.delete(stream.id);
+    }
     this.#closeIdleEncoders(nowMs);
     this.#pump();
   }
@@ -126,16 +131,15 @@ export class FrameScheduler {
   #pump(): void {
     while (!this.#closed && this.#rendering < this.#maxRendersInFlight) {
       const nowMs = this.#clock.now();
-      const { demands, pictures } = this.#book.demands(nowMs);
-      const lineages = [...this.#lineages.values()];
-      const plan = planBatch(demands, lineages, (size) => this.#budget.maxPictures(size), nowMs);
-      if (!plan) return;
-      this.#begin(plan, pictures, nowMs);
+      const startedAtMs = performance.now();
+      const booked = this.#book.plan(nowMs, this.#lineages, (size) => this.#budget.maxPictures(size));
+      if (!booked) return;
+      this.#metrics.observe('plan_ms', performance.now() - startedAtMs);
+      this.#begin(booked, nowMs);
     }
   }
 
-  #begin(plan: BatchPlan, pictures: ReadonlyMap<string, PictureContent>, nowMs: number): void {
-    const contents = plan.pictures.map(({ picture }) => pictures.get(picture)!);
+  #begin({ plan, contents }: BookedPlan, nowMs: number): void {
     this.#measurePlan(plan, contents, nowMs);
     const codecs = plan.pictures.flatMap(({ encodes }) => encodes.map(({ group }) => group.codec));
     const wanted = { i420: codecs.some((codec) => codec !== 'jpeg'), rgb: codecs.includes('jpeg') };
@@ -212,7 +216,7 @@ export class FrameScheduler {
 
   /** From here on the plan is what the encoder's viewers have been sent, as far as later plans are concerned. */
   #commit(assignment: EncoderAssignment, nowMs: number): EncoderLineage {
-    const { group, served, keyFrame } = assignment;
+    const { group } = assignment;
     let lineage = assignment.lineage === undefined ? undefined : this.#lineages.get(assignment.lineage);
     if (!lineage) {
       lineage = new EncoderLineage(
@@ -224,23 +228,8 @@ export class FrameScheduler {
       );
       this.#lineages.set(lineage.id, lineage);
     }
-    // Who is not served misses a frame, and is a member no more.
-    lineage.members = new Set(served.map(({ stream }) => stream));
     lineage.lastUsedMs = nowMs;
-    if (keyFrame) lineage.lastKeyMs = nowMs;
-    for (const { stream } of served) {
-      const record = this.#book.get(stream);
-      if (!record) continue;
-      if (record.lineage !== lineage.id) this.#lineages.get(record.lineage)?.members.delete(stream);
-      record.lineage = lineage.id;
-      record.due = false;
-      record.servedAtMs = nowMs;
-      record.sentPicture = group.picture;
-      if (keyFrame) {
-        record.hadKey = true;
-        record.keyInFlight = true;
-      }
-    }
+    this.#book.serve(assignment, lineage, this.#lineages, nowMs);
     return lineage;
   }
 
@@ -255,16 +244,17 @@ export class FrameScheduler {
       // unsigned 32 bits on the wire
       serverTimeMs: Math.floor(this.#clock.now()) % 2 ** 32,
     };
+    this.#book.settle(assignment);
     for (const { stream: id } of assignment.served) {
       const record = this.#book.get(id);
       if (!record || !this.#source.hasStream(id)) continue;
-      if (assignment.keyFrame) record.keyInFlight = false;
       this.#fanOut.deliver(record.stream, delivery);
     }
   }
 
   #failEncode(assignment: EncoderAssignment, lineage: EncoderLineage, error: unknown): void {
-    for (const { stream } of assignment.served) this.#giveBack(stream, assignment.keyFrame);
+    this.#book.settle(assignment);
+    for (const { stream } of assignment.served) this.#book.giveBack(stream, assignment.keyFrame);
     const byRender = error instanceof PictureFailed;
     if (!byRender) {
       this.#metrics.count('encode_errors_total');
@@ -282,27 +272,16 @@ export class FrameScheduler {
     this.#log?.warn({ err: error, codec, size }, 'an encoder failed and is replaced');
   }
 
-  /** What was planned for this stream will not come: it is due again. */
-  #giveBack(stream: number, keyFrame: boolean): void {
-    const record = this.#book.get(stream);
-    if (!record) return;
-    record.due = true;
-    record.sentPicture = undefined;
-    if (!keyFrame) return;
-    record.hadKey = false;
-    record.keyInFlight = false;
-  }
-
   #dropLineage(lineage: EncoderLineage): void {
     if (!this.#lineages.delete(lineage.id)) return;
-    for (const id of lineage.members) this.#giveBack(id, true);
+    for (const id of lineage.members) this.#book.giveBack(id, true);
     this.#track(lineage.close());
   }
 
   #closeIdleEncoders(nowMs: number): void {
+    if (nowMs - this.#lookedForIdleMs < ENCODER_LOOK_MS) return;
+    this.#lookedForIdleMs = nowMs;
     for (const lineage of this.#lineages.values()) {
-      const alive = [...lineage.members].filter((id) => this.#source.hasStream(id));
-      if (alive.length < lineage.members.size) lineage.members = new Set(alive);
       if (nowMs - lineage.lastUsedMs < ENCODER_IDLE_MS || lineage.pending > 0) continue;
       this.#lineages.delete(lineage.id);
       this.#track(lineage.close());

@@ -1,25 +1,10 @@
 import type { Metrics, Participant, Stream } from '../contracts.ts';
-import type { StreamDemand } from './assignEncoders.ts';
+import { type EncoderAssignment, type LineageState, orphansAmong, type StreamDemand } from './assignEncoders.ts';
 import { dueSlot } from './dueSlot.ts';
 import type { MotionAt, ResolvedMotion } from './motionAt.ts';
+import { type BatchPlan, type Candidate, candidatesOf, MAX_PENDING_ENCODES, planBatch } from './planBatch.ts';
+import { type StreamRecord, Subject } from './Subject.ts';
 import { viewBucket } from './viewBucket.ts';
-
-/** What the scheduler remembers of one stream. */
-export interface StreamRecord {
-  readonly stream: Stream;
-  lastSlot: number;
-  due: boolean;
-  waitingSinceMs: number;
-  /** when its last frame was begun */
-  servedAtMs: number;
-  /** the picture that it was last sent, or that is on its way */
-  sentPicture: string | undefined;
-  hadKey: boolean;
-  /** the encoder that served it last; 0 before the first */
-  lineage: number;
-  /** a key frame is being rendered or encoded for it: asking for another would only repeat it */
-  keyInFlight: boolean;
-}
 
 /** The content of a picture key. */
 export interface PictureContent {
@@ -29,9 +14,15 @@ export interface PictureContent {
   view: { yaw: number; pitch: number };
 }
 
-export interface Demands {
-  demands: StreamDemand[];
-  pictures: Map<string, PictureContent>;
+export interface BookedPlan {
+  plan: BatchPlan;
+  /** of each picture of the plan, in its order */
+  contents: PictureContent[];
+}
+
+/** An encoder as the book changes it. */
+export interface BookLineage extends LineageState {
+  members: Set<number>;
 }
 
 export interface StreamBookOptions {
@@ -41,12 +32,30 @@ export interface StreamBookOptions {
   /** undefined: the avatar renders; a time: it failed, and is tried again (alone) from then on */
   retryAtMs: (avatar: string) => number | undefined;
   metrics: Metrics;
+  /** the size at which a stream is drawn, when that is not the one it asked for */
+  sizeOf?: (stream: Stream) => number;
 }
 
-/** Keeps count of which streams are due, and of what each was last sent. */
+/** Turns since the last look: what a stream's rate entitled it to, and those that it did not get. */
+export interface TurnCount {
+  turns: number;
+  missed: number;
+}
+
+/** A key that cannot be given yet is asked for again after so long, ms. */
+const KEY_PAUSE_MS = 8;
+
+/**
+ * Keeps count of which streams are due and of what each was last sent, and plans batches of it. Kept up to date from
+ * tick to tick, so that a plan costs one step for each waiting subject, and the real work only for those drawn.
+ */
 export class StreamBook {
   readonly #options: StreamBookOptions;
-  #records = new Map<number, StreamRecord>();
+  readonly #records = new Map<number, StreamRecord>();
+  readonly #subjects = new Map<Participant, Map<number, Subject>>();
+  readonly #congested = new Map<object, boolean>();
+  #nextOrder = 0;
+  #count: TurnCount = { turns: 0, missed: 0 };
 
   constructor(options: StreamBookOptions) {
     this.#options = options;
@@ -56,59 +65,256 @@ export class StreamBook {
     return this.#records.get(stream);
   }
 
-  /** Marks the streams whose turn it is; forgets those that are gone. */
-  tick(streams: Iterable<Stream>, tickIndex: number, nowMs: number): void {
-    const records = new Map<number, StreamRecord>();
+  /** Marks the streams whose turn it is; forgets those that are gone, and returns them. */
+  tick(streams: Iterable<Stream>, tickIndex: number, nowMs: number): StreamRecord[] {
+    this.#congested.clear();
+    let seen = 0;
     for (const stream of streams) {
-      const record = this.#records.get(stream.id) ?? newRecord(stream);
-      records.set(stream.id, record);
+      let record = this.#records.get(stream.id);
+      if (record?.stream !== stream) {
+        if (record) this.#forget(record);
+        record = this.#add(stream);
+      }
+      record.seenTick = tickIndex;
+      seen++;
       this.#mark(record, tickIndex, nowMs);
     }
-    this.#records = records;
+    if (seen === this.#records.size) return [];
+    const gone = [...this.#records.values()].filter(({ seenTick }) => seenTick !== tickIndex);
+    for (const record of gone) this.#forget(record);
+    return gone;
+  }
+
+  /** What the ticks counted since the last call. Who has nothing new to show misses nothing. */
+  takeTurnCount(): TurnCount {
+    const count = this.#count;
+    this.#count = { turns: 0, missed: 0 };
+    return count;
+  }
+
+  /** The next batch, from the newest motion. Undefined when there is nothing to do. */
+  plan(
+    nowMs: number,
+    lineages: ReadonlyMap<number, LineageState>,
+    maxPictures: (size: number) => number,
+  ): BookedPlan | undefined {
+    const pictures = new Map<string, PictureContent>();
+    const congested = new Map<object, boolean>();
+    let found: LineageState[] | undefined;
+    const orphans = () => {
+      found ??= orphansAmong(lineages.values(), nowMs).filter(({ pending }) => pending < MAX_PENDING_ENCODES);
+      return found;
+    };
+    const open = (subject: Subject) => this.#open(subject, { nowMs, lineages, orphans, pictures, congested });
+    const plan = planBatch(this.#waiting(nowMs), open, maxPictures);
+    return plan && { plan, contents: plan.pictures.map(({ picture }) => pictures.get(picture)!) };
+  }
+
+  /** The encode is begun: from here on it is what its viewers were sent, as far as later plans are concerned. */
+  serve(
+    { group, served, keyFrame }: EncoderAssignment,
+    lineage: BookLineage,
+    lineages: ReadonlyMap<number, BookLineage>,
+    nowMs: number,
+  ): void {
+    // Who is not served misses a frame, and is a member no more.
+    lineage.members = new Set(served.map(({ stream }) => stream));
+    if (keyFrame) lineage.lastKeyMs = nowMs;
+    for (const { stream } of served) {
+      const record = this.#records.get(stream);
+      if (!record) continue;
+      if (record.lineage !== lineage.id) lineages.get(record.lineage)?.members.delete(stream);
+      record.lineage = lineage.id;
+      record.due = false;
+      record.servedAtMs = nowMs;
+      record.sentPicture = group.picture;
+      if (keyFrame) {
+        record.hadKey = true;
+        record.keyInFlight = true;
+      }
+      record.subject.touch();
+    }
+  }
+
+  /** The encode came to its end, well or not. */
+  settle({ served, keyFrame }: EncoderAssignment): void {
+    for (const { stream } of served) {
+      const record = this.#records.get(stream);
+      if (!record) continue;
+      if (keyFrame) record.keyInFlight = false;
+      record.subject.touch();
+    }
+  }
+
+  /** What was planned for this stream will not come: it is due again. */
+  giveBack(stream: number, keyFrame: boolean): void {
+    const record = this.#records.get(stream);
+    if (!record) return;
+    record.due = true;
+    record.sentPicture = undefined;
+    record.subject.touch();
+    if (!keyFrame) return;
+    record.hadKey = false;
+    record.keyInFlight = false;
+  }
+
+  #add(stream: Stream): StreamRecord {
+    const record: StreamRecord = {
+      stream,
+      subject: this.#subject(stream.participant, this.#sizeOf(stream)),
+      lastSlot: -1,
+      due: false,
+      waitingSinceMs: 0,
+      servedAtMs: 0,
+      sentPicture: undefined,
+      hadKey: false,
+      lineage: 0,
+      keyInFlight: false,
+      seenYaw: stream.view.yaw,
+      seenPitch: stream.view.pitch,
+      seenNeedsKey: stream.needsKeyFrame,
+      seenTick: 0,
+    };
+    this.#records.set(stream.id, record);
+    record.subject.records.add(record);
+    record.subject.touch();
+    return record;
+  }
+
+  #forget(record: StreamRecord): void {
+    this.#records.delete(record.stream.id);
+    this.#leave(record);
+  }
+
+  #leave(record: StreamRecord): void {
+    const { subject } = record;
+    subject.records.delete(record);
+    subject.touch();
+    if (subject.records.size > 0) return;
+    const sizes = this.#subjects.get(subject.participant);
+    sizes?.delete(subject.size);
+    if (sizes?.size === 0) this.#subjects.delete(subject.participant);
+  }
+
+  #subject(participant: Participant, size: number): Subject {
+    let sizes = this.#subjects.get(participant);
+    if (!sizes) {
+      sizes = new Map();
+      this.#subjects.set(participant, sizes);
+    }
+    let subject = sizes.get(size);
+    if (!subject) {
+      subject = new Subject(participant, size, this.#nextOrder++);
+      sizes.set(size, subject);
+    }
+    return subject;
+  }
+
+  #sizeOf(stream: Stream): number {
+    return this.#options.sizeOf?.(stream) ?? stream.size;
   }
 
   #mark(record: StreamRecord, tickIndex: number, nowMs: number): void {
     const { stream } = record;
+    this.#notice(record);
     const slot = dueSlot(tickIndex, this.#options.ticksPerSecond, stream.framesPerSecond);
     const newTurn = slot !== record.lastSlot;
     record.lastSlot = slot;
+    if (newTurn && !record.subject.isIdle) {
+      this.#count.turns++;
+      if (record.due) this.#count.missed++;
+    }
     // Who has no picture, or a broken one, does not wait for his turn.
     const wantsNow = newTurn || (stream.needsKeyFrame && !record.keyInFlight);
+    const wasDue = record.due;
     if (wantsNow && !record.due) {
       record.due = true;
       record.waitingSinceMs = nowMs;
     }
-    if (record.due && this.#options.isCongested(stream)) {
+    if (record.due && this.#isCongested(this.#congested, stream)) {
       // Its turn is gone: what it would be sent later is newer.
       record.due = false;
       if (newTurn) this.#options.metrics.count('congested_skips_total');
     }
+    if (record.due !== wasDue) record.subject.touch();
   }
 
-  /** The streams that could take a frame now, and what each picture shows. Nothing when none is due. */
-  demands(nowMs: number): Demands {
+  /** Rooms change a stream's size, view and wish for a key frame as they like: seen at the next tick. */
+  #notice(record: StreamRecord): void {
+    const { stream } = record;
+    const size = this.#sizeOf(stream);
+    if (size !== record.subject.size) {
+      this.#leave(record);
+      record.subject = this.#subject(stream.participant, size);
+      record.subject.records.add(record);
+      record.subject.touch();
+    }
+    const { yaw, pitch } = stream.view;
+    const same = yaw === record.seenYaw && pitch === record.seenPitch && stream.needsKeyFrame === record.seenNeedsKey;
+    if (same) return;
+    record.seenYaw = yaw;
+    record.seenPitch = pitch;
+    record.seenNeedsKey = stream.needsKeyFrame;
+    record.subject.touch();
+  }
+
+  #waiting(nowMs: number): Subject[] {
+    const waiting: Subject[] = [];
+    for (const sizes of this.#subjects.values()) {
+      for (const subject of sizes.values()) if (subject.isWaiting(nowMs)) waiting.push(subject);
+    }
+    return waiting;
+  }
+
+  /** A subject's pictures; when it has none, the subject pauses. */
+  #open(subject: Subject, context: PlanContext): Candidate[] {
+    const { nowMs } = context;
+    const { avatar } = subject.participant;
+    const retryAtMs = avatar === undefined ? undefined : this.#options.retryAtMs(avatar);
+    if (retryAtMs !== undefined && nowMs < retryAtMs) {
+      subject.pauseBlocked(nowMs, retryAtMs);
+      return [];
+    }
+    const resolved = this.#options.motionAt(subject.participant, nowMs);
+    if (avatar === undefined || subject.isStill(resolved.version)) {
+      subject.pauseIdle(nowMs, resolved.version);
+      return [];
+    }
+    const demands = this.#demands(subject, avatar, resolved, retryAtMs !== undefined, context);
+    const lineages = new Map<number, LineageState>();
+    for (const { lineage: id } of subject.records) {
+      const lineage = context.lineages.get(id);
+      if (lineage) lineages.set(id, lineage);
+    }
+    const candidates = candidatesOf(demands, [...lineages.values()], context.orphans, nowMs, subject.order);
+    if (candidates.length > 0) subject.stir();
+    else if (demands.some(({ due, needsKey }) => due && needsKey)) subject.pauseBlocked(nowMs, nowMs + KEY_PAUSE_MS);
+    else if (demands.some(({ due, changed }) => due && changed)) subject.pauseBlocked(nowMs);
+    else subject.pauseIdle(nowMs, resolved.version);
+    return candidates;
+  }
+
+  /** The subject's streams that could take a frame now. */
+  #demands(
+    subject: Subject,
+    avatar: string,
+    resolved: ResolvedMotion,
+    suspect: boolean,
+    { pictures, congested }: PlanContext,
+  ): StreamDemand[] {
+    const { participant, size } = subject;
     const demands: StreamDemand[] = [];
-    const pictures = new Map<string, PictureContent>();
-    const motions = new Map<Participant, ResolvedMotion>();
-    const congested = new Map<object, boolean>();
-    if (!this.#anyDue()) return { demands, pictures };
-    for (const record of this.#records.values()) {
+    for (const record of subject.records) {
       const { stream } = record;
-      const { participant } = stream;
-      const avatar = participant.avatar;
-      if (avatar === undefined) continue;
-      const retryAtMs = this.#options.retryAtMs(avatar);
-      if (retryAtMs !== undefined && nowMs < retryAtMs) continue;
-      if (cached(congested, stream.peer, () => this.#options.isCongested(stream))) continue;
-      const resolved = cached(motions, participant, () => this.#options.motionAt(participant, nowMs));
+      if (this.#isCongested(congested, stream)) continue;
       const bucket = viewBucket(stream.view);
-      const picture = `${participant.id}|${avatar}|${resolved.version}|${bucket.key}|${stream.size}`;
+      const picture = `${participant.id}|${avatar}|${resolved.version}|${bucket.key}|${size}`;
       if (!pictures.has(picture)) pictures.set(picture, { participant, avatar, resolved, view: bucket.view });
       demands.push({
         stream: stream.id,
         picture,
         codec: stream.codec,
-        size: stream.size,
+        size,
         framesPerSecond: stream.framesPerSecond,
         due: record.due,
         changed: record.sentPicture !== picture,
@@ -116,37 +322,27 @@ export class StreamBook {
         servedAtMs: record.servedAtMs,
         needsKey: stream.needsKeyFrame && !record.keyInFlight,
         hadKey: record.hadKey,
-        suspect: retryAtMs !== undefined,
+        suspect,
       });
     }
-    return { demands, pictures };
+    return demands;
   }
 
-  #anyDue(): boolean {
-    for (const record of this.#records.values()) if (record.due) return true;
-    return false;
+  #isCongested(known: Map<object, boolean>, stream: Stream): boolean {
+    let congested = known.get(stream.peer);
+    if (congested === undefined) {
+      congested = this.#options.isCongested(stream);
+      known.set(stream.peer, congested);
+    }
+    return congested;
   }
 }
 
-function newRecord(stream: Stream): StreamRecord {
-  return {
-    stream,
-    lastSlot: -1,
-    due: false,
-    waitingSinceMs: 0,
-    servedAtMs: 0,
-    sentPicture: undefined,
-    hadKey: false,
-    lineage: 0,
-    keyInFlight: false,
-  };
-}
-
-function cached<K, V>(cache: Map<K, V>, key: K, make: () => V): V {
-  let value = cache.get(key);
-  if (value === undefined) {
-    value = make();
-    cache.set(key, value);
-  }
-  return value;
+interface PlanContext {
+  nowMs: number;
+  lineages: ReadonlyMap<number, LineageState>;
+  /** worked out once a plan, and only when somebody needs a new encoder */
+  orphans: () => LineageState[];
+  pictures: Map<string, PictureContent>;
+  congested: Map<object, boolean>;
 }

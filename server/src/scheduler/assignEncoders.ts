@@ -79,25 +79,35 @@ export function groupDemands(demands: readonly StreamDemand[]): EncodeGroup[] {
  * Gives every group an encoder, in the order of `groups`. As viewers turn, groups split and merge; the encoder goes on
  * with the group that holds most of its streams and needs no key frame for those. Streams that come to it from
  * elsewhere need one, which all of the group get. A group that no encoder fits takes an orphaned one, else a new one.
+ *
+ * @param orphansOf the encoders without viewers; one that is taken is taken out of that list
  */
 export function assignEncoders(
   groups: readonly EncodeGroup[],
   lineages: readonly LineageState[],
   nowMs: number,
+  orphansOf: () => LineageState[] = () => orphansAmong(lineages, nowMs),
 ): EncoderAssignment[] {
   const chosen = continueByOverlap(groups, lineages);
-  const taken = new Set(chosen.values());
-  const orphans = lineages.filter(
-    (lineage) => lineage.members.size === 0 && !taken.has(lineage) && keyAllowed(lineage, nowMs),
-  );
+  let orphans: LineageState[] | undefined;
   return groups.map((group) => {
     let lineage = chosen.get(group);
     if (!lineage) {
+      orphans ??= orphansOf();
       const index = orphans.findIndex((orphan) => fits(group, orphan));
       if (index >= 0) lineage = orphans.splice(index, 1)[0];
     }
     return assign(group, lineage, nowMs);
   });
+}
+
+/** The encoders that nobody uses any more and that may begin with another audience now. */
+export function orphansAmong(lineages: Iterable<LineageState>, nowMs: number): LineageState[] {
+  const orphans: LineageState[] = [];
+  for (const lineage of lineages) {
+    if (lineage.members.size === 0 && keyAllowed(lineage, nowMs)) orphans.push(lineage);
+  }
+  return orphans;
 }
 
 function assign(group: EncodeGroup, lineage: LineageState | undefined, nowMs: number): EncoderAssignment {

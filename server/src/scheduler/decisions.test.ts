@@ -5,11 +5,21 @@ import { AvatarHealth } from './AvatarHealth.ts';
 import type { LineageState, StreamDemand } from './assignEncoders.ts';
 import { dueSlot } from './dueSlot.ts';
 import { EASE_MS, IDLE_AFTER_MS, motionAt } from './motionAt.ts';
-import { planBatch } from './planBatch.ts';
+import { type BatchPlan, candidatesOf, planBatch } from './planBatch.ts';
 import { RenderBudget } from './RenderBudget.ts';
 import { renderBatch } from './renderBatch.ts';
 import { TickTimer } from './TickTimer.ts';
 import { viewBucket } from './viewBucket.ts';
+
+function mulberry(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let value = Math.imul(state ^ (state >>> 15), 1 | state);
+    value = (value + Math.imul(value ^ (value >>> 7), 61 | value)) ^ value;
+    return ((value ^ (value >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
 
 const degrees = (value: number) => (value * Math.PI) / 180;
 
@@ -93,7 +103,28 @@ const demand = (stream: number, picture: string, more: Partial<StreamDemand> = {
   suspect: false,
   ...more,
 });
-const pictures = (plan: ReturnType<typeof planBatch>) => plan?.pictures.map(({ picture }) => picture);
+
+/** As StreamBook does with subjects, with each picture one of its own. */
+function plan(
+  demands: readonly StreamDemand[],
+  lineages: readonly LineageState[],
+  maxPictures: (size: number) => number,
+  nowMs: number,
+): BatchPlan | undefined {
+  const contenders = [...new Set(demands.map(({ picture }) => picture))].map((picture, order) => {
+    const own = demands.filter((each) => each.picture === picture);
+    const least = (values: number[]) => Math.min(...values);
+    return {
+      order,
+      own,
+      size: own[0]!.size,
+      waitingSinceMs: least(own.map(({ waitingSinceMs }) => waitingSinceMs)),
+      servedAtMs: least(own.map(({ servedAtMs }) => servedAtMs ?? 0)),
+    };
+  });
+  return planBatch(contenders, ({ own, order }) => candidatesOf(own, lineages, () => [], nowMs, order), maxPictures);
+}
+const pictures = (plan: BatchPlan | undefined) => plan?.pictures.map(({ picture }) => picture);
 
 test('a batch begins with the picture that waited longest and takes others of its size by waiting time', () => {
   const demands = [
@@ -102,7 +133,7 @@ test('a batch begins with the picture that waited longest and takes others of it
     demand(3, 'big', { waitingSinceMs: 15, size: 512 }),
     demand(4, 'second', { waitingSinceMs: 20 }),
   ];
-  expect(pictures(planBatch(demands, [], () => 2, 0))).toEqual(['first', 'second']);
+  expect(pictures(plan(demands, [], () => 2, 0))).toEqual(['first', 'second']);
 });
 
 test('of pictures that have waited equally long, the one served least recently goes first', () => {
@@ -111,7 +142,7 @@ test('of pictures that have waited equally long, the one served least recently g
     demand(2, 'long ago', { waitingSinceMs: 10, servedAtMs: 3 }),
     demand(3, 'never', { waitingSinceMs: 10 }),
   ];
-  expect(pictures(planBatch(demands, [], () => 2, 0))).toEqual(['never', 'long ago']);
+  expect(pictures(plan(demands, [], () => 2, 0))).toEqual(['never', 'long ago']);
 });
 
 test('under overload everybody gets his turn: nobody waits longer than one round', () => {
@@ -119,7 +150,7 @@ test('under overload everybody gets his turn: nobody waits longer than one round
   let longestGap = 0;
   for (let round = 1; round <= 100; round++) {
     const demands = [...lastServed].map(([stream, at]) => demand(stream, `p${stream}`, { waitingSinceMs: at }));
-    for (const picture of pictures(planBatch(demands, [], () => 3, round))!) {
+    for (const picture of pictures(plan(demands, [], () => 3, round))!) {
       const stream = Number(picture.slice(1));
       longestGap = Math.max(longestGap, round - lastServed.get(stream)!);
       lastServed.set(stream, round);
@@ -128,8 +159,72 @@ test('under overload everybody gets his turn: nobody waits longer than one round
   expect(longestGap).toBe(4);
 });
 
+test('a batch is the same whether all pictures are worked out first or only those whose turn comes', () => {
+  const random = mulberry(7);
+  for (let trial = 0; trial < 200; trial++) {
+    const contenders = Array.from({ length: 1 + Math.floor(random() * 30) }, (_, order) => {
+      const size = random() < 0.5 ? 128 : 256;
+      const suspect = random() < 0.1;
+      const candidates = Array.from({ length: Math.floor(random() * 3) }, (_, index) => ({
+        picture: `${order}.${index}`,
+        size,
+        encodes: [],
+        waitingSinceMs: Math.floor(random() * 4),
+        servedAtMs: Math.floor(random() * 4),
+        order: order + index / 10,
+        suspect,
+      }));
+      const least = (values: number[]) => Math.min(...values) - (random() < 0.5 ? 1 : 0);
+      return {
+        order,
+        size,
+        candidates,
+        waitingSinceMs: least([9, ...candidates.map(({ waitingSinceMs }) => waitingSinceMs)]),
+        servedAtMs: least([9, ...candidates.map(({ servedAtMs }) => servedAtMs)]),
+      };
+    });
+    const most = 1 + Math.floor(random() * 8);
+    let opened = 0;
+    const lazy = planBatch(
+      contenders,
+      ({ candidates }) => {
+        opened++;
+        return candidates;
+      },
+      () => most,
+    );
+    const all = contenders.flatMap(({ candidates }) => candidates);
+    const ordered = all.sort(
+      (a, b) => a.waitingSinceMs - b.waitingSinceMs || a.servedAtMs - b.servedAtMs || a.order - b.order,
+    );
+    const first = ordered[0];
+    const eager = first?.suspect
+      ? [first]
+      : ordered.filter(({ size, suspect }) => size === first?.size && !suspect).slice(0, most);
+    expect(pictures(lazy) ?? []).toEqual(eager.map(({ picture }) => picture));
+    expect(opened).toBeLessThanOrEqual(contenders.length);
+  }
+});
+
+test('of ten thousand that wait only those are worked out that the batch has room for', () => {
+  const contenders = Array.from({ length: 10_000 }, (_, order) => ({
+    order,
+    size: 256,
+    waitingSinceMs: 0,
+    servedAtMs: (order * 7919) % 10_000,
+  }));
+  let opened = 0;
+  const open = (turn: (typeof contenders)[number]) => {
+    opened++;
+    return candidatesOf([demand(turn.order, `p${turn.order}`, turn)], [], () => [], 0, turn.order);
+  };
+  const planned = planBatch(contenders, open, () => 64)!;
+  expect(planned.pictures).toHaveLength(64);
+  expect(opened).toBeLessThanOrEqual(66);
+});
+
 test('what is not due, or shows nothing new, is not rendered', () => {
-  expect(planBatch([demand(1, 'a', { due: false })], [], () => 8, 0)).toBeUndefined();
+  expect(plan([demand(1, 'a', { due: false })], [], () => 8, 0)).toBeUndefined();
   const lineage: LineageState = {
     id: 1,
     codec: 'vp8',
@@ -138,24 +233,22 @@ test('what is not due, or shows nothing new, is not rendered', () => {
     lastKeyMs: 0,
     pending: 0,
   };
-  expect(planBatch([demand(1, 'a', { changed: false })], [lineage], () => 8, 1000)).toBeUndefined();
-  expect(pictures(planBatch([demand(1, 'a', { changed: false, needsKey: true })], [lineage], () => 8, 1000))).toEqual([
-    'a',
-  ]);
-  expect(planBatch([demand(1, 'a')], [{ ...lineage, pending: 2 }], () => 8, 1000)).toBeUndefined();
+  expect(plan([demand(1, 'a', { changed: false })], [lineage], () => 8, 1000)).toBeUndefined();
+  expect(pictures(plan([demand(1, 'a', { changed: false, needsKey: true })], [lineage], () => 8, 1000))).toEqual(['a']);
+  expect(plan([demand(1, 'a')], [{ ...lineage, pending: 2 }], () => 8, 1000)).toBeUndefined();
 });
 
 test('a JPEG viewer and a video viewer of one picture share its render', () => {
-  const plan = planBatch([demand(1, 'a'), demand(2, 'a', { codec: 'jpeg' })], [], () => 8, 0)!;
-  expect(plan.pictures.length).toBe(1);
-  expect(plan.pictures[0]!.encodes.map(({ group }) => group.codec)).toEqual(['vp8', 'jpeg']);
+  const shared = plan([demand(1, 'a'), demand(2, 'a', { codec: 'jpeg' })], [], () => 8, 0)!;
+  expect(shared.pictures.length).toBe(1);
+  expect(shared.pictures[0]!.encodes.map(({ group }) => group.codec)).toEqual(['vp8', 'jpeg']);
 });
 
 test('an avatar that failed lately is rendered alone', () => {
   const demands = [demand(1, 'good'), demand(2, 'bad', { suspect: true }), demand(3, 'fine')];
-  expect(pictures(planBatch(demands, [], () => 8, 0))).toEqual(['good', 'fine']);
+  expect(pictures(plan(demands, [], () => 8, 0))).toEqual(['good', 'fine']);
   demands[1]!.waitingSinceMs = -1;
-  expect(pictures(planBatch(demands, [], () => 8, 0))).toEqual(['bad']);
+  expect(pictures(plan(demands, [], () => 8, 0))).toEqual(['bad']);
 });
 
 test('an avatar that goes on failing is tried ever more rarely, and at once again after a success', () => {

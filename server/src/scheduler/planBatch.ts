@@ -5,9 +5,10 @@ import {
   type LineageState,
   type StreamDemand,
 } from './assignEncoders.ts';
+import { comesBefore, type Turn, TurnQueue } from './TurnQueue.ts';
 
 /** An encoder may have one frame in work and one on its way to it; more would be a queue. */
-const MAX_PENDING_ENCODES = 2;
+export const MAX_PENDING_ENCODES = 2;
 
 /** One picture to render, and the encodes that it feeds. */
 export interface PlannedPicture {
@@ -23,25 +24,102 @@ export interface BatchPlan {
   pictures: PlannedPicture[];
 }
 
+/** A picture that somebody waits for. */
+export interface Candidate extends PlannedPicture, Turn {
+  /** the avatar failed to render lately: it is tried alone */
+  suspect: boolean;
+}
+
+/** Streams that share nothing with others: whose pictures are worked out only when their turn comes. */
+export interface Contender extends Turn {
+  /** of all its pictures */
+  readonly size: number;
+}
+
 /**
  * What to render next: the picture whose viewers have waited longest, and as many others of its size as `maxPictures`
  * allows, again by waiting time. Streams of one rate are due at one moment: of those that have waited equally long, who
  * was served least recently goes first. Under overload everybody's rate falls alike and nobody starves. Undefined when
  * there is nothing to do.
  *
- * `demands` are the streams that can take a frame, due or not: those that are not due belong to their group all the
- * same, as the group's encoder would leave them behind.
+ * @param contenders no picture of a contender may come before the contender's own turn
+ * @param open the pictures of a contender; called only for those whose turn comes before the batch is full
  */
-export function planBatch(
+export function planBatch<T extends Contender>(
+  contenders: Iterable<T>,
+  open: (contender: T) => Candidate[],
+  maxPictures: (size: number) => number,
+): BatchPlan | undefined {
+  const bySize = new Map<number, T[]>();
+  for (const contender of contenders) {
+    const list = bySize.get(contender.size);
+    if (list) list.push(contender);
+    else bySize.set(contender.size, [contender]);
+  }
+  const queues = Array.from(bySize.values(), (list) => new CandidateQueue(new TurnQueue(list), open));
+  let queue: CandidateQueue<T> | undefined;
+  for (const each of queues) {
+    if (each.first && (!queue?.first || comesBefore(each.first, queue.first))) queue = each;
+  }
+  const first = queue?.take();
+  if (!queue || !first) return undefined;
+  const chosen = [first];
+  const most = first.suspect ? 1 : Math.max(1, maxPictures(first.size));
+  while (chosen.length < most) {
+    const next = queue.take();
+    if (!next) break;
+    if (!next.suspect) chosen.push(next);
+  }
+  return { size: first.size, pictures: chosen.map(({ picture, size, encodes }) => ({ picture, size, encodes })) };
+}
+
+/** The candidates of one size by their turn, each contender opened when nothing else can come before it. */
+class CandidateQueue<T extends Contender> {
+  readonly #closed: TurnQueue<T>;
+  readonly #candidates = new TurnQueue<Candidate>([]);
+  readonly #open: (contender: T) => Candidate[];
+
+  constructor(closed: TurnQueue<T>, open: (contender: T) => Candidate[]) {
+    this.#closed = closed;
+    this.#open = open;
+  }
+
+  get first(): Candidate | undefined {
+    for (;;) {
+      const candidate = this.#candidates.first;
+      const contender = this.#closed.first;
+      if (!contender || (candidate && comesBefore(candidate, contender))) return candidate;
+      this.#closed.take();
+      for (const opened of this.#open(contender)) this.#candidates.put(opened);
+    }
+  }
+
+  take(): Candidate | undefined {
+    return this.first && this.#candidates.take();
+  }
+}
+
+/**
+ * The pictures that are wanted of streams which share no picture and no encoder with others: the streams of one
+ * participant at one size.
+ *
+ * @param demands the streams that can take a frame, due or not: those that are not due belong to their group all the
+ * same, as the group's encoder would leave them behind
+ * @param lineages the encoders that hold any of them
+ * @param orphans the encoders that nobody uses and that may begin anew now; whoever takes one takes it out of the list
+ * @param order of the candidates, among those whose turns are equal
+ */
+export function candidatesOf(
   demands: readonly StreamDemand[],
   lineages: readonly LineageState[],
-  maxPictures: (size: number) => number,
+  orphans: () => LineageState[],
   nowMs: number,
-): BatchPlan | undefined {
-  const busy = new Set(lineages.filter(({ pending }) => pending >= MAX_PENDING_ENCODES).map(({ id }) => id));
-  const candidates = new Map<string, PlannedPicture & Turn & { suspect: boolean }>();
-  for (const assignment of assignEncoders(groupDemands(demands), lineages, nowMs)) {
-    if (assignment.lineage !== undefined && busy.has(assignment.lineage)) continue;
+  order = 0,
+): Candidate[] {
+  const busy = (id: number) => lineages.some((lineage) => lineage.id === id && lineage.pending >= MAX_PENDING_ENCODES);
+  const candidates = new Map<string, Candidate>();
+  for (const assignment of assignEncoders(groupDemands(demands), lineages, nowMs, orphans)) {
+    if (assignment.lineage !== undefined && busy(assignment.lineage)) continue;
     const wanting = assignment.served.filter((demand) => isWanting(demand, assignment.keyFrame));
     if (wanting.length === 0) continue;
     const { picture, size } = assignment.group;
@@ -54,25 +132,10 @@ export function planBatch(
       candidate.servedAtMs = Math.min(candidate.servedAtMs, servedAtMs);
     } else {
       const suspect = wanting.some((demand) => demand.suspect);
-      candidates.set(picture, { picture, size, encodes: [assignment], waitingSinceMs, servedAtMs, suspect });
+      candidates.set(picture, { picture, size, encodes: [assignment], waitingSinceMs, servedAtMs, order, suspect });
     }
   }
-  const ordered = [...candidates.values()].sort(byTurn);
-  const first = ordered[0];
-  if (!first) return undefined;
-  const companions = ordered.filter(({ size, suspect }) => size === first.size && !suspect);
-  const chosen = first.suspect ? [first] : companions.slice(0, Math.max(1, maxPictures(first.size)));
-  return { size: first.size, pictures: chosen.map(({ picture, size, encodes }) => ({ picture, size, encodes })) };
-}
-
-/** What decides whose turn it is. */
-interface Turn {
-  waitingSinceMs: number;
-  servedAtMs: number;
-}
-
-function byTurn(a: Turn, b: Turn): number {
-  return a.waitingSinceMs - b.waitingSinceMs || a.servedAtMs - b.servedAtMs;
+  return [...candidates.values()];
 }
 
 function isWanting(demand: StreamDemand, keyFrame: boolean): boolean {

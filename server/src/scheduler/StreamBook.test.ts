@@ -1,0 +1,134 @@
+import { neutralMotion } from '@facewire/proto';
+import { expect, test } from 'vitest';
+import type { Participant, Peer, Stream } from '../contracts.ts';
+import { type BookLineage, StreamBook } from './StreamBook.ts';
+
+const peer = { id: 'peer' } as Peer;
+
+/** A book with `count` participants, each seen by one stream, and what a scheduler does with its plans. */
+function bookOf(count: number) {
+  let asked = 0;
+  const participants = Array.from(
+    { length: count },
+    (_, index): Participant => ({
+      id: `p${index}`,
+      room: 'r',
+      avatar: `a${index}`,
+      latest: { sequence: 1, timeMs: 0, motion: neutralMotion() },
+      latestAtMs: -100_000,
+    }),
+  );
+  const streams = participants.map(
+    (participant, id): Stream => ({
+      id,
+      peer,
+      codec: 'vp8',
+      participant,
+      size: 256,
+      framesPerSecond: 30,
+      view: { yaw: 0, pitch: 0 },
+      needsKeyFrame: false,
+    }),
+  );
+  const book = new StreamBook({
+    ticksPerSecond: 30,
+    motionAt: ({ latest, latestAtMs }) => {
+      asked++;
+      return {
+        motion: latest!.motion,
+        sequence: latest!.sequence,
+        timeMs: 0,
+        arrivedAtMs: latestAtMs,
+        version: String(latest!.sequence),
+        fresh: true,
+      };
+    },
+    isCongested: () => false,
+    retryAtMs: () => undefined,
+    metrics: { count() {}, gauge() {}, observe() {} },
+  });
+  const lineages = new Map<number, BookLineage>();
+  /** plans as long as there is something to draw; the participants drawn */
+  const drawAll = (nowMs: number, most = 64) => {
+    const drawn: string[] = [];
+    for (;;) {
+      const booked = book.plan(nowMs, lineages, () => most);
+      if (!booked) return drawn;
+      for (const [index, { encodes }] of booked.plan.pictures.entries()) {
+        drawn.push(booked.contents[index]!.participant.id);
+        for (const assignment of encodes) {
+          let lineage = lineages.get(assignment.lineage ?? 0);
+          if (!lineage) {
+            const { codec, size } = assignment.group;
+            lineage = { id: lineages.size + 1, codec, size, members: new Set(), lastKeyMs: -1e9, pending: 0 };
+            lineages.set(lineage.id, lineage);
+          }
+          book.serve(assignment, lineage, lineages, nowMs);
+          book.settle(assignment);
+        }
+      }
+    }
+  };
+  const send = (index: number) => {
+    const { latest } = participants[index]!;
+    participants[index]!.latest = { ...latest!, sequence: latest!.sequence + 1 };
+  };
+  return { book, streams, participants, drawAll, send, lineages, asked: () => asked };
+}
+
+test('faces that are still are drawn once, and then hardly looked at; a packet is seen at once', () => {
+  const { book, streams, drawAll, send, asked } = bookOf(1000);
+  book.tick(streams, 1, 33);
+  expect(drawAll(33)).toHaveLength(1000);
+  const before = asked();
+  for (let tick = 2; tick <= 61; tick++) {
+    book.tick(streams, tick, tick * 33);
+    expect(drawAll(tick * 33)).toEqual([]);
+  }
+  // Two seconds of 60 ticks: without pauses they would be looked at 60 times each.
+  expect(asked() - before).toBeLessThan(20 * 1000);
+  send(7);
+  expect(drawAll(61 * 33 + 1)).toEqual(['p7']);
+});
+
+test('a view that turns and a size that changes are seen at the next tick, whatever was still', () => {
+  const { book, streams, drawAll } = bookOf(3);
+  for (let tick = 1; tick <= 40; tick++) {
+    book.tick(streams, tick, tick * 33);
+    drawAll(tick * 33);
+  }
+  streams[1]!.view = { yaw: 0.5, pitch: 0 };
+  streams[2]!.size = 128;
+  book.tick(streams, 41, 41 * 33);
+  expect(drawAll(41 * 33).sort()).toEqual(['p1', 'p2']);
+});
+
+test('streams that are gone are told, and their encoders can serve others', () => {
+  const { book, streams, drawAll } = bookOf(2);
+  book.tick(streams, 1, 33);
+  drawAll(33);
+  const gone = book.tick(streams.slice(1), 2, 66);
+  expect(gone.map(({ stream, lineage }) => [stream.id, lineage])).toEqual([[0, 1]]);
+  expect(book.get(0)).toBeUndefined();
+  expect(book.tick(streams.slice(1), 3, 99)).toEqual([]);
+});
+
+test('turns that pass without a frame are counted as missed, except of those who are still', () => {
+  const { book, streams, drawAll, send } = bookOf(2);
+  book.tick(streams, 1, 33);
+  drawAll(33);
+  for (let tick = 2; tick <= 5; tick++) {
+    book.tick(streams, tick, tick * 33);
+    drawAll(tick * 33);
+  }
+  book.takeTurnCount();
+  send(0);
+  // From here on nobody draws.
+  for (let tick = 6; tick <= 9; tick++) {
+    book.plan(tick * 33, new Map(), () => 64);
+    book.tick(streams, tick, tick * 33);
+  }
+  const { turns, missed } = book.takeTurnCount();
+  expect(missed).toBeGreaterThanOrEqual(3);
+  expect(turns).toBe(4);
+});
