@@ -13,23 +13,21 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 def regional_palette(image: np.ndarray, region: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Another colour for each region [H,W] (skin, hair, clothes, ...), soft at the seams."""
-    gains = np.exp(rng.normal(0, 0.35, (16, 1)) + rng.normal(0, 0.22, (16, 3))).astype(np.float32)
-    field = cv2.GaussianBlur(gains[region], (0, 0), 1.0)
-    return np.clip(image * field, 0, 255).astype(np.uint8)
+    gains = np.exp(rng.normal(0, 0.3, (16, 1)) + rng.normal(0, 0.14, (16, 3))).astype(np.float32)
+    return cv2.multiply(image, cv2.blur(gains[region], (3, 3)), dtype=cv2.CV_8U)
 
 
 def light(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A gradient of light across the picture; sometimes a cast shadow with a soft or hard edge."""
-    height, width = image.shape[:2]
-    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
+    """A gradient of light across the picture; sometimes a cast shadow with a soft or fairly hard edge."""
+    y, x = np.mgrid[-1:1:48j, -1:1:48j].astype(np.float32)
     angle, strength = rng.uniform(0, 2 * np.pi), rng.uniform(0, 1.1)
-    along = x * np.cos(angle) + y * np.sin(angle)
     tint = np.exp(rng.normal(0, 0.12, 3)).astype(np.float32)
-    gain = np.exp(strength * along)[..., None] ** tint
-    if rng.random() < 0.35:
-        edge = (x * np.cos(angle + 1) + y * np.sin(angle + 1) + rng.uniform(-0.6, 0.6)) / rng.uniform(0.02, 0.5)
+    gain = np.exp(strength * (x * np.cos(angle) + y * np.sin(angle))[..., None] * tint)
+    if rng.random() < 0.3:
+        edge = (x * np.cos(angle + 1) + y * np.sin(angle + 1) + rng.uniform(-0.6, 0.6)) / rng.uniform(0.05, 0.5)
         gain = gain * (rng.uniform(0.3, 0.8) + (1 / (1 + np.exp(-np.clip(4 * edge, -30, 30))))[..., None] * 0.6)
-    return np.clip(image * gain, 0, 255).astype(np.uint8)
+    field = cv2.resize(gain.astype(np.float32), (image.shape[1], image.shape[0]), interpolation=cv2.INTER_LINEAR)
+    return cv2.multiply(image, field, dtype=cv2.CV_8U)
 
 
 def colours(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -41,15 +39,15 @@ def colours(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         matrix = grey
     elif kind < 0.22:
         matrix = grey * np.array([[1.08], [0.93], [0.74]], np.float32)
-    elif kind < 0.28:
+    elif kind < 0.25:
         matrix = identity[rng.permutation(3)]
     else:
-        matrix = identity + (grey - identity) * rng.uniform(-0.6, 0.9) + rng.normal(0, 0.1, (3, 3)).astype(np.float32)
+        matrix = identity + (grey - identity) * rng.uniform(-0.5, 0.9) + rng.normal(0, 0.06, (3, 3)).astype(np.float32)
     out = cv2.transform(image, np.ascontiguousarray(matrix, np.float32))
     ramp = np.arange(256, dtype=np.float32) / 255
     gamma, contrast = np.exp(rng.normal(0, 0.35)), np.exp(rng.normal(0, 0.25))
     ramp = (ramp**gamma - 0.5) * contrast + 0.5 + rng.normal(0, 0.06)
-    if rng.random() < 0.08:
+    if rng.random() < 0.06:
         ramp = ramp * rng.uniform(0.06, 0.4)  # a dark room
     if rng.random() < 0.03:
         ramp = 1 - ramp

@@ -6,8 +6,11 @@ import cv2
 import numpy as np
 
 
-def _colour(rng: np.random.Generator) -> np.ndarray:
-    return rng.uniform(0, 255, 3)
+def _colours(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """float32 [*shape,3] in 0..255, mostly muted as in the world."""
+    colours = rng.uniform(0, 255, (*shape, 3))
+    grey = colours.mean(-1, keepdims=True)
+    return (grey + (colours - grey) * rng.uniform(0, 1) ** 1.5).astype(np.float32)
 
 
 def _skin(rng: np.random.Generator) -> np.ndarray:
@@ -16,7 +19,7 @@ def _skin(rng: np.random.Generator) -> np.ndarray:
 
 
 def _gradient(rng: np.random.Generator, size: int) -> np.ndarray:
-    small = rng.uniform(0, 255, (2, 2, 3)).astype(np.float32)
+    small = _colours(rng, 2, 2)
     return cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR)
 
 
@@ -27,8 +30,8 @@ def _noise(rng: np.random.Generator, size: int) -> np.ndarray:
         n = 3 * 2**octave
         height += cv2.resize(rng.normal(size=(n, n)).astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC) * rng.uniform(0.3, 0.8) ** octave
     height = (height - height.min()) / max(float(np.ptp(height)), 1e-6)
-    stops = rng.uniform(0, 255, (int(rng.integers(2, 5)), 3))
-    ramp = cv2.resize(stops[None].astype(np.float32), (256, 1), interpolation=cv2.INTER_LINEAR)[0]
+    stops = _colours(rng, int(rng.integers(2, 5)))
+    ramp = cv2.resize(stops[None], (256, 1), interpolation=cv2.INTER_LINEAR)[0]
     return ramp[(height * 255).astype(np.uint8)]
 
 
@@ -41,7 +44,7 @@ def _stripes(rng: np.random.Generator, size: int) -> np.ndarray:
     if rng.random() < 0.5:
         wave = np.sign(wave)
     mix = (wave[..., None] + 1) / 2
-    return _colour(rng) * mix + _colour(rng) * (1 - mix)
+    return _colours(rng) * mix + _colours(rng) * (1 - mix)
 
 
 def _shapes(rng: np.random.Generator, picture: np.ndarray, count: int) -> np.ndarray:
@@ -49,7 +52,7 @@ def _shapes(rng: np.random.Generator, picture: np.ndarray, count: int) -> np.nda
     size = picture.shape[0]
     out = np.ascontiguousarray(np.clip(picture, 0, 255).astype(np.uint8))
     for _ in range(count):
-        colour = tuple(float(c) for c in (_skin(rng) if rng.random() < 0.3 else _colour(rng)))
+        colour = tuple(float(c) for c in (_skin(rng) if rng.random() < 0.3 else _colours(rng)))
         centre = tuple(int(c) for c in rng.integers(0, size, 2))
         axes = tuple(int(a) for a in np.maximum(1, np.abs(rng.normal(0, size * 0.16, 2))).astype(int))
         filled = -1 if rng.random() < 0.75 else int(rng.integers(1, 6))
@@ -81,7 +84,7 @@ def background(rng: np.random.Generator, size: int) -> np.ndarray:
     elif kind < 0.8:
         picture = _stripes(rng, size)
     else:
-        picture = np.broadcast_to(_colour(rng).astype(np.float32), (size, size, 3))
+        picture = np.broadcast_to(_colours(rng), (size, size, 3))
     out = _shapes(rng, picture, int(rng.integers(0, 25)) if rng.random() < 0.6 else 0)
     if rng.random() < 0.35:
         out = cv2.GaussianBlur(out, (0, 0), float(rng.uniform(0.5, size / 24)))
@@ -89,17 +92,15 @@ def background(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 class Backgrounds:
-    """A stock of pictures, one replaced at every draw in `renew`, because making one costs more than using it."""
+    """A stock of pictures, one made anew every `renew` draws, because making one costs more than using it."""
 
-    def __init__(self, rng: np.random.Generator, size: int, count: int = 96, renew: int = 6):
+    def __init__(self, rng: np.random.Generator, size: int, count: int = 96, renew: int = 8):
         self.rng, self.size, self.renew, self.drawn = rng, size, renew, 0
         self.stock = [background(rng, size) for _ in range(count)]
 
     def draw(self) -> np.ndarray:
-        """uint8 [size,size,3], flipped and turned by quarters at random; not to be written to."""
+        """uint8 [size,size,3]; not to be written to."""
         self.drawn += 1
         if self.drawn % self.renew == 0:
             self.stock[int(self.rng.integers(len(self.stock)))] = background(self.rng, self.size)
-        picture = self.stock[int(self.rng.integers(len(self.stock)))]
-        picture = np.rot90(picture, int(self.rng.integers(4)))
-        return np.ascontiguousarray(picture[:, ::-1] if self.rng.random() < 0.5 else picture)
+        return cv2.flip(self.stock[int(self.rng.integers(len(self.stock)))], int(self.rng.integers(-1, 2)))

@@ -11,9 +11,7 @@ from tracker.augment import appearance, regional_palette
 from tracker.backgrounds import Backgrounds
 from tracker.crops import Crop, face_box, face_crop, motion_in_crop
 from tracker.layout import CROP, LANDMARK_MIRROR, LANDMARKS, MOTION, MOTION_MIRROR
-from tracker.shards import FRAME, SKIN, Frame, Shards
-
-IS_SKIN = np.isin(np.arange(256), SKIN)
+from tracker.shards import FRAME, Frame, Shards
 
 
 @dataclass(frozen=True)
@@ -31,22 +29,30 @@ def mirrored(frame: Frame) -> Frame:
     index, sign = MOTION_MIRROR
     landmarks = frame.landmarks[LANDMARK_MIRROR] * np.array([-1, 1], np.float32) + np.array([FRAME, 0], np.float32)
     return Frame(
-        np.ascontiguousarray(frame.image[:, ::-1]), landmarks, frame.motion[index] * sign, np.ascontiguousarray(frame.region[:, ::-1])
+        cv2.flip(frame.image, 1), landmarks.astype(np.float32), frame.motion[index] * sign, cv2.flip(frame.region, 1)
     )
 
 
-def cut(image: np.ndarray, crop: Crop, size: int, border: int = cv2.BORDER_REPLICATE) -> np.ndarray:
-    """The crop as a picture, averaged where it shrinks."""
-    step = crop.side / size
-    if step > 1.6:
-        image = cv2.GaussianBlur(image, (0, 0), 0.4 * step)
-    return cv2.warpAffine(image, crop.affine(size), (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=border)
+def cut(image: np.ndarray, crop: Crop, size: int) -> np.ndarray:
+    """The crop as a picture, averaged where it shrinks; beyond the image its edge is repeated."""
+    while crop.side / size > 1.5:
+        height, width = image.shape[:2]
+        image = cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+        crop = Crop(crop.x / 2, crop.y / 2, crop.side / 2, crop.roll)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(image, crop.affine(size), (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
 def cut_region(region: np.ndarray, crop: Crop, size: int) -> np.ndarray:
     """Region numbers [128,128] of a frame of 256 -> of the crop; background beyond the frame."""
     half = Crop(crop.x / 2, crop.y / 2, crop.side / 2, crop.roll)
-    return cv2.warpAffine(region, half.affine(size), (size, size), flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT)
+    return cv2.warpAffine(region, half.affine(size), (size, size), flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
+
+
+def paste(head: np.ndarray, background: np.ndarray, region: np.ndarray) -> np.ndarray:
+    """The head (region > 0) of one picture over another, with soft edges."""
+    matte = cv2.blur((region > 0).astype(np.float32), (3, 3))
+    return cv2.blendLinear(head, background, matte, 1 - matte)
 
 
 def faceless(image: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -57,7 +63,8 @@ def faceless(image: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator)
     reach = max(3, int(np.ptp(landmarks[:, 0]) * 0.06)) | 1
     mask = cv2.GaussianBlur(cv2.dilate(mask, np.ones((reach, reach), np.uint8)), (0, 0), reach / 2)
     if rng.random() < 0.5:
-        paint = cv2.GaussianBlur(image, (0, 0), max(2.0, float(np.ptp(landmarks[:, 0])) * 0.25)).astype(np.float32)
+        blurred = cv2.GaussianBlur(cv2.resize(image, None, fx=0.25, fy=0.25), (0, 0), max(0.5, float(np.ptp(landmarks[:, 0])) * 0.06))
+        paint = cv2.resize(blurred, image.shape[1::-1]).astype(np.float32)
     else:
         strands = cv2.GaussianBlur(rng.normal(0, 1, image.shape[:2]).astype(np.float32), (0, 0), sigmaX=0.8, sigmaY=6)
         paint = rng.uniform(10, 150, 3) * (1 + 0.9 * strands[..., None])
@@ -93,8 +100,7 @@ class Sampler:
         if rng.random() < 0.35:
             image = regional_palette(image, region, rng)
         if rng.random() < 0.5:
-            weight = cv2.GaussianBlur((region > 0).astype(np.float32), (0, 0), 0.8)[..., None]
-            image = (image * weight + self.backgrounds.draw() * (1 - weight)).astype(np.uint8)
+            image = paste(image, self.backgrounds.draw(), region)
         image = appearance(image, self.backgrounds.draw(), rng)
         landmarks = crop.from_picture(frame.landmarks).astype(np.float32)
         return Sample(image, landmarks, motion_in_crop(frame.motion, crop, FRAME, FRAME), np.float32(1))

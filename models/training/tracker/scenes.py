@@ -11,7 +11,7 @@ from tracker.augment import appearance, regional_palette
 from tracker.backgrounds import Backgrounds
 from tracker.crops import Crop, face_box
 from tracker.layout import CELL, DETECTOR, STRIDE
-from tracker.samples import cut, cut_region, faceless, mirrored
+from tracker.samples import cut, cut_region, faceless, mirrored, paste
 from tracker.shards import FRAME, Frame, Shards
 
 GRID = DETECTOR // STRIDE
@@ -51,6 +51,13 @@ def inside(box: Crop) -> float:
     return overlap[0] * overlap[1] / box.side**2
 
 
+def covers(region: np.ndarray, box: Crop) -> bool:
+    """Whether a head (region > 0) would hide a part of a face that is there already."""
+    half = box.side / 2
+    top, left = int(max(0, box.y - half)), int(max(0, box.x - half))
+    return bool((region[top : int(max(0, box.y + half)), left : int(max(0, box.x + half))] > 0).any())
+
+
 class SceneSampler:
     """Draws scenes; one generator, so the same seed and shards give the same scenes."""
 
@@ -68,9 +75,9 @@ class SceneSampler:
             image = self._whole(target, weight)
         elif kind < 0.85:
             image = self.backgrounds.draw().copy()
-            count = int(rng.choice([1, 2, 3, 4], p=[0.45, 0.3, 0.15, 0.1]))
-            for _ in range(count):
-                image = self._paste(image, target, weight)
+            boxes: list[Crop] = []
+            for _ in range(int(rng.choice([1, 2, 3, 4], p=[0.45, 0.3, 0.15, 0.1]))):
+                image = self._paste(image, target, weight, boxes)
         else:
             image = self._nobody()
         if rng.random() < 0.12:
@@ -117,16 +124,15 @@ class SceneSampler:
             image = regional_palette(image, cut_region(frame.region, view, DETECTOR), self.rng)
         return image
 
-    def _paste(self, image: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    def _paste(self, image: np.ndarray, target: np.ndarray, weight: np.ndarray, boxes: list[Crop]) -> np.ndarray:
         frame = self._frame()
         view, box = self._view(frame, 0.07, 0.6)
-        taken = target[..., 0] > 0.05
-        y, x = np.mgrid[0:GRID, 0:GRID] * float(STRIDE) + STRIDE / 2
-        if np.any(taken & (np.hypot(x - box.x, y - box.y) < box.side * 1.1)):
+        if any(np.hypot(other.x - box.x, other.y - box.y) < 0.8 * (other.side + box.side) for other in boxes):
             return image
         region = cut_region(frame.region, view, DETECTOR)
-        if np.any((region > 0) & (np.kron(taken, np.ones((STRIDE, STRIDE), bool)))):
-            return image  # would hide another face
+        if any(covers(region, other) for other in boxes):
+            return image
+        boxes.append(box)
         head = cut(frame.image, view, DETECTOR)
         if self.rng.random() < 0.4:
             head = regional_palette(head, region, self.rng)
@@ -134,8 +140,7 @@ class SceneSampler:
             head = faceless(head, (view.from_picture(frame.landmarks) + 1) * (DETECTOR / 2), self.rng)
         else:
             self._note(box, target, weight)
-        matte = cv2.GaussianBlur((region > 0).astype(np.float32), (0, 0), 0.7)[..., None]
-        return (image * (1 - matte) + head * matte).astype(np.uint8)
+        return paste(head, image, region)
 
     def _nobody(self) -> np.ndarray:
         """Backgrounds, clothes and hair from near, heads without a face."""

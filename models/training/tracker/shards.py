@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 
 FRAME = 256
-SKIN = (1, 4, 5, 6, 7, 8, 9, 10)  # skin, eyes, lips, mouth, brows: what makes a face
-CLOTHES = 3
 
 
 @dataclass(frozen=True)
