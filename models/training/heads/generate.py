@@ -1,0 +1,60 @@
+"""python -m heads.generate --out DIR --train N --test N --jobs J: writes the training data set, shard by shard."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import sys
+import time
+from functools import lru_cache
+from pathlib import Path
+
+from .motion import load_tracks
+from .rig import load_rig
+from .shard import is_complete, write_shard
+
+SHARED = Path(__file__).resolve().parents[4] / "shared"
+
+
+@lru_cache(maxsize=1)
+def _studio(facekit: str, tracks: str):
+    from .sitter import Studio
+
+    return Studio.open(load_rig(facekit), load_tracks(Path(tracks)))
+
+
+def work(task: tuple[str, str, str, str, int]) -> str:
+    """Writes one shard: (out, facekit, tracks, split, index)."""
+    out, facekit, tracks, split, index = task
+    from .sitter import identity
+
+    start = time.monotonic()
+    folder = Path(out) / f"{split}-{index:04d}"
+    studio = _studio(facekit, tracks)
+    write_shard(folder, split, index, lambda seed: identity(studio, seed))
+    return f"{folder.name} {time.monotonic() - start:.1f} s"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", default="/tmp/facewire-heads")
+    parser.add_argument("--facekit", default=str(SHARED / "ict-facekit"), help="ict-facekit.npz, its folder, or FaceXModel")
+    parser.add_argument("--tracks", default=str(SHARED / "motion-tracks"), help="folder of motion tracks; without it expressions are sampled")
+    parser.add_argument("--train", type=int, default=40)
+    parser.add_argument("--test", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=2)
+    options = parser.parse_args(arguments)
+    tasks = [
+        (options.out, options.facekit, options.tracks, split, k)
+        for split, count in (("test", options.test), ("train", options.train))
+        for k in range(count)
+        if not is_complete(Path(options.out) / f"{split}-{k:04d}")
+    ]
+    with multiprocessing.get_context("spawn").Pool(max(1, min(options.jobs, len(tasks) or 1))) as pool:
+        for line in pool.imap(work, tasks):
+            print(line, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

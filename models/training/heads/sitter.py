@@ -1,0 +1,190 @@
+"""One identity: its shape, look, pieces and backdrop, and the frames drawn of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import maximum_filter, minimum_filter
+
+from studio.mesh import adjacency, smooth_values
+
+from .backdrop import backdrop
+from .coiffure import HAIR, SHARE, Barber, Fuzz, cover, grow_fuzz, ribbons
+from .look import sample_look
+from .motion import Motion, driven_motion, rotation, source_motion
+from .rig import EYE_CENTRES, PIVOT, Rig  # noqa: F401 - EYE_CENTRES documents the shader's constant
+from .stage import DEPTH, LABELS, SIZE, Piece, Stage, place, pose_of
+from .wardrobe import glasses, static, torso
+
+FRAMES = 10
+PIXELS = 256
+
+
+@dataclass(frozen=True)
+class Studio:
+    """What all identities of one process share."""
+
+    rig: Rig
+    stage: Stage
+    barber: Barber
+    tracks: np.ndarray
+    neighbours: object
+
+    @staticmethod
+    def open(rig: Rig, tracks: np.ndarray) -> Studio:
+        return Studio(rig, Stage(rig), Barber(rig), tracks, adjacency(len(rig.neutral), rig.skin_triangles).astype(np.float32))
+
+
+def sample_shape(rig: Rig, rng: np.random.Generator) -> np.ndarray:
+    """Identity coefficients, the later modes amplified because they fade quickly."""
+    count = len(rig.identity)
+    use = min(60, count)
+    coefficients = np.zeros(count)
+    coefficients[:use] = rng.normal(size=use) * rng.uniform(0.6, 1.05)
+    coefficients[1:use] *= np.linspace(1.15, 1.6, use - 1)
+    shape = rig.shape(np.clip(coefficients, -3, 3))
+    stretch = rng.uniform(0.95, 1.05)
+    return shape * np.array([stretch, 1 / stretch**0.5, 1], np.float32)
+
+
+def identity(studio: Studio, seed: int) -> dict[str, np.ndarray]:
+    """All arrays of one identity's frames, by file name of the data set (without identity.npy and frame.npy)."""
+    rng = np.random.default_rng([seed, 0xFACE])
+    rig, stage, barber = studio.rig, studio.stage, studio.barber
+    shape = sample_shape(rig, rng)
+    look = sample_look(rng)
+    rest = rig.normals(shape)
+    smooth = smooth_values(shape, studio.neighbours, 14)
+    curvature = np.clip(((smooth - shape) * rest).sum(1), -1, 1) * (rig.part == 0)
+
+    low = shape[9409:11248]
+    ring = np.abs(low[:, 1] + 9) < 1.2
+    neck = float(np.clip(np.ptp(low[ring, 0]) / 11.4, 0.85, 1.25)) if ring.sum() > 8 else 1.0
+    drop = float(np.clip(low[:, 1].min() - rig.neutral[9409:11248, 1].min(), -3, 2))
+    clothes, cloth_points, cloth_normals, fit = torso(rng, neck, drop)
+    styles = list(SHARE)
+    style = styles[rng.choice(len(styles), p=np.array([SHARE[s] for s in styles]) / sum(SHARE.values()))]
+    locks, hairline = barber.hair(style, shape, rest, cloth_points, look["hair_colour"], rng)
+
+    head = Piece(
+        static(
+            rig.neutral, rig.part, weight=rig.weight, colour=np.stack([curvature, 0 * curvature, 0 * curvature], 1),
+            uv=np.stack([rig.lips, rig.cavity], 1), canonical=rig.neutral,
+        ),
+        rig.triangles,
+    )
+    pieces, still = [head, clothes], [(1, cloth_points, cloth_normals)]
+    if locks is not None:
+        piece, points, normals = ribbons(locks, HAIR)
+        still.append((len(pieces), points, normals))
+        pieces.append(piece)
+    if rng.random() < 0.10:
+        piece, points, normals = glasses(rig, shape, rng)
+        still.append((len(pieces), points, normals))
+        pieces.append(piece)
+    fuzz: list[tuple[int, Fuzz]] = []
+    for kind, amount in (
+        ("brow", rng.uniform(0.4, 1.0)),
+        ("beard", (rng.random() < 0.18 and style not in ("bun", "long", "bob")) * rng.uniform(0.35, 1.0)),
+    ):
+        if amount > 0:
+            grown = grow_fuzz(barber, kind, shape, rest, look["brow_colour"] if kind == "brow" else look["hair_colour"], rng, amount)
+            fuzz.append((len(pieces), grown))
+            pieces.append(grown.piece)
+
+    cap = 0.0 if locks is None and rng.random() < 0.5 else rng.uniform(0.25, 0.5) if locks is None else rng.uniform(0.85, 1.0)
+    uniforms = {k: v for k, v in look.items() if k not in ("pattern", "outline", "mk_paint", "hair_colour", "brow_colour")}
+    uniforms["mk"] = (*look["mk_paint"], cap)
+    uniforms["tp"] = (*look["pattern"], fit["line"], fit["dip"])
+    scale = 0.0427 * rng.uniform(0.88, 1.15)
+    base = np.array([rng.uniform(-0.06, 0.06), rng.uniform(-0.06, 0.04) - 1.0 * scale])
+    # base: image position (y down) of ICT's origin while the head has not moved.
+    uniforms["cam"] = (scale, base[0], -base[1], 0)
+    stage.dress(uniforms, pieces, cover(locks))
+    ground = backdrop(rng, PIXELS)
+
+    motions = [source_motion(rng, first=True), source_motion(rng, first=False)]
+    motions += [driven_motion(rng, studio.tracks) for _ in range(FRAMES - len(motions))]
+    poses = [pose_of(rotation(*m.angles), m.shift, m.zoom) for m in motions]
+    bodies = [rig.express(shape, m.expression) for m in motions]
+    stage.sources(0, bodies[0], bodies[1])
+    for index, points, normals in still:
+        stage.move(index, points, normals)
+        stage.sources(index, points, points)
+    for index, grown in fuzz:
+        stage.sources(index, grown.positions(shape, bodies[0]), grown.positions(shape, bodies[1]))
+    for k in (0, 1):
+        stage.pose(str(k), poses[k])
+
+    out: dict[str, list] = {k: [] for k in ("images", "motion", "landmarks", "region", "flow", "visible")}
+    depths: list[np.ndarray] = []
+    for k, (motion, pose, body) in enumerate(zip(motions, poses, bodies, strict=True)):
+        stage.move(0, body, rig.normals(body))
+        for index, grown in fuzz:
+            stage.move(index, grown.positions(shape, body), grown.normal)
+        stage.pose("", pose)
+        marks = body[rig.landmarks]
+        stage.uniforms({"lids": (marks[43:45, 1].mean(), marks[37:39, 1].mean()), "open": motion.expression[17]})
+        picture, depth = stage.draw()
+        if k < 2:
+            depths.append(depth)
+        r = rotation(*motion.angles)
+        out["images"].append(compose(picture, ground, depth, bool(look["outline"])))
+        out["region"].append(picture[2::4, 2::4, 3])
+        placed = place(marks, r, pose)
+        out["landmarks"].append(placed[:, :2] * scale * [1, -1] + base)
+        origin = place(np.zeros((1, 3)), r, pose)[0, :2] * scale * [1, -1] + base
+        out["motion"].append(np.concatenate([motion.angles, origin, [np.log(scale) + motion.zoom], motion.expression]))
+        where, what = stage.draw_labels()
+        flow, visible = source_flow(where, what, depths)
+        out["flow"].append(flow)
+        out["visible"].append(visible)
+    # Frame 0 was labelled before frame 1's depth existed.
+    return finish(out, stage, rig, shape, fuzz, motions, poses, bodies, depths)
+
+
+def finish(out, stage: Stage, rig: Rig, shape, fuzz, motions, poses, bodies, depths) -> dict[str, np.ndarray]:
+    """Labels frame 0 again now that both sources are known, and packs everything."""
+    stage.move(0, bodies[0], rig.normals(bodies[0]))
+    for index, grown in fuzz:
+        stage.move(index, grown.positions(shape, bodies[0]), grown.normal)
+    stage.pose("", poses[0])
+    out["flow"][0], out["visible"][0] = source_flow(*stage.draw_labels(), depths)
+    kinds = {"images": np.uint8, "motion": np.float32, "landmarks": np.float32, "region": np.uint8, "flow": np.float16, "visible": np.uint8}
+    return {name: np.stack(values).astype(kinds[name]) for name, values in out.items()}
+
+
+def compose(picture: np.ndarray, ground: np.ndarray, depth: np.ndarray, outline: bool) -> np.ndarray:
+    """Averages 2×2 samples over the background; outline: ink where the region or the depth jumps."""
+    solid = (picture[..., 3] > 0).astype(np.float32)
+    colour = picture[..., :3].astype(np.float32) / 255
+    if outline:
+        code = picture[..., 3]
+        jump = (maximum_filter(depth, 3) - minimum_filter(depth, 3) > 1.0) | ((maximum_filter(code, 3) != minimum_filter(code, 3)) & (code != 2))
+        colour = np.where((jump & (solid > 0))[..., None], 0.06, colour)
+    half = SIZE // 2
+    share = solid.reshape(half, 2, half, 2).mean((1, 3))
+    front = (colour * solid[..., None]).reshape(half, 2, half, 2, 3).mean((1, 3))
+    return np.clip((front + ground * (1 - share[..., None])) * 255 + 0.5, 0, 255).astype(np.uint8)
+
+
+def source_flow(where: np.ndarray, what: np.ndarray, depths: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """(flow [2,64,64,2] −1…1, visible [2,64,64]) from a label pass and the sources' depth [512,512] cm."""
+    axis = (np.arange(LABELS) + 0.5) / LABELS * 2 - 1
+    own = np.stack(np.meshgrid(axis, axis), -1)
+    solid = what[..., 2] > 0.5
+    flow = np.stack([np.where(solid[..., None], where[..., 2 * s : 2 * s + 2], own) for s in (0, 1)])
+    visible = np.zeros((2, LABELS, LABELS), np.uint8)
+    for s, depth in enumerate(depths):
+        at = (flow[s] + 1) / 2 * SIZE
+        inside = ((at >= 0) & (at < SIZE)).all(-1)
+        # The farthest of the four samples around the point: silhouettes are not sharper than that.
+        x, y = (np.floor(at[..., k] - 0.5).astype(int).clip(0, SIZE - 2) for k in (0, 1))
+        there = np.minimum.reduce([depth[y + j, x + i] for j in (0, 1) for i in (0, 1)])
+        # Ribbons hide one another within a lock: that still counts as seen.
+        slack = np.where(what[..., 3] > 0.5, 2.5, 0.35)
+        front = what[..., s] > there - slack
+        empty = there < -DEPTH + 1
+        visible[s] = inside & np.where(solid, front & ~empty, empty)
+    return np.clip(flow, -4, 4), visible
