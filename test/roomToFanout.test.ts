@@ -437,6 +437,9 @@ test('a face whose sender went silent comes to rest, and then costs nothing', as
   expect(metrics.snapshot().histograms.packet_to_frame_ms!.count).toBe(1);
   send(player, 2, 5);
   await ticks();
+  expect(viewer.last).toMatchObject({ sequence: 2 });
+  // it does not jump there
+  await ticks(5);
   expect(viewer.last).toMatchObject({ headYaw: 5, sequence: 2 });
 });
 

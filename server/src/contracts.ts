@@ -2,7 +2,15 @@
  * The contracts between the stages. A stage knows this file and never another stage; `compose.ts` wires them.
  * One packet's way: transport → room → scheduler → renderer → encoder → fan-out → transport.
  */
-import type { ClientControl, FrameCodec, Motion, MotionSample, ServerControl, View } from '@facewire/proto';
+import type {
+  ClientControl,
+  FrameCodec,
+  Motion,
+  MotionSample,
+  ReceivedMotion,
+  ServerControl,
+  View,
+} from '@facewire/proto';
 
 // ── transport ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -78,12 +86,22 @@ export interface RenderWanted {
   rgb: boolean;
 }
 
+/** How long one run of so many pictures takes. */
+export interface BatchTime {
+  pictures: number;
+  ms: number;
+}
+
 export interface Renderer {
   readonly model: string;
   readonly device: string;
   /** ascending, e.g. [128, 256, 512] */
   readonly sizes: readonly number[];
   readonly maxBatch: number;
+  /** how many calls of render() should be under way at once, so that copies hide behind computing; default 1 */
+  readonly rendersInFlight?: number;
+  /** measured on this device for pictures of this size, ascending; empty as long as nothing was measured */
+  batchTimes?(size: number): readonly BatchTime[];
   /** All pictures of one call have one size. Resolves in the order given; does not block the event loop. Throws FacewireError. */
   render(pictures: readonly Picture[], wanted: RenderWanted): Promise<RenderedPicture[]>;
   close(): Promise<void>;
@@ -176,6 +194,8 @@ export interface Participant {
   latest: MotionSample | undefined;
   /** server clock (performance.now) at which `latest` arrived */
   latestAtMs: number;
+  /** what all packets so far amount to: what is drawn comes from here */
+  received?: ReceivedMotion | undefined;
 }
 
 /** A frame on its way to the viewers that share it. */

@@ -1,11 +1,3 @@
-export {
-  type Arrival,
-  accept,
-  createJitterBuffer,
-  delayOf,
-  type JitterBuffer,
-  type JitterBufferOptions,
-  playheadAt,
-} from './jitterBuffer.ts';
-export { motionAt, type Playout, type PlayoutOptions } from './motionAt.ts';
-export { type Smoothed, type SmoothOptions, smoothMotion } from './smoothMotion.ts';
+export { type ReceivedMotion, type ReceiveOptions, receiveMotion } from './receiveMotion.ts';
+export { EASE_MS, IDLE_AFTER_MS } from './rest.ts';
+export { movesForMs, shownMotion } from './shownMotion.ts';

@@ -1,4 +1,12 @@
-import type { FrameCodec, MotionSample, ParticipantInfo, Role, ServerControl, View } from '@facewire/proto';
+import type {
+  FrameCodec,
+  MotionSample,
+  ParticipantInfo,
+  ReceivedMotion,
+  Role,
+  ServerControl,
+  View,
+} from '@facewire/proto';
 import type { Participant, Peer, Stream } from '../contracts.ts';
 
 /** A stream that the room changes; Stream's view of it is what the scheduler reads. */
@@ -21,6 +29,7 @@ export class Member implements Participant {
   avatar: string | undefined;
   latest: MotionSample | undefined = undefined;
   latestAtMs = 0;
+  received: ReceivedMotion | undefined = undefined;
   /** streams that show this participant to somebody */
   readonly watchers = new Set<LiveStream>();
 

@@ -5,6 +5,7 @@ import {
   type FrameCodec,
   type MotionSample,
   type ParticipantInfo,
+  receiveMotion,
   wrappedDifference,
 } from '@facewire/proto';
 import type { AvatarStore, FanOut, Metrics, Peer, PeerHandler, Stream } from '../contracts.ts';
@@ -334,6 +335,7 @@ export class RoomRegistry implements PeerHandler {
     }
     member.latest = sample;
     member.latestAtMs = this.#now();
+    member.received = receiveMotion(member.received, sample, member.latestAtMs);
     this.#options.metrics.count('motion_packets_total');
   }
 

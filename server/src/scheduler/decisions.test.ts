@@ -1,10 +1,10 @@
-import { neutralMotion } from '@facewire/proto';
+import { EASE_MS, IDLE_AFTER_MS, neutralMotion, receiveMotion } from '@facewire/proto';
 import { expect, test } from 'vitest';
 import type { Participant, RenderedPicture } from '../contracts.ts';
 import { AvatarHealth } from './AvatarHealth.ts';
 import type { LineageState, StreamDemand } from './assignEncoders.ts';
 import { dueSlot } from './dueSlot.ts';
-import { EASE_MS, IDLE_AFTER_MS, motionAt } from './motionAt.ts';
+import { motionAt } from './motionAt.ts';
 import { type BatchPlan, candidatesOf, planBatch } from './planBatch.ts';
 import { RenderBudget } from './RenderBudget.ts';
 import { renderBatch } from './renderBatch.ts';
@@ -57,7 +57,9 @@ function smiling(atMs: number): Participant {
   motion.pose.yaw = 0.4;
   motion.expression[17] = 1;
   motion.keypoints = new Float32Array([1, 1, 1]);
-  return { id: 'p', room: 'r', avatar: 'a', latest: { motion, sequence: 9, timeMs: 77 }, latestAtMs: atMs };
+  const latest = { motion, sequence: 9, timeMs: 77 };
+  const received = receiveMotion(undefined, latest, atMs);
+  return { id: 'p', room: 'r', avatar: 'a', latest, latestAtMs: atMs, received };
 }
 
 test('a face without packets keeps still for two seconds, then comes to rest within one, and stays', () => {
