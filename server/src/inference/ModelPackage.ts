@@ -109,7 +109,7 @@ export function graphProblem(
   return extra === undefined ? undefined : `the graph has the ${side} ${extra.name}, which the manifest does not list`;
 }
 
-async function verifyHash(path: string, expected: string): Promise<void> {
+export async function verifyHash(path: string, expected: string): Promise<void> {
   const hash = createHash('sha256');
   try {
     await pipeline(createReadStream(path), hash);

@@ -32,7 +32,7 @@ const avatarTensorSchema = v.object({
   shape: v.array(v.pipe(v.number(), v.integer(), v.minValue(1))),
 });
 
-const fileEntries = {
+export const fileEntries = {
   /** a plain file name: a package never reaches outside its folder */
   file: v.pipe(v.string(), v.regex(/^[A-Za-z0-9][\w.-]*\.onnx$/, 'expected a plain file name ending in .onnx')),
   sha256: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits')),
@@ -167,7 +167,7 @@ function expectedValues(manifest: Manifest, file: ModelFile): ExpectedValues | u
   };
 }
 
-function valuesProblem(
+export function valuesProblem(
   actual: readonly ModelValue[],
   expected: ExpectedValues['inputs'],
   side: 'input' | 'output',

@@ -38,6 +38,14 @@ export function httpStatusOf(code: ErrorCode): number {
       return 415;
     case 'landmarks_required':
     case 'landmarks_invalid':
+    case 'face_not_found':
+    case 'face_ambiguous':
+    case 'face_cut_off':
+    case 'face_too_small':
+    case 'face_too_dark':
+    case 'face_tilted':
+    case 'face_turned':
+    case 'face_blurred':
     case 'size_unsupported':
     case 'codec_unsupported':
       return 422;
