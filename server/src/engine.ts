@@ -51,6 +51,7 @@ export async function openEngine(config: Config, options: EngineOptions = {}): P
     bankSlots: config.bankSlots,
     loadAvatar: (id) => loadAvatar(avatars, id),
     onFallback: warn,
+    calibrationDir: join(config.dataDir, 'calibration'),
   });
   if (builtIns) await ensureBuiltIns(avatars, portraits, warn);
   return {

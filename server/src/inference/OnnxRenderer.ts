@@ -1,13 +1,17 @@
 import { availableParallelism } from 'node:os';
-import { FacewireError } from '@facewire/proto';
-import type { AvatarData, Picture, RenderedPicture, Renderer, RenderWanted } from '../contracts.ts';
+import { FacewireError, neutralMotion } from '@facewire/proto';
+import type { AvatarData, BatchTime, Picture, RenderedPicture, Renderer, RenderWanted } from '../contracts.ts';
 import { AvatarBank, type AvatarBankCounters } from './AvatarBank.ts';
 import { type BankMemory, HostBankMemory, slotsWithin } from './BankMemory.ts';
-import { type Device, deviceCandidates, deviceName, openFirst, probeDevices } from './Device.ts';
+import { CalibrationCache } from './CalibrationCache.ts';
+import { type Calibration, calibrate, lanesFor } from './calibrate.ts';
+import { type Device, type DeviceKind, deviceCandidates, deviceName, openFirst, probeDevices } from './Device.ts';
 import { DeviceBankMemory } from './DeviceBankMemory.ts';
 import type { ModelPackage } from './ModelPackage.ts';
+import { machineName } from './machineName.ts';
+import { OrtRuntime } from './ort/OrtRuntime.ts';
+import { RenderLanes, renderTimeoutMs } from './RenderLanes.ts';
 import { SizeRenderer } from './SizeRenderer.ts';
-import { TaskQueue } from './TaskQueue.ts';
 import { Traffic, type TrafficCounters } from './Traffic.ts';
 
 export interface OnnxRendererOptions {
@@ -16,7 +20,7 @@ export interface OnnxRendererOptions {
   device?: string;
   /** AvatarStore.load */
   loadAvatar: (id: string) => Promise<AvatarData>;
-  /** pictures per run, 1…; default 8 */
+  /** pictures per run, 1…; default 8 on the CPU; on a GPU half of the bank's slots, at most 64 */
   maxBatch?: number;
   /** threads of one operator; default: all cores, at most 8 */
   threads?: number;
@@ -26,8 +30,14 @@ export interface OnnxRendererOptions {
   bankBytes?: number;
   /** sizes to load, of those that the package has; default all */
   sizes?: readonly number[];
-  /** `auto` passed over a device */
+  /** `auto` passed over a device; a device does not answer; a calibration cannot be kept */
   onFallback?: (message: string) => void;
+  /** folder in which measured times of this machine are kept; without it nothing is measured */
+  calibrationDir?: string;
+  /** how long nothing must have been drawn before the device is measured; default 1000 */
+  calibrateAfterMs?: number;
+  /** when a run that does not come back is given up; default renderTimeoutMs() */
+  timeoutMs?: number;
 }
 
 export interface OnnxRendererCounters extends AvatarBankCounters, TrafficCounters {
@@ -37,10 +47,23 @@ export interface OnnxRendererCounters extends AvatarBankCounters, TrafficCounter
   pictures: number;
 }
 
+/** A run that would take longer is not measured while the server is there for players, ms. */
+const LONGEST_CALIBRATION_RUN_MS = { cpu: 120, cuda: 500, webgpu: 500 } as const;
+
+interface Opened {
+  device: Device;
+  maxBatch: number;
+  threads: number;
+  memory: BankMemory;
+  renderers: readonly SizeRenderer[];
+  lanes: RenderLanes;
+}
+
 /**
  * Draws avatars with a model package: one session per size, one avatar bank for all.
  *
- * Runs go one after the other: each already uses every thread it may. Waiting for avatars happens outside that queue.
+ * As many runs are under way at once as the device gains from; waiting for avatars happens outside. When nothing was
+ * drawn for a while after the start, the device is timed (calibrate.ts), once for each machine and model.
  */
 export class OnnxRenderer implements Renderer {
   readonly model: string;
@@ -48,10 +71,18 @@ export class OnnxRenderer implements Renderer {
   readonly sizes: readonly number[];
   readonly maxBatch: number;
   readonly bank: AvatarBank;
+  /** resolves when the device's times are known, from disk or measured, or will not be */
+  readonly calibrated: Promise<void>;
+  private readonly kind: DeviceKind;
   private readonly memory: BankMemory;
   private readonly renderers: ReadonlyMap<number, SizeRenderer>;
-  private readonly queue: TaskQueue;
-  private readonly traffic: Traffic;
+  private readonly lanes: RenderLanes;
+  private readonly timeoutMs: number | undefined;
+  private readonly traffic = new Traffic();
+  private readonly slowestMs = new Map<string, number>();
+  private calibration: Calibration = { batchTimes: {} };
+  private lastDrawnMs = performance.now();
+  private drawing = 0;
   private closed = false;
   private runs = 0;
   private pictures = 0;
@@ -72,7 +103,6 @@ export class OnnxRenderer implements Renderer {
         remedy: `choose among ${available.map(({ size }) => size).join(', ')}`,
       });
     }
-    const maxBatch = positiveInteger('maxBatch', options.maxBatch ?? 8);
     const threads = positiveInteger('threads', options.threads ?? Math.min(availableParallelism(), 8));
     const slots = slotsWithin(
       { bankSlots: options.bankSlots ?? 64, bankBytes: options.bankBytes ?? 2 ** 30 },
@@ -81,20 +111,29 @@ export class OnnxRenderer implements Renderer {
     return openFirst(
       deviceCandidates(options.device ?? 'cpu', probeDevices()),
       async (device) => {
-        const queue = new TaskQueue();
-        const traffic = new Traffic();
+        // A GPU has two batches in flight, whose avatars are all in the bank at once.
+        const most = device.kind === 'cpu' ? 8 : Math.max(1, Math.min(64, slots >> 1));
+        const maxBatch = positiveInteger('maxBatch', options.maxBatch ?? most);
+        const lanes = new RenderLanes({
+          device: deviceName(device),
+          lanes: lanesFor(device.kind, undefined),
+          timeoutMs: options.timeoutMs ?? renderTimeoutMs(undefined),
+          ...(options.onFallback && { onStuck: options.onFallback }),
+        });
         const renderers: SizeRenderer[] = [];
         let memory: BankMemory | undefined;
         try {
           memory =
             device.kind === 'cpu'
               ? new HostBankMemory(options.package.avatarTensors, slots)
-              : await DeviceBankMemory.create(options.package.avatarTensors, slots, device, (task) => queue.run(task));
+              : await DeviceBankMemory.create(options.package.avatarTensors, slots, device, (task) =>
+                  lanes.exclusive(task),
+                );
           for (const file of wanted) {
             const session = await options.package.open(file, { device, threads });
-            renderers.push(new SizeRenderer(file, session, memory, maxBatch, traffic));
+            renderers.push(new SizeRenderer(file, session, memory, maxBatch));
           }
-          return new OnnxRenderer(options, device, maxBatch, memory, renderers, queue, traffic);
+          return new OnnxRenderer(options, { device, maxBatch, threads, memory, renderers, lanes });
         } catch (error) {
           for (const renderer of renderers) renderer.close();
           memory?.close();
@@ -105,17 +144,11 @@ export class OnnxRenderer implements Renderer {
     );
   }
 
-  private constructor(
-    options: OnnxRendererOptions,
-    device: Device,
-    maxBatch: number,
-    memory: BankMemory,
-    renderers: readonly SizeRenderer[],
-    queue: TaskQueue,
-    traffic: Traffic,
-  ) {
-    this.queue = queue;
-    this.traffic = traffic;
+  private constructor(options: OnnxRendererOptions, opened: Opened) {
+    const { device, maxBatch, memory, renderers, lanes } = opened;
+    this.kind = device.kind;
+    this.lanes = lanes;
+    this.timeoutMs = options.timeoutMs;
     this.model = options.package.name;
     this.device = deviceName(device);
     this.maxBatch = maxBatch;
@@ -123,6 +156,17 @@ export class OnnxRenderer implements Renderer {
     this.renderers = new Map(renderers.map((renderer) => [renderer.size, renderer]));
     this.sizes = renderers.map(({ size }) => size);
     this.bank = new AvatarBank({ model: options.package.id, memory, load: options.loadAvatar });
+    this.calibrated = this.calibrate(options, opened.threads).catch((error: Error) => {
+      if (!this.closed) options.onFallback?.(`device ${this.device} could not be measured: ${error.message}`);
+    });
+  }
+
+  get rendersInFlight(): number {
+    return this.lanes.lanes;
+  }
+
+  batchTimes(size: number): readonly BatchTime[] {
+    return this.calibration.batchTimes[size] ?? NO_TIMES;
   }
 
   get counters(): OnnxRendererCounters {
@@ -158,29 +202,117 @@ export class OnnxRenderer implements Renderer {
     }
     if (this.closed) throw new FacewireError('inference_failed', 'the renderer is closed');
     const lease = await this.bank.acquire(pictures.map((picture) => picture.avatar));
+    const shape = `${size} ${pictures.length} ${wanted.i420} ${wanted.rgb}`;
+    let begun = false;
+    this.drawing++;
     try {
-      return await this.queue.run(async () => {
-        if (this.closed) throw new FacewireError('inference_failed', 'the renderer is closed');
-        const frames = await renderer.render(pictures, lease.slots, wanted);
-        this.runs++;
-        this.pictures += frames.length;
-        return frames;
-      });
+      return await this.lanes.run(
+        async (lane) => {
+          begun = true;
+          try {
+            return await this.draw(renderer, lane, pictures, lease.slots, wanted, shape);
+          } finally {
+            // Not before: a run that was given up still reads its slots.
+            lease.release();
+          }
+        },
+        this.timeoutMs ?? renderTimeoutMs(this.slowestMs.get(shape)),
+      );
     } finally {
-      lease.release();
+      if (!begun) lease.release();
+      this.drawing--;
+      this.lastDrawnMs = performance.now();
     }
   }
 
-  /** Releases sessions and bank after the run under way; renders that wait fail. May be called twice. */
+  /**
+   * Releases sessions and bank after the runs under way; renders that wait fail. A device that does not answer keeps
+   * what it holds. May be called twice.
+   */
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
-    await this.queue.run(async () => {
+    const release = async () => {
       for (const renderer of this.renderers.values()) renderer.close();
       this.memory.close();
+    };
+    await this.lanes.exclusive(release).catch(() => undefined);
+  }
+
+  private async draw(
+    renderer: SizeRenderer,
+    lane: number,
+    pictures: readonly Picture[],
+    slots: readonly number[],
+    wanted: RenderWanted,
+    shape: string,
+  ): Promise<RenderedPicture[]> {
+    if (this.closed) throw new FacewireError('inference_failed', 'the renderer is closed');
+    const startedAtMs = performance.now();
+    const frames = await renderer.render(lane, pictures, slots, wanted, this.traffic);
+    this.slowestMs.set(shape, Math.max(this.slowestMs.get(shape) ?? 0, performance.now() - startedAtMs));
+    this.runs++;
+    this.pictures += frames.length;
+    return frames;
+  }
+
+  private async calibrate(options: OnnxRendererOptions, threads: number): Promise<void> {
+    if (options.calibrationDir === undefined) return;
+    const cache = new CalibrationCache(options.calibrationDir, options.onFallback);
+    const key = {
+      model: options.package.id,
+      device: this.device,
+      machine: await machineName(this.kind),
+      onnxruntime: OrtRuntime.get().version,
+      threads,
+      maxBatch: this.maxBatch,
+    };
+    const known = await cache.load(key);
+    if (known) return this.adopt(known);
+    const found = await calibrate({
+      sizes: this.sizes,
+      maxBatch: this.maxBatch,
+      longestRunMs: LONGEST_CALIBRATION_RUN_MS[this.kind],
+      mayGoOn: () => this.untilQuiet(options.calibrateAfterMs ?? 1000),
+      run: (size, pictures, atOnce) => this.measure(size, pictures, atOnce),
+    });
+    if (!found) return;
+    this.adopt(found);
+    await cache.save(key, found);
+  }
+
+  private adopt(calibration: Calibration): void {
+    this.calibration = calibration;
+    this.lanes.lanes = lanesFor(this.kind, calibration.overlap);
+  }
+
+  /** Runs that nobody sees, of the bank's first slots as they are: their bytes are not counted. */
+  private measure(size: number, count: number, atOnce: number): Promise<void> {
+    const renderer = this.renderers.get(size)!;
+    const view = { yaw: 0, pitch: 0 };
+    const pictures = Array.from({ length: count }, () => ({ avatar: '', size, view, motion: neutralMotion() }));
+    const slots = pictures.map((_, index) => index % this.bank.slots);
+    return this.lanes.exclusive(async () => {
+      if (this.closed) throw new FacewireError('inference_failed', 'the renderer is closed');
+      const wanted = { i420: true, rgb: false };
+      const lanes = Array.from({ length: atOnce }, (_, lane) => lane);
+      await Promise.all(lanes.map((lane) => renderer.render(lane, pictures, slots, wanted, new Traffic())));
     });
   }
+
+  /** Waits until nothing was drawn for so long; false when the renderer was closed. */
+  private async untilQuiet(quietMs: number): Promise<boolean> {
+    while (!this.closed) {
+      const waitMs = this.drawing > 0 ? quietMs : this.lastDrawnMs + quietMs - performance.now();
+      if (waitMs <= 0) return true;
+      // Asks again often enough that close() need not wait long, and keeps no process alive.
+      await new Promise<void>((resolve) => setTimeout(resolve, Math.min(waitMs, 50)).unref());
+    }
+    return false;
+  }
 }
+
+const NO_TIMES: readonly BatchTime[] = [];
 
 function positiveInteger(name: string, value: number): number {
   if (!Number.isInteger(value) || value < 1)

@@ -7,7 +7,7 @@ import type { OrtSession } from './ort/OrtSession.ts';
 import { byteLengthOf, OrtTensor } from './ort/OrtTensor.ts';
 import type { Traffic } from './Traffic.ts';
 
-/** The tensors of one batch size, over the beginnings of the shared buffers. */
+/** The tensors of one batch size, over the beginnings of a lane's buffers. */
 interface Batch {
   slots: OrtTensor;
   motion: OrtTensor;
@@ -16,53 +16,61 @@ interface Batch {
   i420: OrtTensor;
 }
 
+/** The buffers of one run at a time, which every run of the lane uses again. */
+interface Lane {
+  slots: ArrayBuffer;
+  motion: ArrayBuffer;
+  view: ArrayBuffer;
+  rgb: ArrayBuffer;
+  i420: ArrayBuffer;
+  batches: Map<number, Batch>;
+  bindings: Map<string, OrtBinding>;
+}
+
 /**
- * One size's graph with its input and output buffers, which every run uses again. Runs must not overlap.
+ * One size's graph with its input and output buffers. Runs of one lane must not overlap; those of different lanes may.
  */
 export class SizeRenderer {
   readonly size: number;
   private readonly session: OrtSession;
   private readonly memory: BankMemory;
-  private readonly traffic: Traffic;
+  private readonly maxBatch: number;
   private readonly bankNames: readonly string[];
-  private readonly slots: ArrayBuffer;
-  private readonly motion: ArrayBuffer;
-  private readonly view: ArrayBuffer;
-  private readonly rgb: ArrayBuffer;
-  private readonly i420: ArrayBuffer;
-  private readonly batches = new Map<number, Batch>();
-  private readonly bindings = new Map<string, OrtBinding>();
+  private readonly lanes = new Map<number, Lane>();
 
-  constructor(file: RendererFile, session: OrtSession, memory: BankMemory, maxBatch: number, traffic: Traffic) {
+  constructor(file: RendererFile, session: OrtSession, memory: BankMemory, maxBatch: number) {
     this.size = file.size;
     this.session = session;
     this.memory = memory;
-    this.traffic = traffic;
+    this.maxBatch = maxBatch;
     this.bankNames = memory.tensors.map(({ name }) => name).filter((name) => hasInput(file, `bank.${name}`));
-    this.slots = new ArrayBuffer(byteLengthOf('int64', [maxBatch]));
-    this.motion = new ArrayBuffer(byteLengthOf('float32', [maxBatch, MOTION_COLUMNS]));
-    this.view = new ArrayBuffer(byteLengthOf('float32', [maxBatch, VIEW_COLUMNS]));
-    this.rgb = new ArrayBuffer(byteLengthOf('uint8', [maxBatch, ...this.rgbShape]));
-    this.i420 = new ArrayBuffer(byteLengthOf('uint8', [maxBatch, ...this.i420Shape]));
   }
 
-  /** @param slots of the pictures' avatars, pinned until the promise settles */
+  /**
+   * @param slots of the pictures' avatars, pinned until the promise settles
+   * @param traffic counts the bytes that cross
+   */
   async render(
+    laneIndex: number,
     pictures: readonly Picture[],
     slots: readonly number[],
     wanted: RenderWanted,
+    traffic: Traffic,
   ): Promise<RenderedPicture[]> {
-    const batch = this.batch(pictures.length);
-    const slotValues = new BigInt64Array(this.slots);
-    const motion = new Float32Array(this.motion);
-    const view = new Float32Array(this.view);
+    const lane = this.lane(laneIndex);
+    const batch = this.batch(lane, pictures.length);
+    const slotValues = new BigInt64Array(lane.slots);
+    const motion = new Float32Array(lane.motion);
+    const view = new Float32Array(lane.view);
     for (const [index, picture] of pictures.entries()) {
       slotValues[index] = BigInt(slots[index]!);
       writeMotion(motion, index * MOTION_COLUMNS, picture.motion);
       writeView(view, index * VIEW_COLUMNS, picture.view);
     }
-    await this.session.run(this.bind(pictures.length, batch, wanted));
-    this.countFrames(batch, wanted);
+    await this.session.run(this.bind(lane, pictures.length, batch, wanted, traffic));
+    for (const name of ['rgb', 'i420'] as const) {
+      if (wanted[name]) traffic.bytesFromDevice += batch[name].data!.byteLength;
+    }
     return pictures.map((_, index) => ({
       size: this.size,
       ...(wanted.i420 && { i420: row(batch.i420, index) }),
@@ -73,9 +81,10 @@ export class SizeRenderer {
   /** May be called twice; not during a run. */
   close(): void {
     this.session.close();
-    for (const batch of this.batches.values()) for (const tensor of Object.values(batch)) tensor.close();
-    this.batches.clear();
-    this.bindings.clear();
+    for (const { batches } of this.lanes.values()) {
+      for (const batch of batches.values()) for (const tensor of Object.values(batch)) tensor.close();
+    }
+    this.lanes.clear();
   }
 
   private get rgbShape(): number[] {
@@ -86,51 +95,64 @@ export class SizeRenderer {
     return [(this.size * 3) / 2, this.size];
   }
 
-  private batch(count: number): Batch {
-    let batch = this.batches.get(count);
+  /** Made when it is first used: a lane more costs nothing where none is needed. */
+  private lane(index: number): Lane {
+    let lane = this.lanes.get(index);
+    if (lane === undefined) {
+      const { maxBatch } = this;
+      lane = {
+        slots: new ArrayBuffer(byteLengthOf('int64', [maxBatch])),
+        motion: new ArrayBuffer(byteLengthOf('float32', [maxBatch, MOTION_COLUMNS])),
+        view: new ArrayBuffer(byteLengthOf('float32', [maxBatch, VIEW_COLUMNS])),
+        rgb: new ArrayBuffer(byteLengthOf('uint8', [maxBatch, ...this.rgbShape])),
+        i420: new ArrayBuffer(byteLengthOf('uint8', [maxBatch, ...this.i420Shape])),
+        batches: new Map(),
+        bindings: new Map(),
+      };
+      this.lanes.set(index, lane);
+    }
+    return lane;
+  }
+
+  private batch(lane: Lane, count: number): Batch {
+    let batch = lane.batches.get(count);
     if (batch === undefined) {
       batch = {
-        slots: OrtTensor.overBuffer(this.slots, 'int64', [count]),
-        motion: OrtTensor.overBuffer(this.motion, 'float32', [count, MOTION_COLUMNS]),
-        view: OrtTensor.overBuffer(this.view, 'float32', [count, VIEW_COLUMNS]),
-        rgb: OrtTensor.overBuffer(this.rgb, 'uint8', [count, ...this.rgbShape]),
-        i420: OrtTensor.overBuffer(this.i420, 'uint8', [count, ...this.i420Shape]),
+        slots: OrtTensor.overBuffer(lane.slots, 'int64', [count]),
+        motion: OrtTensor.overBuffer(lane.motion, 'float32', [count, MOTION_COLUMNS]),
+        view: OrtTensor.overBuffer(lane.view, 'float32', [count, VIEW_COLUMNS]),
+        rgb: OrtTensor.overBuffer(lane.rgb, 'uint8', [count, ...this.rgbShape]),
+        i420: OrtTensor.overBuffer(lane.i420, 'uint8', [count, ...this.i420Shape]),
       };
-      this.batches.set(count, batch);
+      lane.batches.set(count, batch);
     }
     return batch;
   }
 
   /** A binding per batch size and outputs wanted: an output that is not bound is not copied off the device. */
-  private bind(count: number, batch: Batch, wanted: RenderWanted): OrtBinding {
+  private bind(lane: Lane, count: number, batch: Batch, wanted: RenderWanted, traffic: Traffic): OrtBinding {
     const key = `${count} ${wanted.rgb} ${wanted.i420}`;
-    let binding = this.bindings.get(key);
+    let binding = lane.bindings.get(key);
     if (binding === undefined) {
       binding = this.session.createBinding();
       if (wanted.rgb) binding.bindOutput('rgb', batch.rgb);
       if (wanted.i420) binding.bindOutput('i420', batch.i420);
-      this.bindings.set(key, binding);
+      lane.bindings.set(key, binding);
     }
-    for (const name of this.bankNames) this.bindBank(binding, name);
+    for (const name of this.bankNames) this.bindBank(binding, name, traffic);
     for (const name of ['slots', 'motion', 'view'] as const) {
       binding.bindInput(name, batch[name]);
-      this.traffic.inputBytesToDevice += batch[name].data!.byteLength;
+      traffic.inputBytesToDevice += batch[name].data!.byteLength;
     }
     binding.synchronizeInputs();
     return binding;
   }
 
-  private bindBank(binding: OrtBinding, name: string): void {
+  private bindBank(binding: OrtBinding, name: string, traffic: Traffic): void {
     const tensor = this.memory.tensor(name);
     binding.bindInput(`bank.${name}`, tensor);
     const copied = tensor.data !== undefined && this.session.device.kind !== 'cpu';
-    if (copied) this.traffic.bankBytesRecopied += tensor.data.byteLength;
-  }
-
-  private countFrames(batch: Batch, wanted: RenderWanted): void {
-    for (const name of ['rgb', 'i420'] as const) {
-      if (wanted[name]) this.traffic.bytesFromDevice += batch[name].data!.byteLength;
-    }
+    if (copied) traffic.bankBytesRecopied += tensor.data.byteLength;
   }
 }
 

@@ -34,7 +34,7 @@ export interface FrameSchedulerOptions {
   ticksPerSecond?: number;
   /** batches are kept to what renders within this time, default 16: larger ones keep every picture waiting for the last */
   renderBudgetMs?: number;
-  /** default 1: two renders on one device only make each other slower */
+  /** default what the renderer asks for, else 1: two renders on one device mostly make each other slower */
   maxRendersInFlight?: number;
   motionAt?: MotionAt;
   clock?: Clock;
@@ -59,7 +59,7 @@ export class FrameScheduler {
   readonly #metrics: Metrics;
   readonly #log: SchedulerLog | undefined;
   readonly #clock: Clock;
-  readonly #maxRendersInFlight: number;
+  readonly #maxRendersInFlight: () => number;
   readonly #book: StreamBook;
   readonly #budget: RenderBudget;
   readonly #health: AvatarHealth;
@@ -71,6 +71,7 @@ export class FrameScheduler {
   readonly #work = new Set<Promise<void>>();
   #nextLineage = 1;
   #rendering = 0;
+  #lastRenderedMs = 0;
   #picturesThisTick = 0;
   #lookedForIdleMs = Number.NEGATIVE_INFINITY;
   #warnedMs = Number.NEGATIVE_INFINITY;
@@ -86,9 +87,14 @@ export class FrameScheduler {
     this.#metrics = options.metrics;
     this.#log = options.log;
     this.#clock = options.clock ?? systemClock;
-    this.#maxRendersInFlight = options.maxRendersInFlight ?? 1;
+    // Asked for at every plan: a calibration may find another number.
+    this.#maxRendersInFlight = () => options.maxRendersInFlight ?? options.renderer.rendersInFlight ?? 1;
     this.#health = new AvatarHealth(1000 / ticksPerSecond);
-    this.#budget = new RenderBudget(options.renderBudgetMs ?? 16, options.renderer.maxBatch);
+    this.#budget = new RenderBudget(
+      options.renderBudgetMs ?? 16,
+      options.renderer.maxBatch,
+      (size) => options.renderer.batchTimes?.(size) ?? [],
+    );
     this.#book = new StreamBook({
       ticksPerSecond,
       motionAt: options.motionAt ?? motionAt,
@@ -129,7 +135,7 @@ export class FrameScheduler {
   }
 
   #pump(): void {
-    while (!this.#closed && this.#rendering < this.#maxRendersInFlight) {
+    while (!this.#closed && this.#rendering < this.#maxRendersInFlight()) {
       const nowMs = this.#clock.now();
       const startedAtMs = performance.now();
       const booked = this.#book.plan(nowMs, this.#lineages, (size) => this.#budget.maxPictures(size));
@@ -157,21 +163,26 @@ export class FrameScheduler {
       picture.catch(() => undefined);
       for (const encode of planned.encodes) this.#encode(encode, content, picture, nowMs);
     });
-    this.#track(rendered.then((results) => this.#finishRender(plan, contents, results, performance.now() - startMs)));
+    this.#track(rendered.then((results) => this.#finishRender(plan, contents, results, startMs)));
   }
 
   #finishRender(
     plan: BatchPlan,
     contents: readonly PictureContent[],
     results: readonly PromiseSettledResult<RenderedPicture>[],
-    elapsedMs: number,
+    startMs: number,
   ): void {
     this.#rendering--;
     const nowMs = this.#clock.now();
+    const endMs = performance.now();
+    const elapsedMs = endMs - startMs;
+    // Of two in flight the second waits for the first: what it cost the device begins when the first was done.
+    const deviceMs = endMs - Math.max(startMs, this.#lastRenderedMs);
+    this.#lastRenderedMs = endMs;
     const succeeded = results.filter(({ status }) => status === 'fulfilled').length;
     this.#metrics.observe('render_ms', elapsedMs);
     this.#metrics.count('pictures_rendered_total', succeeded);
-    if (succeeded === results.length) this.#budget.measured(plan.size, results.length, elapsedMs);
+    if (succeeded === results.length) this.#budget.measured(plan.size, results.length, deviceMs);
     results.forEach((result, index) => {
       const { avatar, participant } = contents[index]!;
       if (result.status === 'fulfilled') {

@@ -1,0 +1,123 @@
+import { describe, expect, it } from 'vitest';
+import { RenderLanes, renderTimeoutMs } from './RenderLanes.ts';
+
+/** A device whose runs end when the test says so. */
+function fakeDevice(lanes: number, timeoutMs = 10_000) {
+  const said: string[] = [];
+  const running = new Map<string, { lane: number; end: () => void; fail: () => void }>();
+  const gate = new RenderLanes({ device: 'fake', lanes, timeoutMs, onStuck: (message) => said.push(message) });
+  const task = (name: string) => (lane: number) =>
+    new Promise<string>((resolve, reject) => {
+      running.set(name, {
+        lane,
+        end: () => {
+          running.delete(name);
+          resolve(name);
+        },
+        fail: () => {
+          running.delete(name);
+          reject(new Error(name));
+        },
+      });
+    });
+  return {
+    gate,
+    said,
+    running: () => [...running].map(([name, { lane }]) => `${name}@${lane}`),
+    run: (name: string) => gate.run(task(name)),
+    alone: (name: string) => gate.exclusive(() => task(name)(-1)),
+    end: async (name: string) => {
+      running.get(name)!.end();
+      await settle();
+    },
+    fail: async (name: string) => {
+      running.get(name)!.fail();
+      await settle();
+    },
+  };
+}
+const settle = () => new Promise((resolve) => setImmediate(resolve));
+
+describe('RenderLanes', () => {
+  it('keeps two runs in flight, each with its own lane, and begins the next as one ends', async () => {
+    const device = fakeDevice(2);
+    const results = Promise.all(['a', 'b', 'c', 'd'].map(device.run));
+    expect(device.running()).toEqual(['a@0', 'b@1']);
+    await device.end('a');
+    expect(device.running()).toEqual(['b@1', 'c@0']);
+    await device.end('b');
+    await device.end('c');
+    await device.end('d');
+    expect(await results).toEqual(['a', 'b', 'c', 'd']);
+  });
+
+  it('runs one at a time with one lane, and more when lanes are added', async () => {
+    const device = fakeDevice(1);
+    const all = Promise.all(['a', 'b', 'c'].map(device.run));
+    expect(device.running()).toEqual(['a@0']);
+    device.gate.lanes = 2;
+    expect(device.running()).toEqual(['a@0', 'b@1']);
+    for (const name of ['a', 'b', 'c']) await device.end(name);
+    await all;
+  });
+
+  it('lets an exclusive task wait for the runs before it, and the runs after it wait for that', async () => {
+    const device = fakeDevice(2);
+    const all = Promise.all([device.run('a'), device.run('b'), device.alone('write'), device.run('c')]);
+    await device.end('a');
+    expect(device.running()).toEqual(['b@1']);
+    await device.end('b');
+    expect(device.running()).toEqual(['write@-1']);
+    await device.end('write');
+    expect(device.running()).toEqual(['c@0']);
+    await device.end('c');
+    await all;
+  });
+
+  it('goes on after a run that failed', async () => {
+    const device = fakeDevice(1);
+    const failed = device.run('bad');
+    const next = device.run('good');
+    await Promise.all([expect(failed).rejects.toThrow('bad'), device.fail('bad')]);
+    await device.end('good');
+    expect(await next).toBe('good');
+  });
+
+  it('gives up a run that does not come back, refuses at once what follows, and goes on when it does', async () => {
+    const device = fakeDevice(1, 20);
+    const [lost, queued] = [device.run('lost'), device.run('queued')];
+    await expect(lost).rejects.toMatchObject({ code: 'device_unavailable' });
+    await expect(queued).rejects.toMatchObject({ code: 'device_unavailable' });
+    expect(device.gate.stuck).toBe(true);
+    const startedAtMs = performance.now();
+    await expect(device.run('later')).rejects.toMatchObject({ code: 'device_unavailable' });
+    await expect(device.alone('write')).rejects.toMatchObject({ code: 'device_unavailable' });
+    expect(performance.now() - startedAtMs).toBeLessThan(15);
+    expect(device.running()).toEqual(['lost@0']);
+    await device.end('lost');
+    expect(device.gate.stuck).toBe(false);
+    expect(device.said).toEqual([expect.stringContaining('20 ms'), expect.stringContaining('again')]);
+    const back = device.run('back');
+    await device.end('back');
+    expect(await back).toBe('back');
+  });
+
+  it('keeps the lane of a run that was given up, so that nothing else writes its buffers', async () => {
+    const device = fakeDevice(2, 20);
+    const lost = device.run('lost');
+    await expect(lost).rejects.toMatchObject({ code: 'device_unavailable' });
+    device.gate.lanes = 3;
+    expect(device.running()).toEqual(['lost@0']);
+    await device.end('lost');
+    device.run('next');
+    expect(device.running()).toEqual(['next@0']);
+    await device.end('next');
+  });
+});
+
+it('a run has long for its first time, and then a multiple of what it took before', () => {
+  expect(renderTimeoutMs(undefined)).toBe(30_000);
+  expect(renderTimeoutMs(4)).toBe(3000);
+  expect(renderTimeoutMs(200)).toBe(10_000);
+  expect(renderTimeoutMs(5000)).toBe(30_000);
+});

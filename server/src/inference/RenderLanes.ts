@@ -1,0 +1,135 @@
+import { FacewireError } from '@facewire/proto';
+
+export interface RenderLanesOptions {
+  /** for messages */
+  device: string;
+  /** most runs under way at once; may be changed later */
+  lanes: number;
+  /** when a task is given up that names no time of its own */
+  timeoutMs: number;
+  /** told when a run is given up, and when it has come back after all */
+  onStuck?: (message: string) => void;
+}
+
+interface Waiting {
+  exclusive: boolean;
+  begin: (lane: number) => void;
+  refuse: (error: FacewireError) => void;
+}
+
+/**
+ * Lets runs onto a device: so many at once as it has lanes, in the order they came, and tasks that must not overlap with
+ * any run (the bank's updates) alone.
+ *
+ * A run that does not come back in time fails for whoever waits for it, and so does everything else from then on, at
+ * once: the device still holds its buffers. When it comes back after all, the lanes go on.
+ */
+export class RenderLanes {
+  readonly #options: RenderLanesOptions;
+  readonly #busy = new Set<number>();
+  readonly #waiting: Waiting[] = [];
+  #lanes: number;
+  #exclusive = false;
+  #stuck = 0;
+
+  constructor(options: RenderLanesOptions) {
+    this.#options = options;
+    this.#lanes = options.lanes;
+  }
+
+  get lanes(): number {
+    return this.#lanes;
+  }
+
+  set lanes(lanes: number) {
+    this.#lanes = lanes;
+    this.#next();
+  }
+
+  /** a run was given up and has not come back */
+  get stuck(): boolean {
+    return this.#stuck > 0;
+  }
+
+  /** Runs a task on a lane of its own. @throws FacewireError device_unavailable when the device does not answer */
+  run<T>(task: (lane: number) => Promise<T>, timeoutMs = this.#options.timeoutMs): Promise<T> {
+    return this.#enter(false, task, timeoutMs);
+  }
+
+  /** Runs a task while nothing else runs. Throws as run() does. */
+  exclusive<T>(task: () => Promise<T>): Promise<T> {
+    return this.#enter(true, task, this.#options.timeoutMs);
+  }
+
+  #enter<T>(exclusive: boolean, task: (lane: number) => Promise<T>, timeoutMs: number): Promise<T> {
+    if (this.stuck) return Promise.reject(this.#refusal());
+    return new Promise<T>((resolve, reject) => {
+      const begin = (lane: number) => {
+        let given = false;
+        const timer = setTimeout(() => {
+          given = true;
+          this.#giveUp(timeoutMs);
+          reject(this.#refusal());
+        }, timeoutMs);
+        const end = () => {
+          clearTimeout(timer);
+          this.#leave(lane, given);
+        };
+        task(lane).then(resolve, reject).then(end, end);
+      };
+      this.#waiting.push({ exclusive, begin, refuse: reject });
+      this.#next();
+    });
+  }
+
+  #next(): void {
+    for (let first = this.#waiting[0]; first && !this.stuck && !this.#exclusive; first = this.#waiting[0]) {
+      if (this.#busy.size >= (first.exclusive ? 1 : this.#lanes)) return;
+      this.#waiting.shift();
+      let lane = 0;
+      while (this.#busy.has(lane)) lane++;
+      this.#busy.add(lane);
+      this.#exclusive = first.exclusive;
+      first.begin(lane);
+    }
+  }
+
+  #leave(lane: number, given: boolean): void {
+    this.#busy.delete(lane);
+    // While an exclusive task runs, it alone does.
+    this.#exclusive = false;
+    if (given) {
+      this.#stuck--;
+      this.#options.onStuck?.(`device ${this.#options.device} answers again`);
+    }
+    this.#next();
+  }
+
+  #giveUp(timeoutMs: number): void {
+    this.#stuck++;
+    this.#options.onStuck?.(`device ${this.#options.device} has not finished a run within ${timeoutMs} ms`);
+    for (const { refuse } of this.#waiting.splice(0)) refuse(this.#refusal());
+  }
+
+  #refusal(): FacewireError {
+    return new FacewireError('device_unavailable', `device ${this.#options.device} does not answer`, {
+      received: this.#options.device,
+      remedy: 'it is used again when it answers; if it does not, check the driver and start the server again',
+    });
+  }
+}
+
+const FIRST_RUN_MS = 30_000;
+const LEAST_MS = 3000;
+const TIMES_SLOWEST = 50;
+
+/**
+ * When a run is given up. The first run of a shape may compile its kernels; later ones are known, and even on a machine
+ * that does much else do not take fifty times what they took before.
+ *
+ * @param slowestMs of the runs of this shape that came back; undefined before the first
+ */
+export function renderTimeoutMs(slowestMs: number | undefined): number {
+  if (slowestMs === undefined) return FIRST_RUN_MS;
+  return Math.min(FIRST_RUN_MS, Math.max(LEAST_MS, TIMES_SLOWEST * slowestMs));
+}

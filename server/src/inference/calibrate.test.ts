@@ -1,0 +1,140 @@
+import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CalibrationCache } from './CalibrationCache.ts';
+import { calibrate, calibrationBatches, lanesFor } from './calibrate.ts';
+import { ModelPackage } from './ModelPackage.ts';
+import { OnnxRenderer } from './OnnxRenderer.ts';
+import { TINY_MODEL, tinyAvatar } from './testdata/tinyAvatar.ts';
+
+/** A device on which time passes only by its runs: fixed + each · pictures, and two at once hide `hidden` of it. */
+function fakeDevice(fixedMs: number, eachMs: number, hidden = 0) {
+  let nowMs = 0;
+  const ran: string[] = [];
+  return {
+    ran,
+    now: () => nowMs,
+    run: async (size: number, pictures: number, atOnce: number) => {
+      ran.push(`${size}:${pictures}x${atOnce}`);
+      const one = (fixedMs + eachMs * pictures) * (size / 256) ** 2;
+      nowMs += atOnce === 1 ? one : 2 * one * (1 - hidden);
+    },
+  };
+}
+const always = async () => true;
+
+describe('calibrate', () => {
+  it('times batches of 1, 2, 4, … and the largest, for each size', async () => {
+    expect(calibrationBatches(1)).toEqual([1]);
+    expect(calibrationBatches(12)).toEqual([1, 2, 4, 8, 12]);
+    const device = fakeDevice(2, 1);
+    const found = await calibrate({ ...device, sizes: [128, 256], maxBatch: 4, mayGoOn: always, longestRunMs: 100 });
+    expect(found!.batchTimes[256]).toEqual([
+      { pictures: 1, ms: 3 },
+      { pictures: 2, ms: 4 },
+      { pictures: 4, ms: 6 },
+    ]);
+    expect(found!.batchTimes[128]!.map(({ ms }) => ms)).toEqual([0.75, 1, 1.5]);
+    expect(found!.overlap).toBeCloseTo(1);
+  });
+
+  it('leaves out batches that would keep players waiting', async () => {
+    const device = fakeDevice(0, 30);
+    const found = await calibrate({ ...device, sizes: [256], maxBatch: 64, mayGoOn: always, longestRunMs: 100 });
+    expect(found!.batchTimes[256]!.map(({ pictures }) => pictures)).toEqual([1, 2]);
+    expect(device.ran).not.toContain('256:4x1');
+  });
+
+  it('ends without a result when the server becomes busy for good', async () => {
+    let left = 4;
+    const device = fakeDevice(1, 1);
+    const mayGoOn = async () => left-- > 0;
+    expect(await calibrate({ ...device, sizes: [256], maxBatch: 8, mayGoOn, longestRunMs: 100 })).toBeUndefined();
+  });
+
+  it('keeps two runs in flight where that saves time, and on CUDA until a measurement says otherwise', async () => {
+    const overlapOf = async (hidden: number) => {
+      const device = fakeDevice(1, 1, hidden);
+      return (await calibrate({ ...device, sizes: [256], maxBatch: 2, mayGoOn: always, longestRunMs: 100 }))!.overlap;
+    };
+    expect(lanesFor('cuda', undefined)).toBe(2);
+    expect(lanesFor('cpu', undefined)).toBe(1);
+    expect(lanesFor('webgpu', undefined)).toBe(1);
+    expect(lanesFor('cuda', await overlapOf(0.3))).toBe(2);
+    expect(lanesFor('cuda', await overlapOf(-0.1))).toBe(1);
+    expect(lanesFor('cpu', await overlapOf(0.05))).toBe(1);
+    expect(lanesFor('cpu', await overlapOf(0.3))).toBe(2);
+  });
+});
+
+describe('CalibrationCache', () => {
+  let directory: string;
+  const warnings: string[] = [];
+  const key = { model: 'm@1', device: 'cpu', machine: 'x', onnxruntime: '1.30.0', threads: 2, maxBatch: 8 };
+  const calibration = { batchTimes: { 256: [{ pictures: 1, ms: 4 }] }, overlap: 0.8 };
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'facewire-calibration-'));
+  });
+  afterAll(() => rm(directory, { recursive: true, force: true }));
+  const cache = (path = directory) => new CalibrationCache(path, (message) => warnings.push(message));
+
+  it('gives back what was kept for this key, and nothing for another model, device or thread count', async () => {
+    expect(await cache().load(key)).toBeUndefined();
+    await cache().save(key, calibration);
+    expect(await cache().load(key)).toEqual(calibration);
+    for (const other of [{ model: 'm@2' }, { device: 'cuda' }, { threads: 4 }, { onnxruntime: '1.31.0' }]) {
+      expect(await cache().load({ ...key, ...other })).toBeUndefined();
+    }
+    expect(warnings).toEqual([]);
+  });
+
+  it('ignores a file that is broken, with a warning', async () => {
+    const path = cache().pathOf(key);
+    const good = JSON.parse(await readFile(path, 'utf8'));
+    const broken = [
+      '{"format":1,',
+      JSON.stringify({ ...good, calibration: { batchTimes: { 256: [] } } }),
+      JSON.stringify({ ...good, calibration: { batchTimes: { 256: [{ pictures: 1, ms: -3 }] } } }),
+    ];
+    for (const [index, text] of broken.entries()) {
+      await writeFile(path, text);
+      expect(await cache().load(key)).toBeUndefined();
+      expect(warnings).toHaveLength(index + 1);
+    }
+  });
+
+  it('goes on where nothing can be written, with a warning', async () => {
+    warnings.length = 0;
+    await writeFile(join(directory, 'file'), '');
+    await cache(join(directory, 'file', 'below')).save(key, calibration);
+    expect(warnings).toEqual([expect.stringContaining('cannot be kept')]);
+    await chmod(directory, 0o755);
+  });
+});
+
+describe('OnnxRenderer', () => {
+  it('measures itself once nothing is drawn, keeps that, and reads it at the next start', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'facewire-calibration-'));
+    const options = {
+      package: await ModelPackage.load(TINY_MODEL),
+      loadAvatar: (id: string) => Promise.resolve(tinyAvatar(id, 0.5)),
+      maxBatch: 4,
+      threads: 1,
+      calibrationDir: directory,
+      calibrateAfterMs: 10,
+    };
+    const first = await OnnxRenderer.create(options);
+    expect(first.batchTimes(16)).toEqual([]);
+    await first.calibrated;
+    expect(first.batchTimes(16).map(({ pictures }) => pictures)).toEqual([1, 2, 4]);
+    expect(first.counters).toMatchObject({ runs: 0, inputBytesToDevice: 0 });
+    await first.close();
+    expect(await readdir(directory)).toHaveLength(1);
+    const second = await OnnxRenderer.create({ ...options, calibrateAfterMs: 1e6 });
+    await second.calibrated;
+    expect(second.batchTimes(16)).toEqual(first.batchTimes(16));
+    await second.close();
+    await rm(directory, { recursive: true });
+  });
+});

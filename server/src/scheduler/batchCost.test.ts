@@ -1,0 +1,45 @@
+import { expect, test } from 'vitest';
+import { batchMs, chooseBatch } from './batchCost.ts';
+import { RenderBudget } from './RenderBudget.ts';
+
+/** 64 pictures in 3.2 ms, 0.64 ms of them for the run itself */
+const GPU = [1, 2, 4, 8, 16, 32, 64].map((pictures) => ({ pictures, ms: 0.64 + 0.04 * pictures }));
+const CPU = [1, 2, 4, 8].map((pictures) => ({ pictures, ms: 6 * pictures }));
+
+test('between measured batches time runs straight, and beyond the last on with its slope', () => {
+  expect(batchMs(GPU, 1)).toBeCloseTo(0.68);
+  expect(batchMs(GPU, 24)).toBeCloseTo(0.64 + 0.96);
+  expect(batchMs(GPU, 128)).toBeCloseTo(0.64 + 5.12);
+  expect(batchMs([{ pictures: 1, ms: 5 }], 3)).toBeCloseTo(15);
+});
+
+test('a larger batch that was measured faster counts as equally fast', () => {
+  const noisy = [
+    { pictures: 1, ms: 4 },
+    { pictures: 2, ms: 3 },
+    { pictures: 4, ms: 8 },
+  ];
+  expect([1, 2, 3, 4].map((pictures) => batchMs(noisy, pictures))).toEqual([4, 4, 6, 8]);
+});
+
+test('a device that gains from large batches gets them, one that does not gets small ones', () => {
+  const large = chooseBatch({ times: GPU, scale: 1, budgetMs: 16, maxBatch: 64 });
+  expect(large).toBeGreaterThan(45);
+  expect(chooseBatch({ times: CPU, scale: 1, budgetMs: 60, maxBatch: 8 })).toBe(1);
+});
+
+test('a batch keeps to the budget, by what runs take now', () => {
+  expect(chooseBatch({ times: GPU, scale: 1, budgetMs: 1.6, maxBatch: 64 })).toBeLessThanOrEqual(24);
+  expect(chooseBatch({ times: GPU, scale: 2, budgetMs: 1.6, maxBatch: 64 })).toBeLessThanOrEqual(4);
+  expect(chooseBatch({ times: CPU, scale: 1, budgetMs: 1, maxBatch: 8 })).toBe(1);
+});
+
+test('renders that take longer than calibrated make batches smaller, and larger again when that is over', () => {
+  const budget = new RenderBudget(3, 64, () => GPU);
+  const calm = budget.maxPictures(256);
+  for (let run = 0; run < 30; run++) budget.measured(256, calm, 3 * batchMs(GPU, calm));
+  expect(budget.maxPictures(256)).toBeLessThan(calm / 2);
+  expect(budget.msPerPicture(256)).toBeGreaterThan((2 * batchMs(GPU, calm)) / calm);
+  for (let run = 0; run < 60; run++) budget.measured(256, calm, batchMs(GPU, calm));
+  expect(budget.maxPictures(256)).toBeGreaterThanOrEqual(calm - 2);
+});
