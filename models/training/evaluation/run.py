@@ -1,0 +1,155 @@
+"""Evaluates renderers on test identities and writes the table into a model card.
+
+    cd models/training
+    python -m evaluation.run --data /tmp/facewire-heads --identities 20 --seed 0 \\
+        --rows source,warp,portrait,face-vid2vid --out ../portrait/
+
+Every row sees the same frames. `--packages NAME=FOLDER` adds further packages (ablations); a row whose package or
+checkpoint is missing stays in the table with its note and without figures. Figures whose means are missing stay empty.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+from evaluation.data import DataMissing, Person, load_people
+from evaluation.identity import load_embedder
+from evaluation.rows import PackageRow, Row, SourceRow, package_version
+from evaluation.scenes import VIEWS, Scenes, fresh_people, load_scenes, open_studio
+from evaluation.suite import Judges, flicker, free_view, reconstruct, reenact
+from evaluation.table import cell, report, write_json, write_section
+from evaluation.trackers import load_tracker
+
+ROOT = Path(__file__).resolve().parents[3]
+ROWS = "source,warp,portrait,face-vid2vid"
+
+
+def make_rows(names: list[str], packages: list[str], checkpoint: Path | None, threads: int) -> tuple[list[Row], list[dict]]:
+    """Rows that can run, and table entries of those that cannot, with what would make them run."""
+    rows: list[Row] = []
+    absent: list[dict] = []
+    folders = {name: ROOT / "models" / name for name in names if name not in ("source", "face-vid2vid")}
+    for entry in packages:
+        name, equals, folder = entry.partition("=")
+        if not equals:
+            raise SystemExit(f"--packages {entry}: expected NAME=FOLDER")
+        folders[name] = Path(folder)
+    for name in dict.fromkeys([*names, *folders]):
+        if name == "source":
+            rows.append(SourceRow())
+        elif name == "face-vid2vid":
+            from evaluation.peer_row import face_vid2vid_row
+
+            made, told = face_vid2vid_row(checkpoint, threads)
+            rows += made
+            absent += told
+        elif (folders[name] / "manifest.json").exists():
+            rows.append(PackageRow(name, folders[name], threads=threads))
+        else:
+            absent.append(entry_of(name, note=f"not measured, {folders[name]} has no manifest.json"))
+    return rows, absent
+
+
+def entry_of(name: str, *, note: str = "", cost: dict | None = None) -> dict:
+    """A row of the result without figures."""
+    return {"name": name, "note": note, "reconstruction": {}, "reenactment": {}, "freeView": {}, "cost": cost or {}}
+
+
+def measure(row: Row, people: list[Person], judges: Judges, scenes: Scenes, say) -> dict:
+    """All figures of one row."""
+    entry = entry_of(row.name, note=row.note)
+    began = time.perf_counter()
+    entry["reconstruction"] = reconstruct(row, people, judges)
+    if scenes.clips:
+        entry["reconstruction"] |= flicker(row, scenes.clips)
+    entry["reenactment"] = reenact(row, people, judges)
+    if scenes.views:
+        entry["freeView"] = free_view(row, scenes.views, VIEWS, judges)
+    entry["cost"] = vars(row.cost()).copy()
+    psnr = entry["reconstruction"].get("psnr")
+    say(f"{row.name}: PSNR {psnr if psnr is None else round(psnr, 2)} in {time.perf_counter() - began:.0f} s")
+    return entry
+
+
+def main(arguments: list[str] | None = None) -> dict:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("/tmp/facewire-heads"), help="data set of models/training/heads")
+    parser.add_argument("--identities", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0, help="which test identities are drawn, or rendered with --fresh")
+    parser.add_argument("--fresh", action="store_true", help="render identities nobody has seen instead of drawing from the test shards")
+    parser.add_argument("--rows", default=ROWS, help="source, face-vid2vid, or names of packages in models/")
+    parser.add_argument("--packages", nargs="*", default=[], metavar="NAME=FOLDER", help="further model packages, such as ablations")
+    parser.add_argument("--checkpoint", type=Path, help="of peer.train, for the face-vid2vid row")
+    parser.add_argument("--no-studio", action="store_true", help="skip free view and temporal error, which render with models/training/heads")
+    parser.add_argument("--studio-identities", type=int, default=6, help="identities in free view and temporal error")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=ROOT / "models/portrait", help="folder of card.md and evaluation.json")
+    options = parser.parse_args(arguments)
+    say = lambda text: print(text, file=sys.stderr, flush=True)  # noqa: E731
+
+    notes: list[str] = []
+    rows, absent = make_rows([n for n in options.rows.split(",") if n], options.packages, options.checkpoint, options.threads)
+    tracker, why = load_tracker(ROOT / "models/tracker", options.threads)
+    notes += [why] if why else []
+    embedder, why = load_embedder(options.threads)
+    notes += [why] if why else []
+    judges = Judges(tracker, embedder)
+
+    scenes, studio = Scenes([], []), None
+    if options.fresh or not options.no_studio:
+        studio, why = open_studio()
+        notes += [why] if why else []
+    if options.fresh:
+        if studio is None:
+            raise SystemExit(notes[-1])
+        people = fresh_people(studio, options.identities, options.seed)
+    else:
+        try:
+            people = load_people(options.data, count=options.identities, seed=options.seed)
+        except DataMissing as missing:
+            raise SystemExit(str(missing)) from missing
+    if len(people) < options.identities:
+        notes.append(f"{options.identities} identities were asked for, the test shards hold {len(people)}")
+    if studio is not None and not options.no_studio:
+        began = time.perf_counter()
+        scenes = load_scenes(studio, options.studio_identities, options.seed, options.data / "evaluation")
+        true = flicker(None, scenes.clips)["warpingError"]
+        notes.append(f"free view and temporal warping error: {len(scenes.views)} identities rendered for it; the truth's own warping error is {cell(true, 2)}")
+        say(f"studio: {len(scenes.views)} identities in {time.perf_counter() - began:.0f} s")
+
+    measured = [measure(row, people, judges, scenes, say) for row in rows]
+    ordered = {e["name"]: e for e in [*measured, *absent]}
+    versions = {r.name: package_version(r.folder) for r in rows if isinstance(r, PackageRow)}
+    drawn = f"rendered fresh with seed {options.seed}" if options.fresh else f"drawn with seed {options.seed}"
+    pairs = sum(len(p.images) - 1 for p in people)
+    result = {
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        "command": "python -m evaluation.run " + " ".join(sys.argv[1:] if arguments is None else arguments),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, ONNX Runtime CPU, {options.threads} threads",
+        "conditions": (
+            f"{len(people)} test identities {drawn}, {pairs} pairs at 256², frame 0 of each is the portrait. Means over frames. "
+            "L1 in 0..1; PSNR in dB, boxes of mouth and eyes from the true landmarks; AKD (AKD-M: mouth) between landmarks that the "
+            "tracker finds in output and truth, pixels at 256. ms: renderer at batch 1 on two threads, best of repeated runs. "
+            "A dash was not measured."
+        ),
+        "identities": [p.identity for p in people],
+        "packages": versions,
+        "views": [name for name, _, _ in VIEWS] if scenes.views else [],
+        "rows": list(ordered.values()),
+        "notes": notes,
+    }
+    write_section(options.out / "card.md", report(result))
+    write_json(options.out / "evaluation.json", result)
+    print(json.dumps({e["name"]: e["reconstruction"].get("psnr") for e in ordered.values()}))
+    return result
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""The five networks of face-vid2vid (paper, appendix A.1), at a configurable width."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from peer.blocks import Bottleneck2d, Down2d, Hourglass3d, Residual2d, Residual3d, Same2d, Up2d, Up3d, widen
+from peer.geometry import gaussians, keypoint_flows, volume_grid
+
+BINS, BIN_DEGREES = 66, 3.0  # of the head angles, as in Hopenet
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of one model; the paper's by default. `width` scales every channel count, `size` is the picture's side."""
+
+    size: int = 256
+    width: float = 1.0
+    keypoints: int = 20
+    depth: int = 16  # of the feature volume
+    levels: int = 5  # of both hourglasses
+    blocks: int = 6  # residual blocks of F and of G
+    estimator: tuple[int, int, int, int] = (3, 4, 6, 3)  # bottlenecks of H
+
+    @property
+    def volume(self) -> int:
+        """Channels of the feature volume."""
+        return widen(32, self.width)
+
+    def hourglass(self) -> list[int]:
+        return [widen(min(1024, 64 * 2**i), self.width) for i in range(self.levels)]
+
+
+class AppearanceExtractor(nn.Module):
+    """F: picture [B,3,S,S] -> feature volume [B,C,D,S/4,S/4]."""
+
+    def __init__(self, shape: Shape):
+        super().__init__()
+        a, b, c = (widen(n, shape.width) for n in (64, 128, 256))
+        self.shape = shape
+        self.flat = nn.Sequential(Same2d(3, a, kernel=7), Down2d(a, b), Down2d(b, c), nn.Conv2d(c, shape.volume * shape.depth, 1))
+        self.deep = nn.Sequential(*(Residual3d(shape.volume) for _ in range(shape.blocks)))
+
+    def forward(self, picture: Tensor) -> Tensor:
+        x = self.flat(picture)
+        return self.deep(x.reshape(x.shape[0], self.shape.volume, self.shape.depth, *x.shape[2:]))
+
+
+class KeypointDetector(nn.Module):
+    """L: picture -> canonical keypoints [B,K,3], the mean positions of K volumetric heat maps. Sees the picture at a quarter of its side."""
+
+    def __init__(self, shape: Shape):
+        super().__init__()
+        down = shape.hourglass()
+        self.shape = shape
+        self.flat = nn.Sequential(*(Down2d(i, o) for i, o in zip([3, *down], down)), nn.Conv2d(down[-1], down[-1] * shape.depth, 1))
+        up = [*down[-2::-1], widen(32, shape.width)]
+        self.deep = nn.Sequential(*(Up3d(i, o) for i, o in zip([down[-1], *up], up)))
+        self.heat = nn.Conv3d(up[-1], shape.keypoints, 7, 1, 3)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        x = self.flat(F.avg_pool2d(picture, 4))
+        x = self.heat(self.deep(x.reshape(x.shape[0], -1, self.shape.depth, *x.shape[2:])))
+        heat = (x.flatten(2) / 0.1).softmax(2)  # temperature as in first-order motion
+        return heat @ volume_grid(*x.shape[2:], like=x).reshape(-1, 3)
+
+
+@dataclass
+class HeadMotion:
+    """What H finds: angles [B,3] (pitch, yaw, roll, radians), shift [B,3], deformation [B,K,3]."""
+
+    angles: Tensor
+    shift: Tensor
+    deformation: Tensor
+
+
+class MotionEstimator(nn.Module):
+    """H: picture -> HeadMotion. Angles are the mean of 66 bins of 3 degrees."""
+
+    def __init__(self, shape: Shape):
+        super().__init__()
+        stages = [widen(n, shape.width) for n in (256, 512, 1024, 2048)]
+        first = widen(64, shape.width)
+        layers: list[nn.Module] = [nn.Conv2d(3, first, 7, 2, 3), nn.BatchNorm2d(first), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
+        carried = first
+        for index, (channels, count) in enumerate(zip(stages, shape.estimator)):
+            for block in range(count):
+                layers.append(Bottleneck2d(carried, channels, stride=2 if block == 0 and index else 1))
+                carried = channels
+        self.body = nn.Sequential(*layers)
+        self.angles = nn.Linear(carried, 3 * BINS)
+        self.shift = nn.Linear(carried, 3)
+        self.deformation = nn.Linear(carried, 3 * shape.keypoints)
+
+    def forward(self, picture: Tensor) -> HeadMotion:
+        x = self.body(picture).mean((2, 3))
+        chance = self.angles(x).reshape(-1, 3, BINS).softmax(2)
+        degrees = (torch.arange(BINS, device=x.device, dtype=x.dtype) + 0.5 - BINS / 2) * BIN_DEGREES
+        return HeadMotion(torch.deg2rad(chance @ degrees), self.shift(x), self.deformation(x).reshape(x.shape[0], -1, 3))
+
+
+class DenseMotion(nn.Module):
+    """M: volume and keypoints -> backward flow [B,D,H,W,3] and occlusion map [B,1,H,W]."""
+
+    def __init__(self, shape: Shape):
+        super().__init__()
+        small = max(1, round(4 * shape.width))
+        count = shape.keypoints + 1
+        self.compress = nn.Sequential(nn.Conv3d(shape.volume, small, 1), nn.BatchNorm3d(small), nn.ReLU())
+        self.body = Hourglass3d(count * (small + 1), shape.hourglass())
+        self.mask = nn.Conv3d(self.body.outputs, count, 7, 1, 3)
+        self.occlusion = nn.Conv2d(self.body.outputs * shape.depth, 1, 7, 1, 3)
+
+    def forward(self, volume: Tensor, source: Tensor, driving: Tensor, turn_source: Tensor, turn_driving: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.compress(volume)
+        batch, channels, depth, height, width = x.shape
+        grid = volume_grid(depth, height, width, like=x)
+        flows = keypoint_flows(grid, source, driving, turn_source, turn_driving)  # B,K+1,D,H,W,3
+        count = flows.shape[1]
+        many = x[:, None].expand(-1, count, -1, -1, -1, -1).reshape(batch * count, channels, depth, height, width)
+        moved = F.grid_sample(many, flows.reshape(batch * count, depth, height, width, 3), align_corners=False)
+        heat = gaussians(grid, driving) - gaussians(grid, source)
+        heat = torch.cat([torch.zeros_like(heat[:, :1]), heat], 1)[:, :, None]
+        features = self.body(torch.cat([heat, moved.reshape(batch, count, channels, depth, height, width)], 2).flatten(1, 2))
+        mask = self.mask(features).softmax(1)[..., None]
+        return (mask * flows).sum(1), self.occlusion(features.flatten(1, 2)).sigmoid()
+
+
+class Generator(nn.Module):
+    """G: warped volume [B,C,D,S/4,S/4] and occlusion -> picture [B,3,S,S] in 0..1."""
+
+    def __init__(self, shape: Shape):
+        super().__init__()
+        a, b, c = (widen(n, shape.width) for n in (256, 128, 64))
+        self.lift = nn.Sequential(Same2d(shape.volume * shape.depth, a), nn.Conv2d(a, a, 1))
+        self.body = nn.Sequential(*(Residual2d(a) for _ in range(shape.blocks)), Up2d(a, b), Up2d(b, c))
+        self.colour = nn.Conv2d(c, 3, 7, 1, 3)
+
+    def forward(self, volume: Tensor, occlusion: Tensor) -> Tensor:
+        return self.colour(self.body(self.lift(volume.flatten(1, 2)) * occlusion)).sigmoid()

@@ -1,0 +1,42 @@
+"""One training step's losses, kept apart from the loop so that tests can call them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from peer import losses
+from peer.data import Pair
+from peer.discriminator import Discriminator
+from peer.geometry import pose_keypoints, rotation
+from peer.model import FaceVid2Vid
+
+
+def generator_losses(
+    model: FaceVid2Vid, pair: Pair, transform: losses.Affine, *, discriminator: Discriminator | None = None, features: losses.Features | None = None,
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Weighted losses by name, and the picture made."""
+    w = losses.Weights()
+    portrait, driving = model.encode(pair.source), model.estimator(pair.driving)
+    made = model.render(portrait, driving)
+    # the transformed driver keeps the source's canonical keypoints; only its motion is estimated anew
+    moved = model.estimator(transform.picture(pair.driving))
+    moved_points = pose_keypoints(portrait.canonical, rotation(moved.angles), moved.shift, moved.deformation)
+    out = {
+        "perceptual": w.perceptual * losses.perceptual(made.picture, pair.driving, features),
+        "equivariance": w.equivariance * losses.equivariance(made.keypoints, moved_points, transform),
+        "prior": w.prior * losses.keypoint_prior(made.keypoints),
+        "head": w.head * (losses.head_pose(driving.angles, pair.driving_angles) + losses.head_pose(portrait.motion.angles, pair.source_angles)),
+        "deformation": w.deformation * losses.deformation_prior(driving.deformation),
+    }
+    if discriminator is not None:
+        fake_features, fake = discriminator(made.picture)
+        with torch.no_grad():
+            real_features, _ = discriminator(pair.driving)
+        out["adversarial"] = w.adversarial * losses.hinge_generator(fake)
+        out["matching"] = w.matching * losses.feature_matching(real_features, fake_features)
+    return out, made.picture
+
+
+def discriminator_loss(discriminator: Discriminator, made: Tensor, true: Tensor) -> Tensor:
+    return losses.hinge_discriminator(discriminator(true)[1], discriminator(made.detach())[1])
