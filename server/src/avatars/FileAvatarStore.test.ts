@@ -7,7 +7,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Tensor } from '../contracts.ts';
 import { ensureBuiltIns } from './ensureBuiltIns.ts';
 import { FileAvatarStore, type FileAvatarStoreOptions, slug } from './FileAvatarStore.ts';
-import { faceLandmarks, gradientImage } from './testdata/face.ts';
+import { faceLandmarks, gradientImage, observed } from './testdata/face.ts';
 
 const LANDMARKS = faceLandmarks(256, 200, 97);
 
@@ -152,15 +152,40 @@ describe('FileAvatarStore', () => {
     const tracked = await open({
       tracker: async ({ rgb, width, height }) => {
         seen.push(width, height, rgb.length);
-        return faceLandmarks(512, 400, 194);
+        return [observed(faceLandmarks(512, 400, 194))];
       },
     });
     const { id } = await tracked.create(large, { name: 'x' });
     expect(seen).toEqual([1024, 1024, 1024 * 1024 * 3]);
     const points = new Float32Array((await tracked.load(id)).tensors.get('landmarks')!.data.buffer);
     expect(points[36 * 2]).toBeCloseTo((512 - 97) / 512 - 1, 4);
-    const blind = await open({ tracker: async () => undefined });
-    await expect(blind.create(square, { name: 'x' })).rejects.toMatchObject({ code: 'landmarks_required' });
+  });
+
+  it('looks again, nearer, at a face that is small in a large picture', async () => {
+    const seen: number[] = [];
+    const store = await open({
+      tracker: async ({ width }) => {
+        seen.push(width);
+        // Small in the preview (eyes 30 pixels apart of 1024), and 5 pixels further right when seen from near.
+        return [observed(width === 1024 ? faceLandmarks(700, 300, 30) : faceLandmarks(256 + 5, 0.39 * 512, 97))];
+      },
+    });
+    const { id } = await store.create(await gradientImage(3072, 3072).jpeg().toBuffer(), { name: 'x' });
+    expect(seen).toEqual([1024, 512]);
+    const points = new Float32Array((await store.load(id)).tensors.get('landmarks')!.data.buffer);
+    expect((points[36 * 2]! + points[45 * 2]!) / 2).toBeCloseTo(0, 1); // the crop follows the second look
+    expect(points[36 * 2]!).toBeCloseTo(-0.19, 1);
+  });
+
+  it('stores nothing of a picture whose face cannot be used', async () => {
+    const store = await open({ tracker: async () => [] });
+    await expect(store.create(square, { name: 'x' })).rejects.toMatchObject({ code: 'face_not_found' });
+    const crowd = await open({
+      tracker: async () => [observed(faceLandmarks(150, 200, 60)), observed(faceLandmarks(350, 200, 55))],
+    });
+    await expect(crowd.create(square, { name: 'x' })).rejects.toMatchObject({ code: 'face_ambiguous' });
+    expect([...store.list(), ...crowd.list()]).toEqual([]);
+    expect(await readdir(directory)).toEqual([]);
   });
 
   it('keeps ids apart, also when avatars are made at the same time', async () => {

@@ -12,8 +12,16 @@ import {
   readAvatarRecord,
 } from './avatarFile.ts';
 import { checkLandmarks } from './checkLandmarks.ts';
+import { brightLuma, choosePortraitFace, type ObservedFace } from './choosePortraitFace.ts';
 import { cropPortrait, landmarksInCrop } from './cropPortrait.ts';
-import { type ImageLimits, PORTRAIT_SIZE, portraitJpeg, readPortrait, THUMBNAIL_SIZE } from './readPortrait.ts';
+import {
+  type ImageLimits,
+  PORTRAIT_SIZE,
+  type Portrait,
+  portraitJpeg,
+  readPortrait,
+  THUMBNAIL_SIZE,
+} from './readPortrait.ts';
 
 /** Makes avatars: inference's AvatarEncoder. */
 export interface PortraitEncoder {
@@ -23,18 +31,18 @@ export interface PortraitEncoder {
   encode(portrait: Uint8Array, landmarks: Float32Array): Promise<ReadonlyMap<string, Tensor>>;
 }
 
-/** Finds a face: 68 landmarks in pixels of the picture given, or undefined when there is none. */
-export type LandmarkTracker = (image: {
+/** Finds every face of a picture: inference's FaceTracker. */
+export type PortraitTracker = (image: {
   rgb: Uint8Array;
   width: number;
   height: number;
-}) => Promise<Landmarks | undefined>;
+}) => Promise<readonly ObservedFace[]>;
 
 export interface FileAvatarStoreOptions extends Partial<ImageLimits> {
   directory: string;
   encoder: PortraitEncoder;
   /** finds the landmarks of pictures that come without */
-  tracker?: LandmarkTracker;
+  tracker?: PortraitTracker;
   /** told of corrupt files and of avatars made again */
   warn?: (message: string) => void;
   /** an avatar was deleted or replaced: the bank must forget it */
@@ -100,7 +108,7 @@ export class FileAvatarStore implements AvatarStore {
    * @param options.landmarks pixels of the upright picture (turned by its EXIF orientation), y down
    * @param options.id default: made of the name and six random digits
    * @throws FacewireError image_unreadable, image_too_large, landmarks_required, landmarks_invalid, avatar_exists,
-   *   message_malformed (name or id)
+   *   message_malformed (name or id), and without landmarks what choosePortraitFace throws (face_not_found, …)
    */
   async create(
     portrait: Uint8Array,
@@ -235,8 +243,10 @@ export class FileAvatarStore implements AvatarStore {
     return { id: info.id, name: info.name, model: record.info.model, tensors };
   }
 
-  private async track(image: Awaited<ReturnType<typeof readPortrait>>): Promise<Landmarks> {
-    if (this.options.tracker === undefined) {
+  /** The landmarks of the one face that the picture is about. */
+  private async track(image: Portrait): Promise<Landmarks> {
+    const { tracker } = this.options;
+    if (tracker === undefined) {
       throw new FacewireError(
         'landmarks_required',
         'the portrait came without landmarks, and no face tracker is set up',
@@ -246,13 +256,19 @@ export class FileAvatarStore implements AvatarStore {
       );
     }
     const { scale, ...preview } = await image.preview();
-    const found = await this.options.tracker(preview);
-    if (found === undefined) {
-      throw new FacewireError('landmarks_required', 'no face was found in the portrait', {
-        remedy: 'send 68 landmarks with the portrait, or a picture that shows one face from the front',
-      });
-    }
-    return found.map(([x, y]) => [x / scale, y / scale] as const);
+    const face = choosePortraitFace(await tracker(preview), { ...preview, scale, high: brightLuma(preview.rgb) });
+    const within = ([x, y]: readonly [number, number]) =>
+      [Math.min(Math.max(x, 0), image.width), Math.min(Math.max(y, 0), image.height)] as const;
+    const landmarks = face.landmarks.map(([x, y]) => within([x / scale, y / scale]));
+    const crop = cropPortrait(landmarks, image.width, image.height);
+    // Looks again where the portrait will show the face larger than the preview did.
+    if (scale === 1 || crop.side * scale >= PORTRAIT_SIZE) return landmarks;
+    const closer = await tracker({ rgb: await image.rgb(crop), width: PORTRAIT_SIZE, height: PORTRAIT_SIZE });
+    const seen = closer[0]?.landmarks.map(([x, y]) =>
+      within([crop.left + (x / PORTRAIT_SIZE) * crop.side, crop.top + (y / PORTRAIT_SIZE) * crop.side]),
+    );
+    const moved = seen === undefined ? Infinity : distanceOf(seen, landmarks);
+    return seen !== undefined && moved < crop.side * 0.05 ? seen : landmarks;
   }
 
   private async save(record: AvatarRecord, tensors: ReadonlyMap<string, Tensor>): Promise<void> {
@@ -326,6 +342,11 @@ export function slug(name: string): string {
     .slice(0, 40)
     .replace(/^-+|-+$/g, '');
   return plain || 'avatar';
+}
+
+/** Mean distance between two sets of landmarks. */
+function distanceOf(a: Landmarks, b: Landmarks): number {
+  return a.reduce((sum, [x, y], index) => sum + Math.hypot(x - b[index]![0], y - b[index]![1]), 0) / a.length;
 }
 
 function checkName(name: string): string {

@@ -3,7 +3,7 @@ import type { Landmarks } from '../contracts.ts';
 
 export const LANDMARK_COUNT = 68;
 /** pixels between the outer eye corners below which a face has too little detail */
-const MIN_EYE_DISTANCE = 24;
+export const MIN_EYE_DISTANCE = 24;
 
 type Point = readonly [number, number];
 

@@ -1,4 +1,5 @@
 import sharp from 'sharp';
+import type { ObservedFace } from '../choosePortraitFace.ts';
 
 export type Point = [number, number];
 
@@ -48,4 +49,9 @@ export function gradientImage(width: number, height: number) {
     }
   }
   return sharp(rgb, { raw: { width, height, channels: 3 } });
+}
+
+/** A frontal, bright, sharp face as a tracker tells it, with whatever is different about it. */
+export function observed(landmarks: Point[], different: Partial<ObservedFace> = {}): ObservedFace {
+  return { landmarks, motion: [0, 0, 0], low: 40, high: 200, detail: 0.2, ...different };
 }
