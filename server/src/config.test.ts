@@ -12,6 +12,12 @@ describe('readConfig', () => {
     expect(readConfig({ FACEWIRE_PORT: '0', FACEWIRE_DEVICE: 'cuda:1' })).toMatchObject({ port: 0, device: 'cuda:1' });
   });
 
+  it('goes without a face tracker when that setting is empty or none', () => {
+    expect(readConfig({ FACEWIRE_TRACKER: '' }).tracker).toBe('');
+    expect(readConfig({ FACEWIRE_TRACKER: 'none' }).tracker).toBe('');
+    expect(readConfig({ FACEWIRE_TRACKER: '/opt/tracker' }).tracker).toBe('/opt/tracker');
+  });
+
   it.each([
     ['FACEWIRE_PORT', '70000'],
     ['FACEWIRE_PORT', 'eighty'],

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { FacewireError } from '@facewire/proto';
@@ -12,6 +13,8 @@ export interface Config {
   device: string;
   /** folder of models/, or a path to a model package */
   model: string;
+  /** path to a tracker package, which finds the face in portraits that come without landmarks; empty: none */
+  tracker: string;
   /** avatars are kept here */
   dataDir: string;
   /** threads of ONNX Runtime */
@@ -31,6 +34,7 @@ export interface Config {
 }
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
+const ownTracker = `${root}models/tracker`;
 
 /** Every setting has a default that works on a laptop; README lists them. Throws config_invalid. */
 export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
@@ -63,6 +67,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     grpcPort: integer('GRPC_PORT', 8081, -1, 65535),
     device: text('DEVICE', 'auto'),
     model: text('MODEL', `${root}models/warp`),
+    tracker: trackerOf(env.FACEWIRE_TRACKER),
     dataDir: text('DATA', `${root}data`),
     threads: integer('THREADS', Math.min(8, availableParallelism()), 1, 256),
     bankSlots: integer('BANK_SLOTS', 64, 1, 100_000),
@@ -73,4 +78,11 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     webSocket: choice('WEBSOCKET', 'auto', ['auto', 'uws', 'ws'] as const),
     logLevel: choice('LOG', 'info', ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const),
   };
+}
+
+/** Unlike elsewhere an empty value says something: no tracker. So does "none". */
+function trackerOf(setting: string | undefined): string {
+  const wanted = setting?.trim();
+  if (wanted === undefined) return existsSync(`${ownTracker}/manifest.json`) ? ownTracker : '';
+  return wanted === 'none' ? '' : wanted;
 }

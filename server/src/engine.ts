@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { ensureBuiltIns, FileAvatarStore } from './avatars/index.ts';
 import type { Config } from './config.ts';
 import type { AvatarData, AvatarStore } from './contracts.ts';
-import { AvatarEncoder, type DeviceRenderer, ModelPackage, openRenderer } from './inference/index.ts';
+import { AvatarEncoder, type DeviceRenderer, FaceTracker, ModelPackage, openRenderer } from './inference/index.ts';
 
 /** A model with its avatars, without rooms and sockets: what the server, the tools and the benches share. */
 export interface Engine {
@@ -30,17 +30,19 @@ export interface EngineOptions {
 const portraits = fileURLToPath(new URL('../../models/portraits', import.meta.url));
 
 /**
- * Opens the model package, the avatar store and the renderer; encodes the built-in portraits that the store lacks.
- * Throws FacewireError: model_missing, model_corrupt, model_mismatch, device_unavailable, config_invalid.
+ * Opens the model package, the face tracker, the avatar store and the renderer; encodes the built-in portraits that the
+ * store lacks. Throws FacewireError: model_missing, model_corrupt, model_mismatch, device_unavailable, config_invalid.
  */
 export async function openEngine(config: Config, options: EngineOptions = {}): Promise<Engine> {
   const { log, builtIns = true, loadAvatar = (store, id) => store.load(id) } = options;
   const model = await ModelPackage.load(config.model);
   const encoder = await AvatarEncoder.create({ package: model });
+  const tracker = config.tracker === '' ? undefined : await FaceTracker.open({ directory: config.tracker });
   const warn = (message: string) => log?.warn({}, message);
   const avatars = await FileAvatarStore.open({
     directory: join(config.dataDir, 'avatars'),
     encoder,
+    ...(tracker && { tracker: (image) => tracker.find(image) }),
     warn,
     onChange: (id) => renderer.bank.forget(id),
   });
@@ -61,6 +63,7 @@ export async function openEngine(config: Config, options: EngineOptions = {}): P
     close: async () => {
       await renderer.close();
       await encoder.close();
+      await tracker?.close();
     },
   };
 }

@@ -1,4 +1,5 @@
 export * from './AvatarEncoder.ts';
+export * from './faceTracker.ts';
 export * from './ModelPackage.ts';
 export * from './MultiRenderer.ts';
 export * from './OnnxRenderer.ts';
