@@ -5,7 +5,7 @@ import { EncoderLineage } from './EncoderLineage.ts';
 import { type MotionAt, motionAt, type ResolvedMotion } from './motionAt.ts';
 import type { BatchPlan } from './planBatch.ts';
 import { RenderBudget } from './RenderBudget.ts';
-import { renderBatch } from './renderBatch.ts';
+import { isDeviceFailure, renderBatch } from './renderBatch.ts';
 import { type BookedPlan, type PictureContent, StreamBook } from './StreamBook.ts';
 import { type Clock, systemClock, TickTimer } from './TickTimer.ts';
 
@@ -40,6 +40,9 @@ export interface FrameSchedulerOptions {
   clock?: Clock;
 }
 
+/** A device that fails is asked again after a pause that doubles from the first to the last, ms. */
+const FIRST_DEVICE_PAUSE_MS = 50;
+const LAST_DEVICE_PAUSE_MS = 2000;
 /** An encoder that nobody used for this long is closed. */
 const ENCODER_IDLE_MS = 5000;
 /** and such are looked for so often */
@@ -72,6 +75,8 @@ export class FrameScheduler {
   #nextLineage = 1;
   #rendering = 0;
   #lastRenderedMs = 0;
+  #devicePauseMs = 0;
+  #deviceRetryMs = Number.NEGATIVE_INFINITY;
   #picturesThisTick = 0;
   #lookedForIdleMs = Number.NEGATIVE_INFINITY;
   #warnedMs = Number.NEGATIVE_INFINITY;
@@ -137,6 +142,7 @@ export class FrameScheduler {
   #pump(): void {
     while (!this.#closed && this.#rendering < this.#maxRendersInFlight()) {
       const nowMs = this.#clock.now();
+      if (nowMs < this.#deviceRetryMs) return;
       const startedAtMs = performance.now();
       const booked = this.#book.plan(nowMs, this.#lineages, (size) => this.#budget.maxPictures(size));
       if (!booked) return;
@@ -183,18 +189,36 @@ export class FrameScheduler {
     this.#metrics.observe('render_ms', elapsedMs);
     this.#metrics.count('pictures_rendered_total', succeeded);
     if (succeeded === results.length) this.#budget.measured(plan.size, results.length, deviceMs);
+    this.#noteDevice(results, nowMs);
     results.forEach((result, index) => {
       const { avatar, participant } = contents[index]!;
       if (result.status === 'fulfilled') {
         this.#health.succeeded(avatar);
         return;
       }
+      if (isDeviceFailure(result.reason)) return;
       this.#metrics.count('render_errors_total');
       const failures = this.#health.failed(avatar, nowMs);
       const fields = { err: result.reason, avatar, participant: participant.id, failures };
       this.#log?.warn(fields, 'a picture could not be rendered; it is tried again alone, ever more rarely');
     });
     this.#track(this.#pumpSoon());
+  }
+
+  /** A device that fails pauses everybody, and no avatar is blamed for it. */
+  #noteDevice(results: readonly PromiseSettledResult<RenderedPicture>[], nowMs: number): void {
+    const failure = results.find((result) => result.status === 'rejected' && isDeviceFailure(result.reason));
+    if (!failure) {
+      this.#devicePauseMs = 0;
+      return;
+    }
+    this.#metrics.count('device_errors_total');
+    const begins = this.#devicePauseMs === 0;
+    this.#devicePauseMs = begins ? FIRST_DEVICE_PAUSE_MS : Math.min(LAST_DEVICE_PAUSE_MS, 2 * this.#devicePauseMs);
+    this.#deviceRetryMs = nowMs + this.#devicePauseMs;
+    if (!begins) return;
+    const err = (failure as PromiseRejectedResult).reason;
+    this.#log?.warn({ err }, 'the device cannot draw; rooms go on without new pictures, and it is asked again');
   }
 
   /** After the event loop's turn, so that motion and drains that came in during the render are in the next plan. */
