@@ -13,7 +13,7 @@ export interface FaceBasis {
 
 const OUTER_CORNERS = [36, 45] as const;
 /** what trackToMotions assumes of a portrait, image coordinates */
-const EYE_DISTANCE_IN_IMAGE = 0.36;
+export const EYE_DISTANCE_IN_IMAGE = 0.36;
 
 export function loadFaceBasis(file = new URL('./faceBasis.json', import.meta.url)): FaceBasis {
   const document = JSON.parse(readFileSync(file, 'utf8')) as {

@@ -4,6 +4,7 @@ const BENCHES: Record<string, () => Promise<{ run(args: string[]): Promise<objec
   codec: () => import('./codec.ts'),
   density: () => import('./density.ts'),
   latency: () => import('./latency.ts'),
+  receive: () => import('./receive.ts'),
   render: () => import('./render.ts'),
   scheduler: () => import('./scheduler.ts'),
 };

@@ -1,8 +1,8 @@
 import { EXPRESSION_COUNT } from '../motion/expressions.ts';
 import type { HeadPose, Motion } from '../motion/Motion.ts';
 
-const POSE = ['pitch', 'yaw', 'roll', 'tx', 'ty', 'logScale'] as const satisfies readonly (keyof HeadPose)[];
-export const POSE_COUNT = POSE.length;
+/** pitch, yaw, roll, tx, ty, logScale */
+export const POSE_COUNT = 6;
 /** keypoints begin here */
 export const FACE_COUNT = POSE_COUNT + EXPRESSION_COUNT;
 const TURN = 2 * Math.PI;
@@ -10,19 +10,19 @@ const TURN = 2 * Math.PI;
 /** A motion as plain numbers: pose, coefficients, keypoints. Filters treat them alike. */
 export function motionVector({ pose, expression, keypoints }: Motion): Float64Array {
   const vector = new Float64Array(FACE_COUNT + (keypoints?.length ?? 0));
-  for (let index = 0; index < POSE_COUNT; index++) vector[index] = pose[POSE[index]!];
+  vector[0] = pose.pitch;
+  vector[1] = pose.yaw;
+  vector[2] = pose.roll;
+  vector[3] = pose.tx;
+  vector[4] = pose.ty;
+  vector[5] = pose.logScale;
   vector.set(expression, POSE_COUNT);
   if (keypoints !== undefined) vector.set(keypoints, FACE_COUNT);
   return vector;
 }
 
-/** Back again: angles within ±π, coefficients within 0…1. */
-export function motionOf(vector: Float64Array): Motion {
-  const at = (index: number): number => vector[index]!;
-  const expression = new Float32Array(EXPRESSION_COUNT);
-  for (let index = 0; index < EXPRESSION_COUNT; index++) {
-    expression[index] = Math.min(1, Math.max(0, at(POSE_COUNT + index)));
-  }
+/** Back again from `count` numbers: angles within ±π, coefficients within 0…1. */
+export function motionOf(count: number, at: (index: number) => number): Motion {
   const pose: HeadPose = {
     pitch: wrapAngle(at(0)),
     yaw: wrapAngle(at(1)),
@@ -31,8 +31,14 @@ export function motionOf(vector: Float64Array): Motion {
     ty: at(4),
     logScale: at(5),
   };
-  if (vector.length === FACE_COUNT) return { pose, expression };
-  return { pose, expression, keypoints: Float32Array.from(vector.subarray(FACE_COUNT)) };
+  const expression = new Float32Array(EXPRESSION_COUNT);
+  for (let index = 0; index < EXPRESSION_COUNT; index++) {
+    expression[index] = Math.min(1, Math.max(0, at(POSE_COUNT + index)));
+  }
+  if (count === FACE_COUNT) return { pose, expression };
+  const keypoints = new Float32Array(count - FACE_COUNT);
+  for (let index = 0; index < keypoints.length; index++) keypoints[index] = at(FACE_COUNT + index);
+  return { pose, expression, keypoints };
 }
 
 /**
@@ -41,14 +47,17 @@ export function motionOf(vector: Float64Array): Motion {
  * (pitch + π, π − yaw, roll + π).
  */
 export function alignAngles(vector: Float64Array, near: Float64Array): void {
-  const [pitch, yaw, roll] = [vector[0]!, vector[1]!, vector[2]!];
-  const direct = [pitch, yaw, roll].map((angle, index) => nearestTurn(angle, near[index]!));
-  const other = [pitch + Math.PI, Math.PI - yaw, roll + Math.PI].map((angle, index) =>
-    nearestTurn(angle, near[index]!),
-  );
-  const way = (angles: readonly number[]): number =>
-    angles.reduce((sum, angle, index) => sum + Math.abs(angle - near[index]!), 0);
-  vector.set(way(other) < way(direct) ? other : direct);
+  const pitch = nearestTurn(vector[0]!, near[0]!);
+  const yaw = nearestTurn(vector[1]!, near[1]!);
+  const roll = nearestTurn(vector[2]!, near[2]!);
+  const otherPitch = nearestTurn(vector[0]! + Math.PI, near[0]!);
+  const otherYaw = nearestTurn(Math.PI - vector[1]!, near[1]!);
+  const otherRoll = nearestTurn(vector[2]! + Math.PI, near[2]!);
+  const way = Math.abs(pitch - near[0]!) + Math.abs(yaw - near[1]!) + Math.abs(roll - near[2]!);
+  const otherWay = Math.abs(otherPitch - near[0]!) + Math.abs(otherYaw - near[1]!) + Math.abs(otherRoll - near[2]!);
+  vector[0] = otherWay < way ? otherPitch : pitch;
+  vector[1] = otherWay < way ? otherYaw : yaw;
+  vector[2] = otherWay < way ? otherRoll : roll;
 }
 
 function nearestTurn(angle: number, near: number): number {

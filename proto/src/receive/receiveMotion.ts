@@ -2,7 +2,7 @@ import type { MotionSample } from '../motion/Motion.ts';
 import { alignAngles, FACE_COUNT, motionVector, POSE_COUNT } from './motionVector.ts';
 import { restAt } from './rest.ts';
 import { firstArrival, nextArrival, type SenderClock } from './senderClock.ts';
-import { HALF_FRAME_MS, reach, trajectoryAt } from './trajectory.ts';
+import { type Course, HALF_FRAME_MS, paceAt, placeAt, reach, speedAt } from './trajectory.ts';
 
 export interface ReceiveOptions {
   /**
@@ -16,7 +16,7 @@ export interface ReceiveOptions {
  * What a sender's packets amount to so far: where its face is, how it moves, and what is left of the last correction.
  * shownMotion() turns it into a motion at any time. Immutable.
  */
-export interface ReceivedMotion {
+export interface ReceivedMotion extends Course {
   /** of the newest packet */
   readonly sequence: number;
   /** of the newest packet, as sent */
@@ -24,13 +24,6 @@ export interface ReceivedMotion {
   readonly clock: SenderClock;
   /** the newest packet counts in full so long after the fastest would have come */
   readonly delayMs: number;
-  /** smoothed, as motionVector() lays it out, at clock.sentMs */
-  readonly value: Float64Array;
-  /** a millisecond */
-  readonly speed: Float64Array;
-  /** what was shown when the packet came less what it makes of it, and how that moved: worn off within about 60 ms */
-  readonly offset: Float64Array;
-  readonly offsetSpeed: Float64Array;
 }
 
 /** After a longer silence nothing is known of how the face moves. */
@@ -46,8 +39,8 @@ const CALM_MS = 60;
 /**
  * Takes in a packet that is newer than those before it. Each number runs through a filter of value and trend whose gain
  * rises with the surprise: what lies within the tracker's own noise is averaged out, a blink passes at once. (The idea
- * of the one-euro filter, Casiez et al., CHI 2012, with the prediction error in place of the speed: measured calmer at
- * the same lag, see `npm run bench -- receive`.) Pure.
+ * of the one-euro filter, Casiez et al., CHI 2012, with the prediction error in place of the speed: measured truer at
+ * the same calm, see `npm run bench -- receive`.) The face goes on from where it is shown: nothing jumps. Pure.
  */
 export function receiveMotion(
   before: ReceivedMotion | undefined,
@@ -59,17 +52,27 @@ export function receiveMotion(
   const { sequence, timeMs } = sample;
   const measured = motionVector(sample.motion);
   const count = measured.length;
-  if (before === undefined || before.value.length !== count) {
+  const rows = new Float64Array(4 * count);
+  if (before === undefined || before.count !== count) {
+    rows.set(measured);
     const clock = before === undefined ? firstArrival(timeMs, nowMs) : nextArrival(before.clock, timeMs, nowMs);
-    const zeros = (): Float64Array => new Float64Array(count);
-    const delayMs = before?.delayMs ?? HALF_FRAME_MS;
-    return { sequence, timeMs, clock, delayMs, value: measured, speed: zeros(), offset: zeros(), offsetSpeed: zeros() };
+    return { sequence, timeMs, clock, delayMs: before?.delayMs ?? HALF_FRAME_MS, count, rows };
   }
   const clock = nextArrival(before.clock, timeMs, nowMs);
-  alignAngles(measured, before.value);
-  const { value, speed } = filtered(before, measured, clock.stepMs);
-  const next = { sequence, timeMs, clock, delayMs: delayOf(clock, maxDelayMs), value, speed };
-  return { ...next, ...correction(before, next, nowMs) };
+  const delayMs = delayOf(clock, maxDelayMs);
+  alignAngles(measured, before.rows);
+  filter(before, measured, clock.stepMs, rows);
+
+  // what is shown at this moment, before and after
+  const keep = 1 - restAt(before.clock.arrivedMs, nowMs);
+  const old = paceAt(before.clock, before.delayMs, nowMs);
+  const { carried, left } = paceAt(clock, delayMs, nowMs);
+  for (let index = 0; index < count; index++) {
+    const speed = rows[count + index]!;
+    rows[2 * count + index] = keep * placeAt(before, index, old) - (rows[index]! + speed * carried);
+    rows[3 * count + index] = keep * speedAt(before, index, old) - speed * left;
+  }
+  return { sequence, timeMs, clock, delayMs, count, rows };
 }
 
 /** An interval between packets must be bridged, save for the half frame that a picture stays on the screen anyway. */
@@ -77,45 +80,24 @@ function delayOf({ intervalMs, jitterMs }: SenderClock, maxDelayMs: number): num
   return Math.min(intervalMs / 2 + maxDelayMs, Math.max(0, intervalMs - HALF_FRAME_MS) + jitterMs);
 }
 
-function filtered(
-  before: ReceivedMotion,
-  measured: Float64Array,
-  stepMs: number,
-): Pick<ReceivedMotion, 'value' | 'speed'> {
-  const count = measured.length;
-  const speed = new Float64Array(count);
-  if (stepMs > SILENCE_MS) return { value: measured, speed };
-  const value = new Float64Array(count);
+/** Fills the first two rows: value and speed. */
+function filter({ rows: last, count }: Course, measured: Float64Array, stepMs: number, rows: Float64Array): void {
+  if (stepMs > SILENCE_MS) {
+    rows.set(measured);
+    return;
+  }
   const ahead = reach(stepMs);
   const calm = 1 - Math.exp(-stepMs / CALM_MS);
   for (let index = 0; index < count; index++) {
-    const [last, lastSpeed] = [before.value[index]!, before.speed[index]!];
-    const predicted = last + lastSpeed * ahead;
+    const value = last[index]!;
+    const speed = last[count + index]!;
+    const predicted = value + speed * ahead;
     const surprise = measured[index]! - predicted;
     const scale = GATE * (index < POSE_COUNT || index >= FACE_COUNT ? POSE_NOISE : EXPRESSION_NOISE);
-    const odds = (surprise / scale) ** 2;
+    const odds = (surprise * surprise) / (scale * scale);
     const gain = calm + (1 - calm) * (odds / (1 + odds));
-    value[index] = predicted + gain * surprise;
-    speed[index] = lastSpeed + gain * ((value[index]! - last) / stepMs - lastSpeed);
+    const next = predicted + gain * surprise;
+    rows[index] = next;
+    rows[count + index] = speed + gain * ((next - value) / stepMs - speed);
   }
-  return { value, speed };
-}
-
-/** The face goes on from where it is shown: nothing jumps when a packet comes. */
-function correction(
-  before: ReceivedMotion,
-  next: Omit<ReceivedMotion, 'offset' | 'offsetSpeed'>,
-  nowMs: number,
-): Pick<ReceivedMotion, 'offset' | 'offsetSpeed'> {
-  const old = trajectoryAt(before, nowMs);
-  const bare = trajectoryAt({ ...next, offset: undefined }, nowMs);
-  const keep = 1 - restAt(before.clock.arrivedMs, nowMs);
-  const count = old.place.length;
-  const offset = new Float64Array(count);
-  const offsetSpeed = new Float64Array(count);
-  for (let index = 0; index < count; index++) {
-    offset[index] = old.place[index]! * keep - bare.place[index]!;
-    offsetSpeed[index] = old.speed[index]! * keep - bare.speed[index]!;
-  }
-  return { offset, offsetSpeed };
 }

@@ -3,7 +3,7 @@ import { type Motion, neutralMotion } from '../motion/Motion.ts';
 import { FACE_COUNT, motionOf, POSE_COUNT } from './motionVector.ts';
 import type { ReceivedMotion } from './receiveMotion.ts';
 import { restAt } from './rest.ts';
-import { REACH_MS, SETTLED_MS, trajectoryAt } from './trajectory.ts';
+import { paceAt, placeAt, REACH_MS, SETTLED_MS } from './trajectory.ts';
 
 /** Moves that nobody sees: radians, half image widths; coefficients. */
 const POSE_STILL = 0.002;
@@ -14,10 +14,10 @@ const EXPRESSION_STILL = 0.01;
  * the neutral face within a second once none came for two. Pure; the result owns its arrays.
  */
 export function shownMotion(received: ReceivedMotion, nowMs: number): Motion {
-  const rest = restAt(received.clock.arrivedMs, nowMs);
-  const { place } = trajectoryAt(received, nowMs);
+  const pace = paceAt(received.clock, received.delayMs, nowMs);
   // within ±π and 0…1 first: a face that is turned round comes back the short way
-  const motion = motionOf(place);
+  const motion = motionOf(received.count, (index) => placeAt(received, index, pace));
+  const rest = restAt(received.clock.arrivedMs, nowMs);
   return rest > 0 ? atRest(motion, rest) : motion;
 }
 
@@ -25,11 +25,11 @@ export function shownMotion(received: ReceivedMotion, nowMs: number): Motion {
  * For how long after the newest packet's arrival the face visibly moves on without another one, ms; 0 when it keeps
  * still (coming to rest is not counted).
  */
-export function movesForMs({ delayMs, value, speed, offset, offsetSpeed }: ReceivedMotion): number {
-  for (let index = 0; index < value.length; index++) {
+export function movesForMs({ delayMs, rows, count }: ReceivedMotion): number {
+  for (let index = 0; index < count; index++) {
     const still = index < POSE_COUNT || index >= FACE_COUNT ? POSE_STILL : EXPRESSION_STILL;
-    const ahead = Math.abs(speed[index]!) * (delayMs + REACH_MS);
-    const back = Math.abs(offset[index]!) + Math.abs(offsetSpeed[index]!) * REACH_MS;
+    const ahead = Math.abs(rows[count + index]!) * (delayMs + REACH_MS);
+    const back = Math.abs(rows[2 * count + index]!) + Math.abs(rows[3 * count + index]!) * REACH_MS;
     if (ahead + back > still) return delayMs + SETTLED_MS;
   }
   return 0;
