@@ -8,10 +8,10 @@ export interface PlacementDevice {
  * Which device draws which avatar. An avatar sticks to its device, where its tensors lie; a new one goes where the
  * smallest share of the slots is taken (of equals the first). When a device has no slot left its least recently drawn
  * avatar loses its place, as it does in the bank. Avatars of a device that failed are placed anew, the next time that
- * they are drawn. Pure but for its own memory: no clock, no device.
+ * they are drawn, and it gets some back when it returns. Pure but for its own memory: no clock, no device.
  */
 export class DevicePlacement {
-  readonly #devices: readonly PlacementDevice[];
+  readonly #devices: PlacementDevice[];
   /** of each device its avatars, least recently drawn first */
   readonly #avatars: Set<string>[];
   readonly #deviceOf = new Map<string, number>();
@@ -19,7 +19,7 @@ export class DevicePlacement {
 
   constructor(devices: readonly PlacementDevice[]) {
     if (devices.length === 0) throw new RangeError('a placement needs a device');
-    this.#devices = devices;
+    this.#devices = [...devices];
     this.#avatars = devices.map(() => new Set());
   }
 
@@ -55,6 +55,30 @@ export class DevicePlacement {
     if (device === undefined) return;
     this.#avatars[device]!.delete(avatar);
     this.#deviceOf.delete(avatar);
+  }
+
+  /** A device more, which counts as failed until restore(). Returns its index. */
+  add(device: PlacementDevice): number {
+    this.#avatars.push(new Set());
+    const index = this.#devices.push(device) - 1;
+    this.#failed.add(index);
+    return index;
+  }
+
+  /**
+   * A device that had failed draws again. The others give it its share: of each those avatars that were drawn least
+   * recently lose their place and are placed anew when they are next drawn.
+   */
+  restore(device: number): void {
+    if (!this.#failed.delete(device)) return;
+    const avatars = this.working.reduce((sum, index) => sum + this.#avatars[index]!.size, 0);
+    const slots = this.working.reduce((sum, index) => sum + this.#devices[index]!.slots, 0);
+    for (const other of this.working) {
+      const share = Math.ceil((avatars * this.#devices[other]!.slots) / slots);
+      for (const avatar of [...this.#avatars[other]!].slice(0, Math.max(0, this.#avatars[other]!.size - share))) {
+        this.forget(avatar);
+      }
+    }
   }
 
   /** Takes a device out; its avatars move when they are next drawn. */

@@ -98,7 +98,7 @@ describe('MultiRenderer', () => {
     const messages: string[] = [];
     const multi = new MultiRenderer({
       renderers: [one.renderer, two.renderer],
-      onDeviceFailed: (message) => messages.push(message),
+      onChange: (message) => messages.push(message),
     });
     one.state.error = lost;
     const frames = await multi.render(['a', 'b', 'c'].map(picture), RGB);
@@ -120,6 +120,109 @@ describe('MultiRenderer', () => {
     two.state.error = undefined;
     await expect(multi.render([picture('a')], RGB)).rejects.toBe(corrupt);
     one.state.error = undefined;
+    expect((await multi.render([picture('a')], RGB))[0]!.rgb![0]).toBe(1);
+  });
+
+  it('tries a failed device again ever more rarely, unseen, and gives it its avatars back when it draws', async () => {
+    const [one, two] = [fakeDevice(1), fakeDevice(2)];
+    const messages: string[] = [];
+    let nowMs = 0;
+    const multi = new MultiRenderer({
+      renderers: [one.renderer, two.renderer],
+      onChange: (message) => messages.push(message),
+      now: () => nowMs,
+    });
+    const avatars = ['a', 'b', 'c', 'd'];
+    const devices = async () => {
+      const frames = await multi.render(avatars.map(picture), RGB);
+      return frames.map(({ rgb }) => rgb![0]);
+    };
+    expect(await devices()).toEqual([1, 2, 1, 2]);
+    one.state.error = lost;
+    expect(await devices()).toEqual([2, 2, 2, 2]);
+    expect(multi).toMatchObject({ device: 'fake:2', failedDevices: 1 });
+    const tried = one.drawn.length;
+    const triedAtMs: number[] = [];
+    for (; nowMs < 8000; nowMs += 100) {
+      const before = one.drawn.length;
+      expect(await devices()).toEqual([2, 2, 2, 2]);
+      if (one.drawn.length > before) triedAtMs.push(nowMs);
+    }
+    expect(triedAtMs).toEqual([1000, 3000, 7000]);
+    expect(one.drawn).toHaveLength(tried + 3);
+    one.state.error = undefined;
+    nowMs = 16_000;
+    await devices();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect((await devices()).sort()).toEqual([1, 1, 2, 2]);
+    expect(multi).toMatchObject({ device: 'fake:1+fake:2', failedDevices: 0 });
+    expect(messages).toEqual([expect.stringContaining('taken out'), expect.stringContaining('returned')]);
+    await multi.close();
+  });
+
+  it('opens a device anew that fails its first try', async () => {
+    const [one, two, fresh] = [fakeDevice(1), fakeDevice(2), fakeDevice(3)];
+    let nowMs = 0;
+    const multi = new MultiRenderer({
+      renderers: [one.renderer, two.renderer],
+      reopen: async () => fresh.renderer,
+      now: () => nowMs,
+    });
+    one.state.error = lost;
+    await multi.render([picture('a')], RGB);
+    for (nowMs = 1000; nowMs < 4000; nowMs += 1000) {
+      await multi.render([picture('a')], RGB);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(fresh.drawn).toEqual([['a']]);
+    expect(multi.device).toBe('fake:3+fake:2');
+    await multi.close();
+  });
+
+  it('lets the standby draw while all devices have failed, and no longer', async () => {
+    const [one, two, standby] = [fakeDevice(1), fakeDevice(2), fakeDevice(9)];
+    let nowMs = 0;
+    let opened = 0;
+    const multi = new MultiRenderer({
+      renderers: [one.renderer, two.renderer],
+      openStandby: async () => {
+        opened++;
+        return standby.renderer;
+      },
+      now: () => nowMs,
+    });
+    const draw = async () => {
+      const frames = await multi.render(['a', 'b'].map(picture), RGB);
+      await new Promise((resolve) => setImmediate(resolve));
+      return frames.map(({ rgb }) => rgb![0]);
+    };
+    expect(await draw()).toEqual([1, 2]);
+    expect(opened).toBe(0);
+    one.state.error = lost;
+    two.state.error = lost;
+    expect(await draw()).toEqual([9, 9]);
+    expect(await draw()).toEqual([9, 9]);
+    expect(multi).toMatchObject({ device: 'fake:9', failedDevices: 2 });
+    two.state.error = undefined;
+    nowMs = 1000;
+    await draw();
+    expect(await draw()).toEqual([2, 2]);
+    expect(opened).toBe(1);
+    await multi.close();
+  });
+
+  it('says that no device is left when the last one does not answer, and goes on when it does', async () => {
+    const only = fakeDevice(1);
+    let nowMs = 0;
+    const multi = new MultiRenderer({ renderers: [only.renderer], now: () => nowMs });
+    only.state.error = new FacewireError('device_unavailable', 'does not answer');
+    for (const _ of [1, 2]) {
+      await expect(multi.render([picture('a')], RGB)).rejects.toMatchObject({ code: 'device_unavailable' });
+    }
+    only.state.error = undefined;
+    nowMs = 1000;
+    await multi.render([picture('a')], RGB).catch(() => undefined);
+    await new Promise((resolve) => setImmediate(resolve));
     expect((await multi.render([picture('a')], RGB))[0]!.rgb![0]).toBe(1);
   });
 

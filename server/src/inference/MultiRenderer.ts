@@ -1,6 +1,7 @@
 import { FacewireError } from '@facewire/proto';
-import type { Picture, RenderedPicture, Renderer, RenderWanted } from '../contracts.ts';
+import type { BatchTime, Picture, RenderedPicture, Renderer, RenderWanted } from '../contracts.ts';
 import { DevicePlacement } from './DevicePlacement.ts';
+import { DeviceReturn } from './DeviceReturn.ts';
 import type { OnnxRendererCounters } from './OnnxRenderer.ts';
 
 /** A renderer with a bank: one device's, or several behind one face. */
@@ -13,38 +14,82 @@ export interface DeviceRenderer extends Renderer {
     /** resolves once the avatars are in the bank */
     ensure(ids: readonly string[]): Promise<void>;
   };
+  /** devices that have failed and not returned; undefined where there is only one */
+  readonly failedDevices?: number;
 }
 
 export interface MultiRendererOptions {
   /** of one model, one for each device; closed with this one */
   renderers: readonly DeviceRenderer[];
-  /** a device was taken out, its avatars move to the others */
-  onDeviceFailed?: (message: string) => void;
+  /** opens a device anew that has failed; without it the failed one itself is tried again */
+  reopen?: (device: number) => Promise<DeviceRenderer>;
+  /** opens a device that draws while none of the others does (the CPU) */
+  openStandby?: () => Promise<DeviceRenderer>;
+  /** a device was taken out or has returned, or the standby was opened */
+  onChange?: (message: string) => void;
+  /** milliseconds; default performance.now() */
+  now?: () => number;
 }
 
 /**
  * Several devices as one renderer. Avatars stick to their device (DevicePlacement); a batch is split by device and its
- * parts are drawn at the same time. A device whose run fails where another device draws the same pictures is taken out
- * until the server is started again. When the other one fails too, the pictures are to blame and the error is theirs.
+ * parts are drawn at the same time. A device whose run fails where another device draws the same pictures is taken out,
+ * and its avatars move. From time to time a batch is drawn on it as well, unseen (DeviceReturn): when that succeeds the
+ * device returns, and takes its share of the avatars. When two devices fail on the same pictures, those are to blame and
+ * the error is theirs.
  */
 export class MultiRenderer implements DeviceRenderer {
   readonly model: string;
-  readonly device: string;
   readonly sizes: readonly number[];
   readonly maxBatch: number;
-  readonly #renderers: readonly DeviceRenderer[];
+  /** in the order of the devices; the standby, once it is open, is the last */
+  readonly #renderers: DeviceRenderer[];
+  readonly #devices: number;
+  readonly #options: MultiRendererOptions;
   readonly #placement: DevicePlacement;
-  readonly #onDeviceFailed: (message: string) => void;
+  readonly #return: DeviceReturn;
+  readonly #probes = new Set<Promise<void>>();
+  #standby: Promise<number | undefined> | undefined;
+  #closed = false;
 
-  constructor({ renderers, onDeviceFailed = () => {} }: MultiRendererOptions) {
+  constructor(options: MultiRendererOptions) {
+    const { renderers, now = () => performance.now() } = options;
+    this.#options = options;
     this.#placement = new DevicePlacement(renderers.map(({ bank }) => ({ slots: bank.slots })));
+    this.#return = new DeviceReturn(now);
     const first = renderers[0]!;
     this.model = first.model;
     this.sizes = first.sizes;
-    this.device = renderers.map(({ device }) => device).join('+');
     this.maxBatch = renderers.reduce((sum, { maxBatch }) => sum + maxBatch, 0);
-    this.#renderers = renderers;
-    this.#onDeviceFailed = onDeviceFailed;
+    this.#renderers = [...renderers];
+    this.#devices = renderers.length;
+  }
+
+  /** the devices that draw now */
+  get device(): string {
+    return this.#placement.working.map((device) => this.#renderers[device]!.device).join('+') || 'none';
+  }
+
+  get failedDevices(): number {
+    return this.#devices - this.#placement.working.filter((device) => device < this.#devices).length;
+  }
+
+  get rendersInFlight(): number {
+    return Math.max(1, ...this.#working.map(({ rendersInFlight }) => rendersInFlight ?? 1));
+  }
+
+  /** Of the device that was measured slowest at its largest batch, as if all had as many pictures as that one. */
+  batchTimes(size: number): readonly BatchTime[] {
+    const working = this.#working;
+    const measured = working.map((renderer) => renderer.batchTimes?.(size) ?? []);
+    if (measured.some((times) => times.length === 0)) return NO_TIMES;
+    const rate = (times: readonly BatchTime[]) => times.at(-1)!.ms / times.at(-1)!.pictures;
+    const slowest = measured.reduce<readonly BatchTime[]>(
+      (worst, times) => (worst.length === 0 || rate(times) > rate(worst) ? times : worst),
+      NO_TIMES,
+    );
+    if (working.length === 1) return slowest;
+    return slowest.map(({ pictures, ms }) => ({ pictures: pictures * working.length, ms }));
   }
 
   /** sums over the devices */
@@ -58,7 +103,7 @@ export class MultiRenderer implements DeviceRenderer {
 
   get bank(): DeviceRenderer['bank'] {
     return {
-      slots: this.#placement.working.reduce((sum, device) => sum + this.#renderers[device]!.bank.slots, 0),
+      slots: this.#working.reduce((sum, { bank }) => sum + bank.slots, 0),
       forget: (id) => {
         this.#placement.forget(id);
         for (const { bank } of this.#renderers) bank.forget(id);
@@ -77,6 +122,8 @@ export class MultiRenderer implements DeviceRenderer {
     if (pictures.length > this.maxBatch) {
       throw new RangeError(`${pictures.length} pictures in one call, at most ${this.maxBatch} are drawn at once`);
     }
+    this.#probeFailed(pictures, wanted);
+    if (this.#placement.working.length === 0) await this.#useStandby();
     const frames = new Array<RenderedPicture>(pictures.length);
     const parts = this.#split(pictures.map(({ avatar }) => avatar));
     const drawn = await Promise.allSettled(
@@ -93,7 +140,14 @@ export class MultiRenderer implements DeviceRenderer {
 
   /** Closes all devices. May be called twice. */
   async close(): Promise<void> {
+    this.#closed = true;
+    await this.#standby;
+    await Promise.all(this.#probes);
     await Promise.all(this.#renderers.map((renderer) => renderer.close()));
+  }
+
+  get #working(): DeviceRenderer[] {
+    return this.#placement.working.map((device) => this.#renderers[device]!);
   }
 
   /** Indices of `avatars` by the device that draws them. */
@@ -101,7 +155,7 @@ export class MultiRenderer implements DeviceRenderer {
     const parts = new Map<number, number[]>();
     for (const [index, avatar] of avatars.entries()) {
       const device = this.#placement.place(avatar);
-      if (device === undefined) throw noDevice(this.device);
+      if (device === undefined) throw noDevice(this.#renderers);
       const part = parts.get(device);
       if (part) part.push(index);
       else parts.set(device, [index]);
@@ -113,14 +167,40 @@ export class MultiRenderer implements DeviceRenderer {
     try {
       return await this.#draw(device, pictures, wanted);
     } catch (error) {
-      const other = this.#placement.working.find((index) => index !== device);
-      if (!(error instanceof FacewireError) || error.code !== 'inference_failed' || other === undefined) throw error;
-      const frames = await this.#draw(other, pictures, wanted).catch(() => {
-        throw error;
-      });
-      this.#takeOut(device, error);
-      return frames;
+      if (!isDeviceError(error)) throw error;
+      const frames = await this.#drawElsewhere(device, error, pictures, wanted);
+      if (frames) return frames;
+      // It says itself that it is the device: no other need have drawn the same.
+      if (error.code === 'device_unavailable') this.#takeOut(device, error);
+      throw error;
     }
+  }
+
+  /**
+   * The pictures that one device could not draw, by another and, when that cannot either, by the standby. Those that
+   * could not are taken out; undefined, and nobody is, when nobody can draw them.
+   */
+  async #drawElsewhere(
+    device: number,
+    reason: FacewireError,
+    pictures: readonly Picture[],
+    wanted: RenderWanted,
+  ): Promise<RenderedPicture[] | undefined> {
+    const failed = new Map([[device, reason]]);
+    const tries = [async () => this.#placement.working.find((index) => index !== device), () => this.#openStandby()];
+    for (const next of tries) {
+      const other = await next();
+      if (other === undefined || failed.has(other)) continue;
+      try {
+        const frames = await this.#draw(other, pictures, wanted);
+        for (const [index, error] of failed) this.#takeOut(index, error);
+        return frames;
+      } catch (error) {
+        if (!isDeviceError(error)) return undefined;
+        failed.set(other, error);
+      }
+    }
+    return undefined;
   }
 
   /** A part may be larger than one device's batch: then it is drawn in several runs. */
@@ -137,13 +217,85 @@ export class MultiRenderer implements DeviceRenderer {
     // Two parts may have found out at the same time.
     if (!this.#placement.working.includes(device)) return;
     this.#placement.fail(device);
-    this.#onDeviceFailed(`device ${this.#renderers[device]!.device} failed and is taken out: ${reason.message}`);
+    if (device < this.#devices) this.#return.failed(device);
+    this.#options.onChange?.(`device ${this.#renderers[device]!.device} failed and is taken out: ${reason.message}`);
+    const standby = this.#standbyIndex;
+    if (this.#placement.working.length === 0 && standby !== undefined && standby !== device) {
+      this.#placement.restore(standby);
+    }
+  }
+
+  /** Draws on the failed devices whose pause is over too; nobody waits for that. */
+  #probeFailed(pictures: readonly Picture[], wanted: RenderWanted): void {
+    if (this.#closed) return;
+    for (const { device, tries } of this.#return.takeDue()) {
+      const probe = this.#probe(device, tries, pictures, wanted).finally(() => this.#probes.delete(probe));
+      this.#probes.add(probe);
+    }
+  }
+
+  async #probe(device: number, tries: number, pictures: readonly Picture[], wanted: RenderWanted): Promise<void> {
+    const { reopen, onChange } = this.#options;
+    try {
+      // The first time it is asked as it is: it may only have been slow to answer.
+      if (reopen && tries > 1) {
+        const renderer = await reopen(device);
+        // What the failed one still holds it may never give back: nobody waits for it.
+        this.#renderers[device]!.close().catch(() => undefined);
+        this.#renderers[device] = renderer;
+      }
+      const { maxBatch } = this.#renderers[device]!;
+      await this.#renderers[device]!.render(pictures.slice(0, maxBatch), wanted);
+    } catch (error) {
+      // A picture that nobody can draw says nothing about the device; the next probe may have another.
+      this.#return.failed(device, isDeviceError(error));
+      return;
+    }
+    this.#return.returned(device);
+    this.#placement.restore(device);
+    const standby = this.#standbyIndex;
+    if (standby !== undefined) this.#placement.fail(standby);
+    onChange?.(`device ${this.#renderers[device]!.device} has returned`);
+  }
+
+  get #standbyIndex(): number | undefined {
+    return this.#renderers.length > this.#devices ? this.#devices : undefined;
+  }
+
+  async #useStandby(): Promise<void> {
+    const standby = await this.#openStandby();
+    if (standby !== undefined && this.#placement.working.length === 0) this.#placement.restore(standby);
+  }
+
+  #openStandby(): Promise<number | undefined> {
+    const { openStandby, onChange } = this.#options;
+    if (!openStandby) return Promise.resolve(undefined);
+    this.#standby ??= openStandby().then(
+      (renderer) => {
+        this.#renderers.push(renderer);
+        this.#placement.add({ slots: renderer.bank.slots });
+        onChange?.(`device ${renderer.device} stands by`);
+        return this.#devices;
+      },
+      (error: Error) => {
+        onChange?.(`no device to stand by: ${error.message}`);
+        return undefined;
+      },
+    );
+    return this.#standby;
   }
 }
 
-function noDevice(devices: string): FacewireError {
+const NO_TIMES: readonly BatchTime[] = [];
+
+function isDeviceError(error: unknown): error is FacewireError {
+  return error instanceof FacewireError && (error.code === 'inference_failed' || error.code === 'device_unavailable');
+}
+
+function noDevice(renderers: readonly DeviceRenderer[]): FacewireError {
+  const devices = renderers.map(({ device }) => device).join(', ');
   return new FacewireError('device_unavailable', `all devices have failed: ${devices}`, {
     received: devices,
-    remedy: 'run `npm run gpu:check`, and start the server again',
+    remedy: 'they are tried again; run `npm run gpu:check` and start the server again if none returns',
   });
 }

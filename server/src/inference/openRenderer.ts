@@ -2,16 +2,23 @@ import { splitDevices } from './Device.ts';
 import { type DeviceRenderer, MultiRenderer } from './MultiRenderer.ts';
 import { OnnxRenderer, type OnnxRendererOptions } from './OnnxRenderer.ts';
 
-/** Opens the device that the setting names, or several as one ("cuda:0,1"); a device that does not open ends it all. */
+/**
+ * Opens the device that the setting names, or several as one ("cuda:0,1"); a device that does not open ends it all. The
+ * CPU stands by for GPUs: when all of them have failed it draws, slowly, until one returns.
+ */
 export async function openRenderer(options: OnnxRendererOptions): Promise<DeviceRenderer> {
   const settings = splitDevices(options.device ?? 'cpu');
-  if (settings.length === 1) return OnnxRenderer.create(options);
   const renderers: OnnxRenderer[] = [];
   try {
     for (const device of settings) renderers.push(await OnnxRenderer.create({ ...options, device }));
+    const first = renderers[0]!;
+    if (renderers.length === 1 && first.device === 'cpu') return first;
     return new MultiRenderer({
       renderers,
-      ...(options.onFallback && { onDeviceFailed: options.onFallback }),
+      // By the name of what was opened: `auto` may have passed others over.
+      reopen: (device) => OnnxRenderer.create({ ...options, device: renderers[device]!.device }),
+      openStandby: () => OnnxRenderer.create({ ...options, device: 'cpu' }),
+      ...(options.onFallback && { onChange: options.onFallback }),
     });
   } catch (error) {
     await Promise.all(renderers.map((renderer) => renderer.close()));

@@ -4,6 +4,7 @@ import type { OnnxRendererCounters } from './OnnxRenderer.ts';
 export interface ResidentRenderer {
   readonly counters: OnnxRendererCounters;
   readonly bank: { readonly slots: number };
+  readonly failedDevices?: number;
 }
 
 /** Part of GET /health: whether avatars stay on the device, as bytes per picture drawn since the start. */
@@ -34,8 +35,9 @@ export function residencyOf({ counters, bank }: ResidentRenderer): Residency {
 }
 
 /** The same as raw counters for GET /metrics, so that rates and shares can be taken over any time. */
-export function residencyMetrics({ counters, bank }: ResidentRenderer): Record<string, number> {
+export function residencyMetrics({ counters, bank, failedDevices = 0 }: ResidentRenderer): Record<string, number> {
   return {
+    devices_failed: failedDevices,
     device_runs_total: counters.runs,
     device_pictures_total: counters.pictures,
     device_input_bytes_in_total: counters.inputBytesToDevice,
