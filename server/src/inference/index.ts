@@ -1,5 +1,6 @@
 export * from './AvatarEncoder.ts';
 export * from './faceTracker.ts';
+export * from './faceTrackerSequence.ts';
 export * from './ModelPackage.ts';
 export * from './MultiRenderer.ts';
 export * from './OnnxRenderer.ts';
