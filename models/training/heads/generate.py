@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import sys
 import time
 from functools import lru_cache
@@ -13,7 +14,7 @@ from .motion import load_tracks
 from .rig import load_rig
 from .shard import is_complete, write_shard
 
-SHARED = Path(__file__).resolve().parents[4] / "shared"
+SHARED = Path(__file__).resolve().parent / "../../../../shared"
 
 
 @lru_cache(maxsize=1)
@@ -50,6 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
         for k in range(count)
         if not is_complete(Path(options.out) / f"{split}-{k:04d}")
     ]
+    # One thread per process: the jobs already fill the cores.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LP_NUM_THREADS"):
+        os.environ[name] = "1"
     with multiprocessing.get_context("spawn").Pool(max(1, min(options.jobs, len(tasks) or 1))) as pool:
         for line in pool.imap(work, tasks):
             print(line, flush=True)

@@ -61,7 +61,7 @@ def sample_look(rng: np.random.Generator) -> dict:
         "bp": ((rng.random() < 0.25) * u(0.2, 0.9), u(0.42, 0.8), u(0.35, 0.9), (rng.random() < 0.28) * u(0.3, 0.9)),
         "eyep": (u(0.38, 0.44), u(0.30, 0.48), u(0.3, 0.8), u(0, 1)),
         "rim": u(0.01, 0.25, 3) if rng.random() < 0.6 else np.full(3, u(0.01, 0.06)),
-        "seed": u(0, 60),
+        "seed": u(0, 60), "lash": u(0.2, 0.65),
     }
     cloth = np.clip(_cloth_colour(rng), 0.01, 0.85)
     other = np.clip(_cloth_colour(rng), 0.01, 0.85)
@@ -85,6 +85,6 @@ def sample_look(rng: np.random.Generator) -> dict:
 
 
 def _cloth_colour(rng: np.random.Generator) -> np.ndarray:
-    colour = rng.uniform(0.01, 0.8, 3) * rng.uniform(0.2, 1)
+    colour = rng.uniform(0.01, 0.85, 3) * rng.uniform(0.3, 1.2)
     muted = rng.random()
     return colour.mean() + (colour - colour.mean()) * muted

@@ -11,6 +11,7 @@ import numpy as np
 from warp.facekit import EXPRESSIONS, INDEX
 
 DEGREE = np.pi / 180
+LOOKS = np.array([i for i, name in enumerate(EXPRESSIONS) if name.startswith("eyeLook")])
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,7 @@ def driven_motion(rng: np.random.Generator, tracks: np.ndarray) -> Motion:
         e = tracks[rng.integers(len(tracks))].copy()
         if rng.random() < 0.4:
             e *= rng.uniform(1.0, 1.7)
+        e[LOOKS] *= 0.75
         for side in ("Left", "Right"):
             e[INDEX["eyeBlink" + side]] *= 0.6
     else:
@@ -143,7 +145,9 @@ def driven_motion(rng: np.random.Generator, tracks: np.ndarray) -> Motion:
         pair(e, "eyeBlink", rng.choice([rng.random(), 1.0]), rng, 0.02)
     elif rng.random() < 0.04:
         e[INDEX["eyeBlink" + ("Left", "Right")[rng.integers(2)]]] = rng.uniform(0.7, 1)
-    if rng.random() < 0.05 and e[INDEX["jawOpen"]] > 0.15:
+    if rng.random() < 0.04:
         e[INDEX["tongueOut"]] = rng.uniform(0.3, 1)
+        e[INDEX["jawOpen"]] = max(float(e[INDEX["jawOpen"]]), rng.uniform(0.3, 0.7))
+        e[INDEX["mouthClose"]] = 0
     e = np.clip(e, 0, 1).astype(np.float32)
     return Motion(angles, rng.normal(size=2) * 0.9, float(np.clip(rng.normal() * 0.03, -0.08, 0.08)), e)

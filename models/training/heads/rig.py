@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sparse
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 from studio.facekit import Facekit, load_facekit
 from studio.regions import lip_distance, polyline_distance
@@ -24,15 +26,17 @@ PIVOT = np.array([0.0, -7.0, -1.5], np.float32)
 DRAWN = ("M_Face", "M_BackHead", "M_Teeth", "M_GumsTongue", "M_ScleraLeft", "M_ScleraRight", "M_EyeLashes")
 
 
-def neck_weight(y: np.ndarray) -> np.ndarray:
-    """1 on the skull, 0 on the torso; y: height in the neutral head, cm."""
-    t = np.clip((y + 15.5) / 6.0, 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
+def neck_weight(y: np.ndarray, x: np.ndarray | float = 0.0) -> np.ndarray:
+    """1 on the skull, 0 on the torso; x, y: place in the neutral head, cm. Shoulders do not follow the head at all."""
+    t = np.clip((y + 13.0) / 5.0, 0, 1)
+    side = np.clip((8.5 - np.abs(x)) / 2.5, 0, 1)
+    rigid = np.where(y > -8.2, 1.0, side)
+    return (t * t * (3 - 2 * t) * rigid).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class Rig:
-    """All arrays in ICT's axes and cm. basis: [52, V*3]; part, lips (signed distance), cavity (0…1 dark): [V]."""
+    """All arrays in ICT's axes and cm. basis: [52, V*3]; part, lips (signed distance; on lashes: distance from the lid), cavity (1 inside the mouth; on teeth 1 at their sides): [V]."""
 
     kit: Facekit
     neutral: np.ndarray
@@ -58,16 +62,19 @@ class Rig:
 
     def express(self, shape: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
         """shape [V,3] with ARKit coefficients [52]; eyeballs turn, the tongue comes out."""
-        used = np.flatnonzero(coefficients)
-        out = shape + (coefficients[used].astype(np.float32) @ self.basis[used]).reshape(-1, 3)
+        out = shape + (coefficients.astype(np.float32) @ self.basis).reshape(-1, 3)
         for side, (ball, centre) in enumerate(zip(EYEBALLS, EYE_CENTRES, strict=True)):
             own = shape[ball].mean(0) + (centre - self.neutral[ball].mean(0))
             out[ball] = (shape[ball] - own) @ eye_rotation(coefficients, side).T + own
         out_tongue = float(coefficients[INDEX["tongueOut"]])
         if out_tongue > 0:
-            along = np.clip((self.neutral[self.tongue, 2] - 4.5) / 5.0, 0, 1)[:, None]
-            out[self.tongue] += out_tongue * along**1.5 * np.array([0, 0.35, 3.4], np.float32)
-            out[self.tongue, 1] -= out_tongue * along[:, 0] ** 4 * 1.6
+            # Forwards, over the lower lip, and down again before it.
+            along = np.clip((self.neutral[self.tongue, 2] - 4.5) / 5.0, 0, 1)
+            lip = out[self.landmarks[66]]
+            bottom = out[self.tongue][along > 0.8, 1].min()
+            lift = max(0.0, float(lip[1]) + 0.1 - float(bottom))
+            out[self.tongue, 2] += out_tongue * along**1.5 * 3.0
+            out[self.tongue, 1] += out_tongue * (along * lift - 1.2 * np.clip(out[self.tongue, 2] - lip[2] - 0.3, 0, 3) * 0.5)
         return out
 
     def normals(self, vertices: np.ndarray) -> np.ndarray:
@@ -108,15 +115,17 @@ def load_rig(path: str | Path) -> Rig:
     ids = np.arange(count)
     moves = np.linalg.norm(jaw, axis=1)
     x, y, z = np.abs(neutral[:, 0]), neutral[:, 1], neutral[:, 2]
-    tongue = np.flatnonzero((part == GUMS) & (moves > 1.0) & (y > -4.3) & (x < 2.35 - 0.1 * np.clip(z - 6, 0, 5)) & (z < 9.95) & (z > 1))
+    tongue = np.flatnonzero((part == GUMS) & (moves > 1.0) & (y > -4.3) & (x < 2.3 - 0.1 * np.clip(z - 6, 0, 5)) & (z < 9.75 - 0.35 * x**2 * (z > 8)) & (z > 1))
     part[tongue] = TONGUE
     lips = lip_distance(kit, kit.neutral)
     lips[9409:] = 9
+    lash_ids = np.flatnonzero(part == LASH)
+    lips[lash_ids] = cKDTree(kit.neutral[:9409]).query(kit.neutral[lash_ids])[0]
     # The inside of the mouth is part of the face's mesh: how deep behind the lips, and the socket behind it.
     mouth = kit.neutral[kit.landmarks[48:60]]
     behind = (lips < 0.3) & (z < mouth[:, 2].mean() - 1.0) & (ids < SKIN_END)
-    cavity = behind.astype(np.float32)
     triangles = kit.triangles(DRAWN).astype(np.int32)
+    cavity = behind.astype(np.float32) + tooth_edges(neutral, triangles, part)
     lash = (part[triangles] == LASH).all(1)
     rows = triangles.T.reshape(-1)
     gather = sparse.csr_matrix(
@@ -126,8 +135,25 @@ def load_rig(path: str | Path) -> Rig:
         kit=kit, neutral=neutral, triangles=triangles, lash_triangles=triangles[lash],
         skin_triangles=triangles[(triangles < SKIN_END).all(1)],
         identity=kit.identity.astype(np.float32).reshape(len(kit.identity), -1), basis=basis.reshape(len(EXPRESSIONS), -1),
-        part=part, lips=lips.astype(np.float32), cavity=cavity, weight=neck_weight(y), gather=gather, tongue=tongue,
+        part=part, lips=lips.astype(np.float32), cavity=cavity, weight=neck_weight(y, x), gather=gather, tongue=tongue,
     )
+
+
+def tooth_edges(rig_neutral: np.ndarray, triangles: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """[V] 0 at the middle of each tooth, 1 at its sides; 0 elsewhere."""
+    out = np.zeros(len(part), np.float32)
+    ids = np.flatnonzero(part == TEETH)
+    own = triangles[(part[triangles] == TEETH).all(1)]
+    edges = np.concatenate([own[:, [0, 1]], own[:, [1, 2]]])
+    graph = sparse.coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(len(part),) * 2)
+    _, label = connected_components(graph, directed=False)
+    # Along the dental arch, seen from its centre.
+    angle = np.arctan2(rig_neutral[:, 0], rig_neutral[:, 2] - 5.5)
+    for tooth in np.unique(label[ids]):
+        members = ids[label[ids] == tooth]
+        low, high = angle[members].min(), angle[members].max()
+        out[members] = np.abs(angle[members] - 0.5 * (low + high)) / max(0.5 * (high - low), 1e-3)
+    return out
 
 
 def brow_distance(rig: Rig, points: np.ndarray) -> np.ndarray:

@@ -36,7 +36,7 @@ void main(){
  float no=exp(-(C.x*C.x+pow(C.y-.3,2.))/1.6)*ss(9.5,12.,C.z); a=mix(a,a*vec3(1.08,.82,.78),no*skinp.y*.8);
  a=mix(a,a*vec3(1.05,.8,.76),ss(7.4,9.,abs(C.x))*.5);
  float fr=ss(.70,.80,vn(C*5.5+3.))*ss(5.,8.,C.z)*exp(-pow((C.y-.8)/3.,2.)); a*=1.-.38*fr*skinp.z;
- float mole=ss(.90,.93,vn(C*1.7+41.)); a*=1.-.55*mole*step(.5,skinp.z+skinp.x);
+ float mole=ss(.92,.95,vn(C*1.7+41.)); a*=1.-.5*mole*step(.6,skinp.z+skinp.x);
  float front=ss(5.,7.,C.z);
  a*=mix(vec3(1),vec3(.80,.70,.70),exp(-K.z*K.z/.30)*.5*front);
  a=mix(a,shadow,ss(.95,.0,K.z)*bp.w*step(3.1,C.y)*front);
@@ -70,24 +70,48 @@ uniform vec4 cam; // scale, bx, by (up)
 uniform vec4 turn,turn0,turn1; // unit quaternions xyzw of the head
 uniform vec4 move,move0,move1; // cm, and the head's scale
 uniform vec3 pivot;
-out vec3 C,N,T,A; out vec2 UV; flat out float PT; out vec3 P,H;
+out vec2 UV; flat out float PT;
+#if K==7
+out vec3 A,B; out vec2 C;
+uniform vec4 style; uniform vec3 L0,L1,L2,c0,c1,c2,amb0,amb1;
+#else
+out vec3 C,N,A,H;
+#endif
 #ifdef FLOW
 out vec4 S; out vec2 SZ;
 #endif
+float sq(float x){return x*x;}
 vec3 spin(vec4 q,vec3 v){return v+2.*cross(q.xyz,cross(q.xyz,v)+q.w*v);}
 vec4 part_of(vec4 q){return normalize(mix(vec4(0,0,0,1),q,w));}
 vec3 place(vec3 v,vec4 q,vec4 m){vec3 o=mix(1.,m.w,w)*spin(q,v-pivot)+pivot+m.xyz*w;
 vec3 s=cross(spin(q,tan_),vec3(0,0,1));return o+s/(length(s)+.15)*hw;}
 void main(){vec4 q=part_of(turn);vec3 o=place(p,q,move);
-C=can;N=spin(q,n);T=spin(q,tan_);A=col;UV=uv;PT=part;P=o;H=p;
+UV=uv;PT=part;A=col;
+#if K==7
+C=can.xy;
+#ifndef FLOW
+vec3 m=spin(q,n),t=spin(q,tan_),lit=mix(amb1,amb0,.5+.5*m.y),sp=vec3(0); vec3 Ls[3]=vec3[3](L0,L1,L2),cs[3]=vec3[3](c0,c1,c2);
+for(int i=0;i<3;i++){float d=dot(m,Ls[i]),tl=dot(t,Ls[i]),th=dot(t,normalize(Ls[i]+vec3(0,0,1)));
+lit+=cs[i]*sqrt(max(0.,1.-tl*tl))*(.22+.78*max((d+.5)/1.5,0.)); float k=sq(sq(max(0.,1.-th*th)));k*=sq(sq(k));sp+=cs[i]*k*style.z*max(d+.3,0.);}
+A=col*lit*mix(.5,1.,smoothstep(0.,.30,uv.y));B=(col*2.+.05)*sp*.8*(style.x>.5?0.:1.);
+#endif
+#else
+C=can;N=spin(q,n);H=p;
+#endif
 #ifdef FLOW
 vec3 a=place(p0,part_of(turn0),move0),b=place(p1,part_of(turn1),move1);
 S=vec4(a.xy*cam.x+cam.yz,b.xy*cam.x+cam.yz)*vec4(1,-1,1,-1);SZ=vec2(a.z,b.z);
 #endif
 gl_Position=vec4(o.xy*cam.x+cam.yz,-o.z/60.,1);}"""
 
+# One program per kind of surface: software OpenGL runs every branch of a shader for every pixel.
 MESH_FS = """#version 330
-in vec3 C,N,T,A; in vec2 UV; flat in float PT; in vec3 P,H;
+in vec2 UV; flat in float PT;
+#if K==7
+in vec3 A,B; in vec2 C;
+#else
+in vec3 C,N,A,H;
+#endif
 #ifdef FLOW
 in vec4 S; in vec2 SZ;
 layout(location=0) out vec4 o; layout(location=1) out vec4 g;
@@ -99,52 +123,72 @@ uniform vec3 iris,iris2,sclera,tooth,gum,cloth,cloth2,rim;
 uniform vec4 eyep; // iris radius, pupil share, limbal ring, veins
 uniform vec4 tp; // pattern, frequency, collar line, front depth
 uniform vec4 style; // toon levels (0: none), gloss, hair gloss, ao
-uniform vec2 lids; uniform float open;
+uniform vec2 lids; uniform float open,lash;
 uniform vec3 L0,L1,L2,c0,c1,c2,amb0,amb1;
-""" + NOISE + SPHERE + """
+""" + NOISE + """
 void main(){
- float region=1.; int k=int(PT+.5); vec3 n=normalize(N); if(!gl_FrontFacing) n=-n; if(k==7||k==9||k==10) n=normalize(N);
- vec3 a=vec3(.5); float spec=.0,gl=18.,ao=1.,wrap=.25; bool fibre=k==7||k==9||k==10;
- if(k==0){ float az=atan(C.x,C.z+1.5); if(C.y<tp.z-tp.w*exp(-az*az/.35)-1.2) discard;
-  vec2 q=sphere(C); vec4 t=textureLod(paint,q,0.); a=t.rgb*t.rgb; if(t.a>.5) region=6.; spec=style.y*(1.+1.2*t.a)*(.6+.8*vn(C*7.)); gl=16.+14.*t.a;
-  float cv=textureLod(cover,q,0.).r; ao=clamp(1.-A.r*style.w,.3,1.12)*(1.-.62*cv);
+ float region=1.,spec=0.,gl=18.,ao=1.,wrap=.25,fibre=0.; vec3 a=vec3(.5); int part=int(PT+.5);
+#if K!=7
+ vec3 n=normalize(N); if(!gl_FrontFacing) n=-n;
+#endif
+#if K==0
+ if(part==1){region=7.; a=vec3(.26,.05,.045); ao=.03+.42*ss(4.,10.5,C.z);}
+ else {
+  float f=C.z+1.5; if(C.y<tp.z-tp.w*(f>0.?exp(-C.x*C.x/(f*f*.35+.01)):0.)-.7) discard;
+  vec2 q=A.yz; vec4 t=textureLod(paint,q,0.); a=t.rgb*t.rgb; if(t.a>.5) region=6.; spec=style.y*(1.+1.5*t.a); gl=16.+14.*t.a;
+  float cv=textureLod(cover,q,0.).r; ao=clamp(1.-A.r*style.w,.3,1.12)*(1.-.60*cv);
   if(UV.y>.5&&UV.x<.2){region=7.; float d=ss(6.5,10.2,C.z); a=mix(vec3(.20,.035,.03),a,d*.6); ao*=.2+.8*d; spec=.05;}
-  #ifndef FLOW
-  vec3 e=vec3(dFdx(t.g),dFdy(t.g),0.); n=normalize(n-e*3.*style.y*3.);
-  #endif
- } else if(k==1){region=7.; a=vec3(.30,.06,.05); ao=.05+.5*ss(4.,10.5,C.z);}
- else if(k==2){region=7.; a=gum*(.8+.4*fbm(C*2.)); ao=.08+.85*ss(5.,10.2,C.z); spec=.35; gl=30.;}
- else if(k==11){region=9.; a=gum*vec3(1.12,.85,.86)*(.75+.5*fbm(C*4.))*(1.-.25*exp(-C.x*C.x/.03)); ao=.10+.9*ss(4.5,9.8,C.z+open*1.5); spec=.3; gl=20.;}
- else if(k==3){region=8.; a=tooth*(1.-.20*ss(.55,.0,abs(abs(C.y+3.3)-1.6))*0.); ao=.06+.94*ss(5.5,10.,C.z); ao*=.45+.55*ss(.2,.75,n.z+.25); spec=.45; gl=40.;}
- else if(k==4){region=4.; vec3 e=normalize(C-vec3(sign(C.x)*3.12,3.61,8.02)); float r=acos(clamp(e.z,-1.,1.)),th=atan(e.y,e.x),R=eyep.x;
-  a=sclera*(1.-.08*vn(e*9.)); a=mix(a,a*vec3(1.,.72,.68),ss(.55,1.05,r)*.6+eyep.w*ss(.62,.75,vn(vec3(th*14.,r*3.,1.)))*ss(.4,.9,r)*.5);
-  float q=r/R; float it=ss(1.04,.96,q); if(q<1.) region=5.;
-  float rays=.55+.75*vn(vec3(th*11.,q*2.,2.))*(.6+.4*vn(vec3(th*25.,q*5.,7.))); vec3 ic=mix(iris2,iris,ss(.35,.75,q+.15*(vn(vec3(th*7.,1.,1.))-.5)))*rays*1.25;
-  ic*=1.-eyep.z*ss(.70,1.0,q); ic=mix(ic,vec3(.008),ss(eyep.y+.05,eyep.y-.03,q)); a=mix(a,ic,it);
-  float ly=C.x>0.?lids.x:lids.y; ao=mix(.32,1.,ss(-.05,.50,ly-H.y))*mix(.65,1.,ss(1.35,.75,r)); wrap=.5; spec=0.;}
- else if(k==5){region=10.; if(vn(vec3(C.x*15.,C.y*2.,C.z*2.))<.42) discard; a=rim*.0+vec3(.02,.015,.012); }
- else if(k==6){region=3.; float u=atan(C.x,C.z+1.5); vec3 q=vec3(C.x,C.y,C.z); float w=0.; float F=tp.y;
-  if(tp.x<1.) w=0.; else if(tp.x<2.) w=ss(.44,.56,abs(fract(C.y*F)-.5)*2.); else if(tp.x<3.) w=ss(.44,.56,abs(fract(C.x*F)-.5)*2.);
-  else if(tp.x<4.) w=.5*ss(.4,.6,abs(fract(C.y*F)-.5)*2.)+.5*ss(.4,.6,abs(fract(C.x*F)-.5)*2.); else if(tp.x<5.) w=ss(.45,.55,vn(q*F*2.));
-  else if(tp.x<6.) w=ss(3.2,2.9,abs(C.x))*step(0.,C.z); else {vec2 d=fract(C.xy*F)-.5; w=ss(.30,.24,length(d));}
-  a=mix(cloth,cloth2,w); a=mix(a,rim,UV.y); a*=.72+.4*fbm(C*vec3(.45))+.25*(vn(C*vec3(9,9,9))-.5)+.18*(vn(vec3(C.x*.6,C.y*.25,C.z*.6)*1.4)-.5);
-  ao=A.r; spec=.02; n=normalize(n+.5*vec3(vn(C*.55+3.)-.5,vn(C*.55+13.)-.5,0.)); }
- else if(fibre){ region=k==7?2.:k==9?10.:12.; float u=UV.x,v=UV.y; float s=vn(vec3(u*2.2+C.x*7.3,C.y*.35,C.x)); float edge=abs(u)+ss(.55,1.,v)*.75+(s-.5)*.7;
-  if(edge>.98&&k==7) discard; a=A*(.62+.75*s)*mix(.55,1.,ss(0.,.30,v)); ao=1.; }
- else if(k==8){region=11.; a=rim; spec=.8; gl=40.;}
+ }
+#elif K==2
+ if(part<4&&(C.y<-5.0||C.y>-1.3)) discard;
+ float fo=ss(.0,.5,n.z+.35);
+ if(part==2){region=7.; a=gum*(.8+.4*vn(C*3.)); ao=.08+.80*ss(6.,10.2,C.z); spec=.30; gl=30.;}
+ else if(part==11){region=9.; a=gum*vec3(1.15,.82,.84)*(.70+.5*vn(C*5.))*(1.-.3*exp(-C.x*C.x/.03)); ao=.10+.9*ss(4.5,9.8,C.z+open*1.5); spec=.3; gl=20.;}
+ else {region=8.; a=tooth*(1.-.42*ss(.62,1.,UV.y)); ao=(.05+.95*ss(6.5,10.1,C.z))*(.30+.70*fo); spec=.35; gl=40.;}
+#elif K==4
+ region=4.; vec3 e=normalize(C-vec3(sign(C.x)*3.12,3.61,8.02)); float r=acos(clamp(e.z,-1.,1.)),th=atan(e.y,e.x),R=eyep.x;
+ a=sclera*(1.-.08*vn(e*9.)); a=mix(a,a*vec3(1.,.72,.68),ss(.55,1.05,r)*.6+eyep.w*ss(.62,.75,vn(vec3(th*14.,r*3.,1.)))*ss(.4,.9,r)*.5);
+ float q=r/R; float it=ss(1.05,.95,q); if(q<1.) region=5.;
+ float rays=.50+.80*vn(vec3(th*9.,q*2.,2.)); vec3 ic=mix(iris2,iris,ss(.35,.75,q))*rays*1.3;
+ ic*=1.-eyep.z*ss(.70,1.0,q); ic=mix(ic,vec3(.008),ss(eyep.y+.05,eyep.y-.03,q)); a=mix(a,ic,it);
+ float ly=C.x>0.?lids.x:lids.y; ao=mix(.30,1.,ss(-.05,.50,ly-H.y))*mix(.65,1.,ss(1.35,.75,r)); wrap=.5;
+#elif K==5
+ region=10.; if(UV.x>lash*(.6+.6*vn(vec3(C.x*9.,1.,1.)))||vn(vec3(C.x*13.,C.y*1.5,C.z*1.5))<.40) discard; a=vec3(.02,.015,.012);
+#elif K==6
+ region=3.; float w=0.,F=tp.y;
+ if(tp.x>=1.){ if(tp.x<2.) w=ss(.44,.56,abs(fract(C.y*F)-.5)*2.); else if(tp.x<3.) w=ss(.44,.56,abs(fract(C.x*F)-.5)*2.);
+ else if(tp.x<4.) w=.5*ss(.4,.6,abs(fract(C.y*F)-.5)*2.)+.5*ss(.4,.6,abs(fract(C.x*F)-.5)*2.); else if(tp.x<5.) w=ss(.48,.52,.5+.25*sin(C.x*F*3.+2.*sin(C.y*F*2.))+.25*sin(C.y*F*4.+2.*sin(C.x*F)));
+ else if(tp.x<6.) w=ss(3.2,2.9,abs(C.x))*step(0.,C.z); else {vec2 d=fract(C.xy*F)-.5; w=ss(.30,.24,length(d));} }
+ a=mix(cloth,cloth2,w); a=mix(a,rim,UV.y); float v1=vn(C*.55),v2=vn(C*8.); a*=.72+.36*v1+.28*v2; ao=A.r; spec=.02;
+ n=normalize(n+vec3(v1-.5,.5*sin(C.x*.5+C.y*.35+v1*5.),0.)*.38);
+#elif K==7
+ fibre=1.; region=part==7?2.:part==9?10.:12.; float u=UV.x,v=UV.y; float s=.5+.25*sin(u*5.3+C.x*7.3+C.y*.6)+.25*sin(u*11.7+C.x*17.+C.y*.33);
+ float edge=abs(u)+ss(.55,1.,v)*.75+(s-.5)*.9; if(edge>.98&&part==7) discard; a=A*(.55+.9*s)+B;
+#elif K==8
+ region=11.; a=rim; spec=.8; gl=40.;
+#endif
 #ifdef FLOW
- o=S; g=vec4(SZ,region,fibre?1.:0.);
+ o=S; g=vec4(SZ,region,fibre);
 #else
- vec3 lit=mix(amb1,amb0,.5+.5*n.y); vec3 sp=vec3(0); vec3 Ls[3]=vec3[3](L0,L1,L2),cs[3]=vec3[3](c0,c1,c2);
- vec3 t=normalize(T+1e-5);
- for(int i=0;i<3;i++){ float d=dot(n,Ls[i]); vec3 h=normalize(Ls[i]+vec3(0,0,1));
-  if(fibre){ float tl=dot(t,Ls[i]),th=dot(t,h); float w=sqrt(max(0.,1.-tl*tl))*(.25+.75*max((d+.5)/1.5,0.)); lit+=cs[i]*w; sp+=cs[i]*pow(sqrt(max(0.,1.-th*th)),28.)*style.z*max(d+.3,0.);}
-  else { float w=max((d+wrap)/(1.+wrap),0.); vec3 q=vec3(w); if(k==0) q=mix(q,pow(q,vec3(.75,1.1,1.2)),.55);
-   if(style.x>.5) q=floor(q*style.x+.5)/style.x;
-   lit+=cs[i]*q; sp+=cs[i]*pow(max(dot(n,h),0.),gl)*spec;} }
- if(style.x>.5) sp*=.0;
- if(k==4){vec3 m=reflect(vec3(0,0,-1),n); sp+=vec3(1.1)*ss(.93,.97,dot(m,L0))+c1*.5*ss(.96,.98,dot(m,L1));}
- float fres=pow(1.-max(n.z,0.),3.); vec3 col=a*lit*ao+(fibre?A*2.+.05:vec3(1.))*sp*ao*.8+(fibre?0.:fres*.12)*amb0*ao;
- col=col/(1.+.18*col)*1.10; o=vec4(pow(clamp(col,0.,1.),vec3(.4545)),region/255.);
+#if K==7
+ vec3 col=a;
+#else
+ vec3 lit=mix(amb1,amb0,.5+.5*n.y),sp=vec3(0); vec3 Ls[3]=vec3[3](L0,L1,L2),cs[3]=vec3[3](c0,c1,c2);
+ for(int i=0;i<3;i++){ float d=dot(n,Ls[i]); float w=max((d+wrap)/(1.+wrap),0.); if(style.x>.5) w=floor(w*style.x+.5)/style.x; vec3 q=vec3(w);
+#if K==0
+  q+=vec3(.16,-.02,-.04)*w*(1.-min(w,1.))*1.6;
+#endif
+  lit+=cs[i]*q;
+#if K!=5 && K!=6 && K!=4
+  vec3 h=normalize(Ls[i]+vec3(0,0,1)); sp+=cs[i]*exp2(gl*1.4427*(max(dot(n,h),0.)-1.))*spec;
+#endif
+ }
+ if(style.x>.5) sp*=0.;
+#if K==4
+ vec3 m=reflect(vec3(0,0,-1),n); sp+=vec3(1.1)*ss(.93,.97,dot(m,L0))+c1*.5*ss(.96,.98,dot(m,L1));
+#endif
+ float fr=1.-max(n.z,0.); vec3 col=a*lit*ao+sp*ao*.8+fr*fr*fr*.12*amb0*ao;
+#endif
+ col=col/(1.+.18*col)*1.10; o=vec4(sqrt(clamp(col,0.,1.)),region/255.);
 #endif
 }"""

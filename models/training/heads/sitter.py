@@ -14,11 +14,12 @@ from .coiffure import HAIR, SHARE, Barber, Fuzz, cover, grow_fuzz, ribbons
 from .look import sample_look
 from .motion import Motion, driven_motion, rotation, source_motion
 from .rig import EYE_CENTRES, PIVOT, Rig  # noqa: F401 - EYE_CENTRES documents the shader's constant
-from .stage import DEPTH, LABELS, SIZE, Piece, Stage, place, pose_of
+from .stage import DEPTH, LABELS, SIZE, Piece, Stage, place, pose_of, sphere
 from .wardrobe import glasses, static, torso
 
 FRAMES = 10
 PIXELS = 256
+INKED = np.array([0, 1, 2, 3, 1, 1, 6, 7, 7, 7, 1, 11, 2], np.uint8)  # by region
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,14 @@ def identity(studio: Studio, seed: int) -> dict[str, np.ndarray]:
     ring = np.abs(low[:, 1] + 9) < 1.2
     neck = float(np.clip(np.ptp(low[ring, 0]) / 11.4, 0.85, 1.25)) if ring.sum() > 8 else 1.0
     drop = float(np.clip(low[:, 1].min() - rig.neutral[9409:11248, 1].min(), -3, 2))
-    clothes, cloth_points, cloth_normals, fit = torso(rng, neck, drop)
+    clothes, cloth_points, cloth_normals, fit = torso(rng, neck, drop, shape[:11248])
     styles = list(SHARE)
     style = styles[rng.choice(len(styles), p=np.array([SHARE[s] for s in styles]) / sum(SHARE.values()))]
     locks, hairline = barber.hair(style, shape, rest, cloth_points, look["hair_colour"], rng)
 
     head = Piece(
         static(
-            rig.neutral, rig.part, weight=rig.weight, colour=np.stack([curvature, 0 * curvature, 0 * curvature], 1),
+            rig.neutral, rig.part, weight=rig.weight, colour=np.concatenate([curvature[:, None], sphere(rig.neutral)], 1),
             uv=np.stack([rig.lips, rig.cavity], 1), canonical=rig.neutral,
         ),
         rig.triangles,
@@ -126,11 +127,11 @@ def identity(studio: Studio, seed: int) -> dict[str, np.ndarray]:
         stage.pose("", pose)
         marks = body[rig.landmarks]
         stage.uniforms({"lids": (marks[43:45, 1].mean(), marks[37:39, 1].mean()), "open": motion.expression[17]})
-        picture, depth = stage.draw()
+        picture = stage.draw()
         if k < 2:
-            depths.append(depth)
+            depths.append(stage.read_depth())
         r = rotation(*motion.angles)
-        out["images"].append(compose(picture, ground, depth, bool(look["outline"])))
+        out["images"].append(compose(picture, ground, stage.read_depth() if look["outline"] else None))
         out["region"].append(picture[2::4, 2::4, 3])
         placed = place(marks, r, pose)
         out["landmarks"].append(placed[:, :2] * scale * [1, -1] + base)
@@ -155,18 +156,20 @@ def finish(out, stage: Stage, rig: Rig, shape, fuzz, motions, poses, bodies, dep
     return {name: np.stack(values).astype(kinds[name]) for name, values in out.items()}
 
 
-def compose(picture: np.ndarray, ground: np.ndarray, depth: np.ndarray, outline: bool) -> np.ndarray:
-    """Averages 2×2 samples over the background; outline: ink where the region or the depth jumps."""
-    solid = (picture[..., 3] > 0).astype(np.float32)
-    colour = picture[..., :3].astype(np.float32) / 255
-    if outline:
-        code = picture[..., 3]
-        jump = (maximum_filter(depth, 3) - minimum_filter(depth, 3) > 1.0) | ((maximum_filter(code, 3) != minimum_filter(code, 3)) & (code != 2))
-        colour = np.where((jump & (solid > 0))[..., None], 0.06, colour)
-    half = SIZE // 2
-    share = solid.reshape(half, 2, half, 2).mean((1, 3))
-    front = (colour * solid[..., None]).reshape(half, 2, half, 2, 3).mean((1, 3))
-    return np.clip((front + ground * (1 - share[..., None])) * 255 + 0.5, 0, 255).astype(np.uint8)
+def compose(picture: np.ndarray, ground: np.ndarray, ink: np.ndarray | None) -> np.ndarray:
+    """Averages 2×2 samples over the background [256,256,3] 0…1; ink: the depth, if its jumps get an outline."""
+    colour, solid = picture[..., :3], picture[..., 3] > 0
+    if ink is not None:
+        # No ink between brow, lash and skin, iris and eye, or hair and beard: at this size it would only be a blot.
+        code = INKED[picture[..., 3]]
+        jump = (maximum_filter(ink, 3) - minimum_filter(ink, 3) > 1.0) & (code != 2)
+        jump |= (maximum_filter(code, 3) != minimum_filter(code, 3)) & (code != 2)
+        colour = np.where((jump & solid)[..., None], np.uint8(15), colour)
+    # Nothing was drawn: black, so the sum is already weighted by coverage.
+    quarter = lambda v: v[0::2, 0::2] + v[0::2, 1::2] + v[1::2, 0::2] + v[1::2, 1::2]  # noqa: E731
+    front = quarter(colour.astype(np.uint16)).astype(np.float32) * 0.25
+    share = quarter(solid.astype(np.uint8)).astype(np.float32) * 0.25
+    return np.clip(front + ground * (255 * (1 - share[..., None])) + 0.5, 0, 255).astype(np.uint8)
 
 
 def source_flow(where: np.ndarray, what: np.ndarray, depths: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ os.environ.setdefault("LP_NUM_THREADS", "1")
 import moderngl  # noqa: E402 - llvmpipe reads its thread count when it is loaded
 
 from . import shaders  # noqa: E402
-from .rig import PIVOT, Rig, brow_distance  # noqa: E402
+from .rig import BEARD, BROW, CLOTH, EYE, GLASSES, GUMS, HAIR, LASH, PIVOT, SKIN, SOCKET, TEETH, TONGUE, Rig, brow_distance  # noqa: E402
 from studio.regions import eye_distance, hairline_height, lip_distance  # noqa: E402
 
 MAP = (1024, 512)
@@ -27,8 +27,22 @@ def sphere(points: np.ndarray) -> np.ndarray:
     return np.stack([np.arctan2(d[:, 0], d[:, 2]) / (2 * np.pi) + 0.5, np.arccos(np.clip(d[:, 1], -1, 1)) / np.pi], 1)
 
 
-def _label(source: str) -> str:
-    return source.replace("#version 330", "#version 330\n#define FLOW", 1)
+# Which program draws which vertex part.
+KINDS = {SKIN: 0, SOCKET: 0, GUMS: 2, TEETH: 2, TONGUE: 2, EYE: 4, LASH: 5, CLOTH: 6, HAIR: 7, BROW: 7, BEARD: 7, GLASSES: 8}
+
+
+def _defined(source: str, kind: int, label: bool) -> str:
+    return source.replace("#version 330", f"#version 330\n#define K {kind}" + ("\n#define FLOW" if label else ""), 1)
+
+
+@dataclass
+class Uploaded:
+    """One piece on the device: its draws per pass (colour, label) and its buffers."""
+
+    draws: tuple[list, list]
+    dynamic: object
+    source: object
+    buffers: list
 
 
 @dataclass
@@ -72,10 +86,13 @@ class Stage:
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
         c = self.ctx = moderngl.create_standalone_context(backend="egl")
-        self.colour = c.program(vertex_shader=shaders.MESH_VS, fragment_shader=shaders.MESH_FS)
-        self.label = c.program(
-            vertex_shader=_label(shaders.MESH_VS), fragment_shader=_label(shaders.MESH_FS)
-        )
+        self.programs = {
+            (kind, label): c.program(
+                vertex_shader=_defined(shaders.MESH_VS, kind, label), fragment_shader=_defined(shaders.MESH_FS, kind, label)
+            )
+            for kind in sorted(set(KINDS.values()))
+            for label in (False, True)
+        }
         self.painter = c.program(vertex_shader=shaders.QUAD_VS, fragment_shader=shaders.PAINT_FS)
         quad = c.buffer(np.array([-1, -1, 1, -1, -1, 1, 1, 1], "f4").tobytes())
         self.quad = c.vertex_array(self.painter, [(quad, "2f", "at")])
@@ -92,10 +109,13 @@ class Stage:
         self.what = c.texture((LABELS, LABELS), 4, dtype="f4")
         self.labels = c.framebuffer([self.where, self.what], c.depth_renderbuffer((LABELS, LABELS)))
         c.enable(moderngl.DEPTH_TEST)
-        for program in (self.colour, self.label):
-            if "pivot" in program:
-                program["pivot"].value = tuple(float(x) for x in PIVOT)
-        self.arrays: list[tuple] = []
+        self.everything = [*self.programs.values(), self.painter]
+        self.uniforms({"pivot": PIVOT})
+        for name, unit in (("paint", 0), ("cover", 1)):
+            for program in self.programs.values():
+                if name in program:
+                    program[name].value = unit
+        self.pieces: list[Uploaded] = []
 
     def _maps(self):
         """The spherical map: which point of the neutral head lies in each direction, and the masks there."""
@@ -145,7 +165,7 @@ class Stage:
     def uniforms(self, values: dict) -> None:
         for name, value in values.items():
             v = tuple(float(x) for x in value) if np.ndim(value) else float(value)
-            for program in (self.colour, self.label, self.painter):
+            for program in self.everything:
                 if name in program:
                     program[name].value = v
 
@@ -160,54 +180,55 @@ class Stage:
         self.quad.render(moderngl.TRIANGLE_STRIP)
         self.ctx.enable(moderngl.DEPTH_TEST)
         self.cover_map.write(np.ascontiguousarray(cover, "f4").tobytes())
-        for entry in self.arrays:
-            for item in entry[:-1]:
+        for old in self.pieces:
+            for item in (*old.draws[0], *old.draws[1], *old.buffers):
                 item.release()
-        self.arrays = []
+        self.pieces = [self._upload(piece) for piece in pieces]
+
+    def _upload(self, piece: Piece) -> Uploaded:
         c = self.ctx
-        for piece in pieces:
-            static = c.buffer(np.ascontiguousarray(piece.static, "f4").tobytes())
-            count = len(piece.static)
-            dynamic, source = c.buffer(reserve=count * 24, dynamic=True), c.buffer(reserve=count * 24, dynamic=True)
-            index = c.buffer(np.ascontiguousarray(piece.triangles, "i4").tobytes())
-            arrays = [
-                c.vertex_array(
-                    program,
-                    [
-                        (static, "3f 1f 1f 3f 1f 3f 2f", "can", "part", "w", "tan_", "hw", "col", "uv"),
-                        (dynamic, "3f 3f", "p", "n"), (source, "3f 3f", "p0", "p1"),
-                    ],
-                    index, skip_errors=True,
-                )
-                for program in (self.colour, self.label)
-            ]
-            self.arrays.append((*arrays, static, dynamic, source, index, count))
+        count = len(piece.static)
+        static = c.buffer(np.ascontiguousarray(piece.static, "f4").tobytes())
+        dynamic, source = c.buffer(reserve=count * 24, dynamic=True), c.buffer(reserve=count * 24, dynamic=True)
+        layout = [
+            (static, "3f 1f 1f 3f 1f 3f 2f", "can", "part", "w", "tan_", "hw", "col", "uv"),
+            (dynamic, "3f 3f", "p", "n"), (source, "3f 3f", "p0", "p1"),
+        ]
+        kinds = np.array([KINDS.get(k, 0) for k in range(max(KINDS) + 1)])[piece.static[:, 3].astype(int)][piece.triangles[:, 0]]
+        buffers, draws = [static, dynamic, source], ([], [])
+        for kind in np.unique(kinds):
+            index = c.buffer(np.ascontiguousarray(piece.triangles[kinds == kind], "i4").tobytes())
+            buffers.append(index)
+            for label in (False, True):
+                draws[label].append(c.vertex_array(self.programs[int(kind), label], layout, index, skip_errors=True))
+        return Uploaded(draws, dynamic, source, buffers)
 
     def move(self, piece: int, positions: np.ndarray, normals: np.ndarray) -> None:
         """Positions and normals of one piece in the head's own frame, [V,3] each."""
-        self.arrays[piece][3].write(np.concatenate([positions, normals], 1).astype("f4").tobytes())
+        self.pieces[piece].dynamic.write(np.concatenate([positions, normals], 1).astype("f4").tobytes())
 
     def sources(self, piece: int, first: np.ndarray, second: np.ndarray) -> None:
-        self.arrays[piece][4].write(np.concatenate([first, second], 1).astype("f4").tobytes())
+        self.pieces[piece].source.write(np.concatenate([first, second], 1).astype("f4").tobytes())
 
     def pose(self, name: str, pose: Pose) -> None:
         """name: '' for this frame, '0' and '1' for the sources."""
         self.uniforms({f"turn{name}": pose.turn, f"move{name}": (*pose.move, pose.scale)})
 
-    def draw(self) -> tuple[np.ndarray, np.ndarray]:
-        """Colour and region [512,512,4] uint8 (alpha = region), and z in cm [512,512] (−60: nothing), rows from the top."""
+    def draw(self) -> np.ndarray:
+        """Colour and region [512,512,4] uint8 (alpha = region), rows from the top."""
         self.frame.use()
         self.frame.clear(0, 0, 0, 0)
         self.paint_map.use(0)
         self.cover_map.use(1)
-        self.colour["paint"].value, self.colour["cover"].value = 0, 1
-        for entry in self.arrays:
-            entry[0].render()
+        # The head first: most hair lies behind it, and what it hides needs no shading.
+        for piece in self.pieces:
+            for draw in piece.draws[0]:
+                draw.render()
         image = np.frombuffer(self.image.read(), np.uint8).reshape(SIZE, SIZE, 4)[::-1]
-        return image, self._depth
+        return image
 
-    @property
-    def _depth(self) -> np.ndarray:
+    def read_depth(self) -> np.ndarray:
+        """z in cm [512,512] of the last drawn frame (−60: nothing)."""
         d = np.frombuffer(self.depth.read(), "f4").reshape(SIZE, SIZE)[::-1]
         return DEPTH * (1 - 2 * d)
 
@@ -216,10 +237,9 @@ class Stage:
         self.labels.use()
         self.labels.clear(0, 0, 0, 0)
         self.paint_map.use(0)
-        for name, unit in (("paint", 0), ("cover", 1)):
-            if name in self.label:
-                self.label[name].value = unit
-        for entry in self.arrays:
-            entry[1].render()
+        self.cover_map.use(1)
+        for piece in self.pieces:
+            for draw in piece.draws[1]:
+                draw.render()
         shape = (LABELS, LABELS, 4)
         return tuple(np.frombuffer(t.read(), "f4").reshape(shape)[::-1] for t in (self.where, self.what))

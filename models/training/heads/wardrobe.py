@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from .rig import CLOTH, GLASSES, Rig
 from .stage import Piece
@@ -42,8 +43,26 @@ def static(points, part, *, weight=0.0, colour=(1.0, 1.0, 1.0), uv=(0.0, 0.0), t
     return np.concatenate([can, put(part, 1), put(weight, 1), put(tangent, 3), put(half, 1), put(colour, 3), put(uv, 2)], 1).astype(np.float32)
 
 
-def torso(rng: np.random.Generator, neck: float, drop: float) -> tuple[Piece, np.ndarray, np.ndarray, dict]:
-    """(piece, positions, normals, uniforms); neck: this neck's width over the mean's, drop: cm the neck is longer."""
+LEVELS = np.arange(-20.0, -5.9, 0.5)
+AXIS = -1.2  # z of the neck's axis, cm
+
+
+def skin_reach(skin: np.ndarray, azimuth: np.ndarray) -> np.ndarray:
+    """[LEVELS, azimuth] how far the neck and shoulders reach from the neck's axis, cm; chin and face left out."""
+    out = np.zeros((len(LEVELS), len(azimuth)))
+    low = skin[(skin[:, 1] < -5) & ~((skin[:, 2] > 5.0) & (skin[:, 1] > -10))]
+    r = np.hypot(low[:, 0], low[:, 2] - AXIS)
+    angle = np.arctan2(low[:, 0], low[:, 2] - AXIS) % (2 * np.pi)
+    for k, level in enumerate(LEVELS):
+        near = np.abs(low[:, 1] - level) < 0.8
+        if near.any():
+            gap = np.abs((angle[near][None] - azimuth[:, None] + np.pi) % (2 * np.pi) - np.pi)
+            out[k] = np.where(gap < 0.16, r[near][None], 0).max(1)
+    return gaussian_filter(out, (0.6, 1.2), mode=("nearest", "wrap"))
+
+
+def torso(rng: np.random.Generator, neck: float, drop: float, skin: np.ndarray) -> tuple[Piece, np.ndarray, np.ndarray, dict]:
+    """(piece, positions, normals, uniforms); neck: this neck's width over the mean's, drop: cm the neck is longer, skin: [N,3] of the head."""
     kind = rng.choice(["crew", "turtle", "vee", "shirt", "boat"], p=[0.34, 0.13, 0.2, 0.2, 0.13])
     top = {"crew": -11.2, "turtle": -8.9, "vee": -11.6, "shirt": -11.0, "boat": -12.6}[kind] + rng.uniform(-0.3, 0.4)
     depth = {"crew": 1.0, "turtle": 0.5, "vee": rng.uniform(3.5, 7), "shirt": rng.uniform(0.5, 4), "boat": 1.0}[kind]
@@ -52,6 +71,8 @@ def torso(rng: np.random.Generator, neck: float, drop: float) -> tuple[Piece, np
     ahead = (azimuth + np.pi) % (2 * np.pi) - np.pi
     dip = depth * np.exp(-(ahead**2) / 0.35) if kind != "vee" else depth * np.clip(1 - np.abs(ahead) / 0.9, 0, 1)
     line = top - dip
+
+    reach = skin_reach(skin, azimuth)
 
     def ring(y: np.ndarray, offset: np.ndarray | float) -> np.ndarray:
         """Points at heights y [columns], offset cm outwards."""
@@ -62,7 +83,13 @@ def torso(rng: np.random.Generator, neck: float, drop: float) -> tuple[Piece, np
         cz = np.interp(q, PROFILE[:, 0], PROFILE[:, 3])
         bend = 0.86 - 0.12 * low
         s, c = np.sin(azimuth), np.cos(azimuth)
-        return np.stack([rx * np.sign(s) * np.abs(s) ** bend, y + drop, cz + rz * np.sign(c) * np.abs(c) ** bend], 1)
+        x, z = rx * np.sign(s) * np.abs(s) ** bend, cz + rz * np.sign(c) * np.abs(c) ** bend
+        # Never inside the skin: push outwards, seen from the neck's axis.
+        r = np.hypot(x, z - AXIS)
+        level = np.clip(np.round((y + drop - LEVELS[0]) / (LEVELS[1] - LEVELS[0])).astype(int), 0, len(LEVELS) - 1)
+        column = np.round((np.arctan2(x, z - AXIS) % (2 * np.pi)) / (2 * np.pi) * AROUND).astype(int) % AROUND
+        push = np.maximum(reach[level, column] + 0.25 + offset, r) / np.maximum(r, 1e-6)
+        return np.stack([x * push, y + drop, AXIS + (z - AXIS) * push], 1)
 
     rows, marks = [], []
     rolled = 0.45 if kind == "turtle" else rng.uniform(0.15, 0.35)
@@ -121,7 +148,8 @@ def glasses(rig: Rig, shape: np.ndarray, rng: np.random.Generator) -> tuple[Piec
     t = np.linspace(-1, 1, 9)
     y0 = marks[36:48, 1].mean() + 0.3
     tubes.append(np.stack([inner * t, y0 + 0.4 * (1 - t**2), np.full(9, front + 0.1)], 1))
-    ear = np.abs(shape[:11248, 0]).max()
+    skull = shape[:11248]
+    ear = np.abs(skull[(skull[:, 1] > 2) & (np.abs(skull[:, 2]) < 5), 0]).max()
     for side in (-1, 1):
         x0 = side * (abs(marks[36:42].mean(0)[0]) * 1.03 + width)
         u = np.linspace(0, 1, 10)
