@@ -55,6 +55,18 @@ describe('the scheduler on a simulated device', () => {
     expect(result.fairness).toBeGreaterThan(0.5);
   });
 
+  it('draws everybody smaller when rates have halved and that lasts: then all have their rate again', () => {
+    const options = { avatars: 130, device: SMALL, seconds: 12, encodeWorkers: 64, encodeMs: 0.3 };
+    const large = simulateScheduler(options);
+    expect(large).toMatchObject({ reduced: 0 });
+    expect(large.framesPerSecond).toBeLessThan(1700);
+    const reduced = simulateScheduler({ ...options, reduceTo: [128] });
+    expect(reduced.reduced).toBeGreaterThan(0.7);
+    expect(reduced.framesPerSecond).toBeGreaterThan(1.8 * large.framesPerSecond);
+    expect(reduced.fairness).toBeGreaterThan(0.9);
+    expect(simulateScheduler({ ...options, avatars: 75, reduceTo: [128] }).reduced).toBe(0);
+  });
+
   it('gives those who move their rate, however many others are still', () => {
     const result = simulateScheduler({ avatars: 3000, moving: 0.1, device: LARGE, ...ENOUGH, seconds: 1 });
     expect(result.framesPerSecond).toBeGreaterThan(0.95 * 300 * 30);

@@ -1,6 +1,7 @@
 import { type MotionSample, neutralMotion } from '@facewire/proto';
 import type { Participant, Stream } from '../../server/src/contracts.ts';
 import type { EncoderAssignment, LineageState } from '../../server/src/scheduler/assignEncoders.ts';
+import { LoadControl } from '../../server/src/scheduler/LoadControl.ts';
 import type { ResolvedMotion } from '../../server/src/scheduler/motionAt.ts';
 import { RenderBudget } from '../../server/src/scheduler/RenderBudget.ts';
 import { type BookedPlan, StreamBook } from '../../server/src/scheduler/StreamBook.ts';
@@ -33,6 +34,8 @@ export interface SimulationOptions {
   ticksPerSecond?: number;
   renderBudgetMs?: number;
   rendersInFlight?: number;
+  /** sizes to which everybody's pictures may be reduced under overload, ascending; default none */
+  reduceTo?: readonly number[];
   /** share of the avatars whose players send packets: the others sent one and are still; default 1 */
   moving?: number;
   seed?: number;
@@ -50,6 +53,8 @@ export interface SimulationResult {
   /** motion arrived → frame that shows it encoded, first viewer */
   latencyMs: { p50: number; p95: number };
   meanBatch: number;
+  /** share of the frames that were drawn smaller than asked for */
+  reduced: number;
   /** share of the time in which the device drew */
   deviceBusy: number;
   /** real time that one plan took on this machine, mean: the scheduler's own cost */
@@ -85,6 +90,7 @@ class Simulation {
   readonly #random: () => number;
   readonly #book: StreamBook;
   readonly #budget: RenderBudget;
+  readonly #load: LoadControl;
   readonly #streams: Stream[] = [];
   readonly #lineages = new Map<number, Lineage>();
   readonly #frames: number[] = [];
@@ -98,6 +104,7 @@ class Simulation {
   #pictures = 0;
   #runs = 0;
   #busyMs = 0;
+  #reduced = 0;
   #plans = 0;
   #planMs = 0;
   #tickMs = 0;
@@ -114,12 +121,21 @@ class Simulation {
       renderBudgetMs: 16,
       rendersInFlight: 1,
       moving: 1,
+      reduceTo: [],
       seed: 1,
       ...options,
     };
     this.#random = mulberry(this.#options.seed);
     this.#budget = new RenderBudget(this.#options.renderBudgetMs, options.device.maxBatch);
+    const allSizes = new Set([...this.#options.sizes, ...this.#options.reduceTo]);
+    this.#load = new LoadControl({
+      sizes: [...allSizes].sort((a, b) => a - b),
+      budget: this.#budget,
+      startMs: 0,
+      reduceSizes: this.#options.reduceTo.length > 0,
+    });
     this.#book = new StreamBook({
+      sizeOf: ({ size }) => this.#load.sizeOf(size),
       ticksPerSecond: this.#options.ticksPerSecond,
       motionAt: (participant) => this.#motionAt(participant),
       isCongested: () => false,
@@ -147,6 +163,7 @@ class Simulation {
       fairness: mean === 0 ? 0 : fastest.reduce((least, count) => Math.min(least, count), mean) / mean,
       latencyMs: { p50: quantile(0.5), p95: quantile(0.95) },
       meanBatch: this.#pictures / Math.max(1, this.#runs),
+      reduced: this.#reduced / Math.max(1, total),
       deviceBusy: this.#busyMs / (seconds * 1000 * this.#options.rendersInFlight),
       planMs: this.#planMs / Math.max(1, this.#plans),
       tickMs: this.#tickMs / this.#tickIndex,
@@ -205,6 +222,7 @@ class Simulation {
     const startedAtMs = performance.now();
     this.#book.tick(this.#streams, this.#tickIndex++, this.#events.nowMs);
     this.#tickMs += performance.now() - startedAtMs;
+    this.#load.look(this.#events.nowMs, () => this.#book.takeTurnCount());
     this.#pump();
     this.#events.after(1000 / this.#options.ticksPerSecond, () => this.#tick());
   }
@@ -240,6 +258,7 @@ class Simulation {
       this.#pictures += count;
       this.#busyMs += renderMs;
       this.#budget.measured(plan.size, count, renderMs);
+      this.#load.drew(renderMs);
       for (const { encode, content, lineage } of encodes) {
         this.#encode(() => this.#finish(encode, content.participant, content.resolved, lineage));
       }
@@ -289,6 +308,7 @@ class Simulation {
     lineage.pending--;
     for (const { stream } of assignment.served) {
       this.#frames[stream]!++;
+      if (assignment.group.size < this.#streams[stream]!.size) this.#reduced++;
       this.#streams[stream]!.needsKeyFrame = false;
     }
     this.#book.settle(assignment);

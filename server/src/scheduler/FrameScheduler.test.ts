@@ -75,6 +75,8 @@ function setUp(players: number, rendersInFlight: number) {
     metrics: { count: (name, by = 1) => counts.set(name, (counts.get(name) ?? 0) + by), gauge() {}, observe() {} },
     log: { warn: (_, message) => warnings.push(message) },
     ticksPerSecond: 1000 / TICK_MS,
+    // Runs last as long as the test likes.
+    renderBudgetMs: 1e9,
     motionAt: ({ latest }) => ({
       motion: latest!.motion,
       sequence: latest!.sequence,

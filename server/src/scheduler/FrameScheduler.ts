@@ -2,6 +2,7 @@ import type { EncodedFrame, EncoderFactory, FanOut, Metrics, RenderedPicture, Re
 import { AvatarHealth } from './AvatarHealth.ts';
 import type { EncoderAssignment } from './assignEncoders.ts';
 import { EncoderLineage } from './EncoderLineage.ts';
+import { LoadControl } from './LoadControl.ts';
 import { type MotionAt, motionAt, type ResolvedMotion } from './motionAt.ts';
 import type { BatchPlan } from './planBatch.ts';
 import { RenderBudget } from './RenderBudget.ts';
@@ -36,6 +37,8 @@ export interface FrameSchedulerOptions {
   renderBudgetMs?: number;
   /** default what the renderer asks for, else 1: two renders on one device mostly make each other slower */
   maxRendersInFlight?: number;
+  /** whether lasting overload may make everybody's pictures smaller, see LoadControl; default true */
+  reduceSizes?: boolean;
   motionAt?: MotionAt;
   clock?: Clock;
 }
@@ -65,6 +68,7 @@ export class FrameScheduler {
   readonly #maxRendersInFlight: () => number;
   readonly #book: StreamBook;
   readonly #budget: RenderBudget;
+  readonly #load: LoadControl;
   readonly #health: AvatarHealth;
   readonly #timer: TickTimer;
   readonly #lineages = new Map<number, EncoderLineage>();
@@ -100,12 +104,19 @@ export class FrameScheduler {
       options.renderer.maxBatch,
       (size) => options.renderer.batchTimes?.(size) ?? [],
     );
+    this.#load = new LoadControl({
+      sizes: options.renderer.sizes,
+      budget: this.#budget,
+      startMs: this.#clock.now(),
+      reduceSizes: options.reduceSizes ?? true,
+    });
     this.#book = new StreamBook({
       ticksPerSecond,
       motionAt: options.motionAt ?? motionAt,
       isCongested: (stream) => this.#fanOut.isCongested(stream.peer),
       retryAtMs: (avatar) => this.#health.retryAtMs(avatar),
       metrics: options.metrics,
+      sizeOf: ({ size }) => this.#load.sizeOf(size),
     });
     this.#timer = new TickTimer(this.#clock, ticksPerSecond, (index) => this.#tick(index));
   }
@@ -136,7 +147,19 @@ export class FrameScheduler {
       this.#lineages.get(lineage)?.members.delete(stream.id);
     }
     this.#closeIdleEncoders(nowMs);
+    this.#judgeLoad(nowMs);
     this.#pump();
+  }
+
+  #judgeLoad(nowMs: number): void {
+    const report = this.#load.look(nowMs, () => this.#book.takeTurnCount());
+    if (!report) return;
+    const { turns, missed, busy, steps, changed } = report;
+    this.#metrics.count('turns_total', turns);
+    this.#metrics.count('turns_missed_total', missed);
+    this.#metrics.gauge('device_busy_share', busy);
+    this.#metrics.gauge('size_reduction_steps', steps);
+    if (changed) this.#log?.warn(report, 'by so many sizes are pictures drawn smaller than asked for');
   }
 
   #pump(): void {
@@ -185,6 +208,7 @@ export class FrameScheduler {
     // Of two in flight the second waits for the first: what it cost the device begins when the first was done.
     const deviceMs = endMs - Math.max(startMs, this.#lastRenderedMs);
     this.#lastRenderedMs = endMs;
+    this.#load.drew(deviceMs);
     const succeeded = results.filter(({ status }) => status === 'fulfilled').length;
     this.#metrics.observe('render_ms', elapsedMs);
     this.#metrics.count('pictures_rendered_total', succeeded);
