@@ -16,11 +16,13 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "models/training"))
 
-from evaluation import metrics, run, table  # noqa: E402
+from evaluation import metrics, run, sheets, table  # noqa: E402
 from evaluation.cost import count_gflop, count_parameters  # noqa: E402
 from evaluation.data import DataMissing, drive_rows, load_people  # noqa: E402
 from evaluation.identity import MIDDLE, crop  # noqa: E402
 from evaluation.rows import Drive, PackageRow, SourceRow  # noqa: E402
+from evaluation.placement import Placement, load_warp  # noqa: E402
+from evaluation.strangers import STRANGERS  # noqa: E402
 from evaluation.suite import Clip, Judges, Link, flicker, means, reconstruct, reenact  # noqa: E402
 from warp import reference  # noqa: E402
 from warp.run import pose_angles, read_portrait  # noqa: E402
@@ -266,3 +268,35 @@ def test_a_batch_of_drives_gives_as_many_frames():
     for row in (SourceRow(), PackageRow("warp", ROOT / "models/warp")):
         made = row.render(row.encode(small, points, np.zeros(58, np.float32)), drive)
         assert made.shape == (3, 256, 256, 3) and made.dtype == np.uint8
+
+
+def test_strangers_are_of_the_same_size_and_unlike_the_portrait():
+    pixels, _ = read_portrait(PORTRAITS[0])
+    for name, style in STRANGERS.items():
+        made = style(pixels)
+        assert made.shape == pixels.shape and made.dtype == np.uint8, name
+        assert metrics.psnr(made, pixels) < 27, name
+    grey = STRANGERS["sepia"](pixels).reshape(-1, 3).mean(0)
+    assert grey[0] > grey[1] > grey[2]
+
+
+def test_close_ups_follow_the_head():
+    pixels, points = read_portrait(PORTRAITS[0])
+    placement = Placement.of(load_warp(ROOT / "models"), pixels, points)
+    own = np.zeros(58)
+    own[:3] = placement.angles
+    assert np.abs(placement.landmarks(own) - points).max() < 0.08
+    moved = own.copy()
+    moved[3:5] = 0.1, -0.05
+    assert np.allclose(placement.landmarks(moved) - placement.landmarks(own), [0.1, -0.05], atol=1e-6)
+    mouth = sheets.enlarged(pixels, points, [metrics.MOUTH], band=0.5)
+    assert mouth.shape == (128, 256, 3)
+
+
+def test_a_sheet_keeps_to_its_size_or_says_why_not(tmp_path):
+    sheet = sheets.grid([[noise(1), noise(2)], [noise(3)]], ["a", "b"], 128)
+    assert sheet.size == (256, 18 + 256)
+    sheets.save(sheet, tmp_path / "a.jpg", limit=60_000)
+    assert (tmp_path / "a.jpg").stat().st_size <= 60_000
+    with pytest.raises(ValueError, match="smaller tiles"):
+        sheets.save(sheet, tmp_path / "b.jpg", limit=1000)
