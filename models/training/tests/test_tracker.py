@@ -4,6 +4,7 @@ package finds in the built-in portraits (none of which it was trained on).
     python -m pytest models/training/tests/test_tracker.py
 """
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -18,6 +19,8 @@ from tracker.crops import Crop, face_box, face_crop, motion_in_crop, motion_in_p
 from tracker.layout import LANDMARK_MIRROR, MOTION, MOTION_MIRROR  # noqa: E402
 
 PORTRAITS = ROOT / "models/portraits"
+PACKAGE = ROOT / "models/tracker"
+CHECKPOINTS = ROOT / "models/training/tracker/checkpoints"  # averaged weights, float16
 SHAPE = np.array(json.loads((PORTRAITS / "ada.json").read_text())["landmarks"], np.float32)
 
 
@@ -129,3 +132,93 @@ def test_training_stops_resumes_and_gets_better(heads, tmp_path):
     second = torch.load(tmp_path / "landmarker.pt", weights_only=False)
     assert second["step"] > first["step"] and second["spent"] >= 6
     assert second["history"][-1]["landmarks"] < second["history"][0]["landmarks"]
+
+
+def reader():
+    """The committed package, and a way to read pictures; skips without either."""
+    pytest.importorskip("onnxruntime")
+    image = pytest.importorskip("PIL.Image")
+    if not (PACKAGE / "manifest.json").exists():
+        pytest.skip("models/tracker is not built")
+    from tracker.run import Tracker
+
+    return Tracker(PACKAGE), lambda path: np.asarray(image.open(path).convert("RGB"))
+
+
+def test_the_manifest_fits_its_files():
+    if not (PACKAGE / "manifest.json").exists():
+        pytest.skip("models/tracker is not built")
+    manifest = json.loads((PACKAGE / "manifest.json").read_text())
+    assert [file["stage"] for file in manifest["files"]] == ["detector", "landmarks"]
+    for file in manifest["files"]:
+        assert hashlib.sha256((PACKAGE / file["file"]).read_bytes()).hexdigest() == file["sha256"]
+        assert file["gflop"] <= 0.3 and (PACKAGE / file["file"]).stat().st_size < 8e6
+
+
+def test_operators_are_standard_and_need_no_control_flow():
+    onnx = pytest.importorskip("onnx")
+    if not (PACKAGE / "manifest.json").exists():
+        pytest.skip("models/tracker is not built")
+    for name in ("detector.onnx", "landmarks.onnx"):
+        model = onnx.load(PACKAGE / name)
+        assert model.opset_import[0].version == 17
+        used = {node.op_type for node in model.graph.node}
+        assert not used & {"If", "Loop", "Scan", "GridSample", "NonZero"}, used
+        assert all(node.domain == "" for node in model.graph.node)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in PORTRAITS.glob("*.json")))
+def test_built_in_portraits_are_found_though_never_trained_on(name):
+    tracker, read = reader()
+    truth = np.array(json.loads((PORTRAITS / f"{name}.json").read_text())["landmarks"])
+    faces = tracker.find(read(PORTRAITS / f"{name}.jpg"))
+    assert len(faces) == 1
+    error = np.linalg.norm(faces[0].landmarks - truth, axis=1) / np.linalg.norm(truth[36] - truth[45])
+    assert error.mean() < 0.08 and error[36:].mean() < 0.06
+    assert np.abs(np.degrees(faces[0].motion[:3])).max() < 25
+
+
+def test_a_turned_portrait_is_found_with_its_roll():
+    tracker, read = reader()
+    upright, turned = read(PORTRAITS / "ada.jpg"), np.rot90(read(PORTRAITS / "ada.jpg"), -1)  # clockwise
+    a, b = tracker.find(upright)[0], tracker.find(np.ascontiguousarray(turned))[0]
+    assert np.degrees(b.motion[2] - a.motion[2]) == pytest.approx(90, abs=6)
+    expected = np.stack([512 - a.landmarks[:, 1], a.landmarks[:, 0]], 1)
+    assert np.linalg.norm(b.landmarks - expected, axis=1).mean() < 6
+
+
+def test_nothing_is_found_in_plain_pictures():
+    tracker, _ = reader()
+    rng = np.random.default_rng(0)
+    ramp = np.linspace(0, 255, 256)[None, :, None] * np.ones((256, 1, 3))
+    for picture in (np.zeros((300, 200, 3)), ramp, rng.uniform(0, 255, (256, 256, 3))):
+        assert tracker.find(picture.astype(np.uint8)) == []
+
+
+@pytest.mark.parametrize("network", ["detector", "landmarker"])
+def test_exported_graph_equals_the_network(network, tmp_path):
+    """The committed weights where they are, else fresh ones: export and PyTorch agree for batches and sizes."""
+    torch = pytest.importorskip("torch")
+    ort = pytest.importorskip("onnxruntime")
+    from tracker.detector import Detector
+    from tracker.export import DetectorGraph, LandmarkGraph, export_graph, load
+    from tracker.landmarker import Landmarker
+
+    kind, graph_kind = (Detector, DetectorGraph) if network == "detector" else (Landmarker, LandmarkGraph)
+    checkpoint = CHECKPOINTS / f"{network}.pt"
+    torch.manual_seed(0)
+    graph = graph_kind(load(kind, checkpoint) if checkpoint.exists() else kind(width=8).eval()).eval()
+    names = ["cells"] if network == "detector" else ["landmarks", "spread", "motion", "face"]
+    path = PACKAGE / ("detector.onnx" if network == "detector" else "landmarks.onnx")
+    if not checkpoint.exists() or not path.exists():
+        path = tmp_path / "graph.onnx"
+        dynamic = {"image": {0: "B", 1: "H", 2: "W"}, "cells": {0: "B", 1: "h", 2: "w"}} if network == "detector" else {n: {0: "B"} for n in ["image", *names]}
+        export_graph(graph, 192 if network == "detector" else 128, path, names, dynamic)
+    image = np.random.default_rng(1).integers(0, 256, (3, 128, 160 if network == "detector" else 128, 3)).astype(np.uint8)
+    with torch.no_grad():
+        expected = graph(torch.from_numpy(image))
+    found = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(names, {"image": image})
+    # Committed weights are float16 copies of what was exported.
+    tolerance = 2e-2 if checkpoint.exists() else 1e-3
+    for a, b in zip(found, expected if isinstance(expected, tuple) else (expected,)):
+        np.testing.assert_allclose(a, b.numpy(), atol=tolerance, rtol=tolerance)

@@ -80,7 +80,7 @@ class Average:
                     self.state[name].copy_(value)
 
 
-def train(config: dict, data: Path, out: Path, threads: int, workers: int) -> None:
+def train(config: dict, data: Path, out: Path, threads: int, workers: int, start: Path | None = None) -> None:
     torch.set_num_threads(threads)
     network, budget = config["network"], float(config["seconds"])
     torch.manual_seed(config["seed"])
@@ -96,6 +96,12 @@ def train(config: dict, data: Path, out: Path, threads: int, workers: int) -> No
         optimiser.load_state_dict(saved["optimiser"])
         average.state, spent, step, history = saved["average"], saved["spent"], saved["step"], saved["history"]
         print(f"goes on at step {step}, {spent:.0f} of {budget:.0f} s spent", flush=True)
+
+    elif start is not None:
+        weights = torch.load(start, map_location="cpu", weights_only=False)["average"]
+        model.load_state_dict({name: value.float() if value.is_floating_point() else value for name, value in weights.items()})
+        average = Average(model)
+        print(f"begins with the weights of {start}", flush=True)
 
     def save() -> None:
         state = {"config": config, "model": model.state_dict(), "average": average.state, "optimiser": optimiser.state_dict()}
@@ -146,12 +152,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("/tmp/facewire-tracker"))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--start", type=Path, help="a checkpoint whose weights are the beginning (when --out has none)")
     parser.add_argument("--seconds", type=float, help="instead of the config's")
     args = parser.parse_args()
     config = json.loads(args.config.read_text())
     if args.seconds:
         config["seconds"] = args.seconds
-    train(config, args.data, args.out, args.threads, args.workers)
+    train(config, args.data, args.out, args.threads, args.workers, args.start)
 
 
 if __name__ == "__main__":
