@@ -46,6 +46,11 @@ export interface AvatarClientOptions {
   motionRate?: number;
   /** default 'compact' */
   motionFormat?: MotionFormat;
+  /**
+   * bytes per second that motion may cost, the transport's own bytes per message included (TCP's and IP's are not):
+   * coefficients, precision and packets are left out, what matters least first. Default: no limit, the default precision
+   */
+  motionBudget?: number | undefined;
 }
 
 export interface AvatarClientEvents {
@@ -94,7 +99,7 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
   #timers = new Set<ReturnType<typeof setTimeout>>();
   #received = { frames: 0, bytes: 0 };
 
-  /** Throws TypeError for options that contradict each other. */
+  /** Throws TypeError for options that contradict each other, RangeError for numbers out of their range. */
   constructor(options: AvatarClientOptions) {
     super();
     const { url, transport, reconnect = true } = options;
@@ -115,6 +120,7 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
       serverNow: () => this.clock.serverNow(),
       rate: options.motionRate ?? 30,
       encoder: motionEncoder(options.motionFormat ?? 'compact'),
+      budget: options.motionBudget,
     });
   }
 
@@ -130,6 +136,11 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
   /** everybody in the room, by id */
   get participants(): ReadonlyMap<string, ParticipantInfo> {
     return this.#participants;
+  }
+
+  /** bytes per second that motion may cost; undefined: no limit */
+  get motionBudget(): number | undefined {
+    return this.#publisher.budget;
   }
 
   get streams(): readonly AvatarStream[] {
@@ -179,6 +190,14 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
       throw new FacewireError('role_forbidden', 'viewers publish no motion', { remedy: "join with role 'player'" });
     }
     if (this.#state !== 'closed') this.#publisher.publish(motion);
+  }
+
+  /**
+   * From now on motion costs so many bytes per second at most (see AvatarClientOptions); undefined lifts the limit.
+   * Throws RangeError unless above 0, TypeError with motionFormat 'fixed'.
+   */
+  setMotionBudget(bytesPerSecond: number | undefined): void {
+    this.#publisher.budget = bytesPerSecond;
   }
 
   /** Asks for a participant's frames; may be called before the connection is open. Throws `not_joined` after close(). */
@@ -269,7 +288,7 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
     this.#participants = new Map(welcome.participants.map((each) => [each.id, each]));
     const after = [...welcome.participants];
     const session = this.#session;
-    if (this.#options.role === 'player') this.#publisher.resume();
+    if (this.#options.role === 'player') this.#publisher.resume(this.#transport);
     // Streams are restored before any listener runs, which may open new ones. Applications hear of the session first,
     // then of who is gone, then of who is new.
     this.#streams.handleConnected(this.#participants);

@@ -1,14 +1,24 @@
-import type { Motion, MotionSample } from '@facewire/proto';
+import type { CompactQuality, Motion, MotionSample } from '@facewire/proto';
+import { MotionBudget } from './motion/MotionBudget.ts';
 import { motionEncoder } from './motion/motionEncoder.ts';
 
 /** Above so many bytes waiting in the socket a new packet would only queue behind stale ones. */
 const CONGESTED_BYTES = 2_048;
+
+/** A packet lost on its way is known of by the errors that its successors cause: these come in a bunch, ms. */
+const RESET_PAUSE_MS = 250;
+/** Of motions left out for the budget the last one is sent after so many intervals: it may be the last for long. */
+const TRAILING_INTERVALS = 4;
 
 export interface MotionEncoder {
   /** every packet that is encoded is sent */
   encode(sample: MotionSample): Uint8Array;
   /** the next packet must stand on its own */
   reset(): void;
+  /** from the next packet on; an encoder without it sends at one precision and cannot keep a budget */
+  configure?(quality: CompactQuality): void;
+  /** whether packets arrive in order and without loss; default true */
+  setOrdered?(ordered: boolean): void;
 }
 
 export interface MotionPublisherOptions {
@@ -20,6 +30,16 @@ export interface MotionPublisherOptions {
   rate: number;
   /** default: the fixed layout */
   encoder?: MotionEncoder;
+  /** bytes per second, the transport's own per packet included; default: no limit */
+  budget?: number | undefined;
+}
+
+/** What the publisher wants to know of a connection. */
+export interface MotionChannel {
+  /** bytes that the transport adds to each packet; default 0 */
+  overheadBytes?: number | undefined;
+  /** packets arrive in order and without loss; default true */
+  ordered?: boolean | undefined;
 }
 
 export interface PublishStats {
@@ -29,35 +49,59 @@ export interface PublishStats {
   lastPacketBytes: number;
   /** motions that a newer one replaced before they were sent */
   replaced: number;
+  /** motions left out to keep the budget */
+  skipped: number;
+  /** mean distance of the face from the true one at the present precision, mm, as measured on recorded faces */
+  expectedErrorMm: number;
 }
 
 /**
- * Sends motions: the newest wins, never more often than `rate`, never while the socket is congested. A motion is dated
- * when it is handed in, not when it is sent, so that waiting counts as latency.
+ * Sends motions: the newest wins, never more often than `rate`, never while the socket is congested, never more than
+ * the budget. A motion is dated when it is handed in, not when it is sent, so that waiting counts as latency.
  */
 export class MotionPublisher {
   readonly #options: MotionPublisherOptions;
   readonly #encoder: MotionEncoder;
+  readonly #budget: MotionBudget;
   readonly #intervalMs: number;
   #pending: { motion: Motion; timeMs: number } | undefined;
   #newest: Motion | undefined;
   #sequence = 0;
   #nextAtMs = 0;
+  #resetAtMs = Number.NEGATIVE_INFINITY;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #trailing: ReturnType<typeof setTimeout> | undefined;
   #paused = true;
-  #stats: PublishStats = { packets: 0, bytes: 0, lastPacketBytes: 0, replaced: 0 };
+  #stats = { packets: 0, bytes: 0, lastPacketBytes: 0, replaced: 0, skipped: 0 };
 
+  /** Throws RangeError for a rate or budget that makes no sense, TypeError for a budget that the encoder cannot keep. */
   constructor(options: MotionPublisherOptions) {
-    if (!(options.rate > 0 && options.rate <= 120)) {
-      throw new RangeError(`motion rate ${options.rate} per second: expected 1…120`);
+    const { rate, budget } = options;
+    if (!(rate > 0 && rate <= 120)) {
+      throw new RangeError(`motion rate ${rate} per second: expected 1…120`);
     }
     this.#options = options;
     this.#encoder = options.encoder ?? motionEncoder('fixed');
-    this.#intervalMs = 1000 / options.rate;
+    this.#intervalMs = 1000 / rate;
+    this.#checkBudget(budget);
+    this.#budget = new MotionBudget({ bytesPerSecond: budget, motionsPerSecond: rate, overheadBytes: 0 });
+    this.#configure();
   }
 
   get stats(): PublishStats {
-    return { ...this.#stats };
+    return { ...this.#stats, expectedErrorMm: this.#budget.expectedErrorMm };
+  }
+
+  /** bytes per second; undefined: no limit */
+  get budget(): number | undefined {
+    return this.#budget.bytesPerSecond;
+  }
+
+  /** From the next motion on. Throws as the constructor does. */
+  set budget(bytesPerSecond: number | undefined) {
+    this.#checkBudget(bytesPerSecond);
+    this.#budget.bytesPerSecond = bytesPerSecond;
+    this.#configure();
   }
 
   publish(motion: Motion): void {
@@ -68,15 +112,24 @@ export class MotionPublisher {
   }
 
   /** The connection is open: sends what waits, or else the last motion again, so that a restored player has a face. */
-  resume(): void {
+  resume(channel: MotionChannel = {}): void {
     this.#paused = false;
+    this.#budget.overheadBytes = channel.overheadBytes ?? 0;
+    this.#encoder.setOrdered?.(channel.ordered ?? true);
+    this.#configure();
     this.#encoder.reset();
     if (!this.#pending && this.#newest) this.publish(this.#newest);
     else this.#flush();
   }
 
-  /** The server lost the thread (packet_no_baseline): the next packet stands on its own. */
+  /**
+   * The server lost the thread (packet_no_baseline): the next packet stands on its own. What was under way meanwhile is
+   * refused as well, and says nothing new.
+   */
   handleNoBaseline(): void {
+    const nowMs = performance.now();
+    if (nowMs - this.#resetAtMs < RESET_PAUSE_MS) return;
+    this.#resetAtMs = nowMs;
     this.#encoder.reset();
   }
 
@@ -84,17 +137,21 @@ export class MotionPublisher {
   pause(): void {
     this.#paused = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#trailing);
     this.#timer = undefined;
   }
 
   #flush(): void {
     if (this.#paused || this.#timer !== undefined || !this.#pending) return;
     const nowMs = performance.now();
-    const congested = this.#options.bufferedBytes() > CONGESTED_BYTES;
+    const bufferedBytes = this.#options.bufferedBytes();
+    if (this.#budget.handleBuffered(bufferedBytes, nowMs)) this.#configure();
+    const congested = bufferedBytes > CONGESTED_BYTES;
     // One millisecond of grace: a source at exactly `rate` with timer jitter must not lose every other motion.
     if (nowMs >= this.#nextAtMs - 1 && !congested) {
       this.#nextAtMs = Math.max(this.#nextAtMs + this.#intervalMs, nowMs + this.#intervalMs / 2);
-      this.#send();
+      if (this.#budget.admit(nowMs)) this.#send();
+      else this.#skip();
       return;
     }
     this.#timer = setTimeout(
@@ -106,15 +163,37 @@ export class MotionPublisher {
     );
   }
 
+  /** Left out: unless another one comes soon, it is sent after all. */
+  #skip(): void {
+    const { motion } = this.#pending!;
+    this.#pending = undefined;
+    this.#stats.skipped++;
+    clearTimeout(this.#trailing);
+    this.#trailing = setTimeout(() => {
+      if (!this.#pending && this.#newest === motion) this.publish(motion);
+    }, TRAILING_INTERVALS * this.#intervalMs);
+  }
+
   #send(): void {
     const { motion, timeMs } = this.#pending!;
     this.#pending = undefined;
+    clearTimeout(this.#trailing);
     // Rounded down before the wrap: 65535.6 must not become 65536.
     const packet = this.#encoder.encode({ motion, sequence: this.#sequence, timeMs: Math.floor(timeMs) & 0xffff });
     this.#sequence = (this.#sequence + 1) & 0xffff;
     this.#stats.packets++;
     this.#stats.bytes += packet.byteLength;
     this.#stats.lastPacketBytes = packet.byteLength;
+    if (this.#budget.report(packet.byteLength)) this.#configure();
     this.#options.send(packet);
+  }
+
+  #configure(): void {
+    this.#encoder.configure?.(this.#budget.quality);
+  }
+
+  #checkBudget(bytesPerSecond: number | undefined): void {
+    if (bytesPerSecond === undefined || this.#encoder.configure !== undefined) return;
+    throw new TypeError("a motion budget needs motionFormat 'compact': the fixed layout has one size");
   }
 }

@@ -31,6 +31,8 @@ type Call = ClientDuplexStream<ClientEnvelope, ServerEnvelope>;
 
 /** Facewire over gRPC (HTTP/2), for programs on Node: one call of `facewire.v1.Facewire/Connect`. */
 export class GrpcTransport implements Transport {
+  /** headers of the HTTP/2 frame (9) and of the message (5), and the envelope's field (2) */
+  readonly overheadBytes = 16;
   readonly #options: GrpcTransportOptions;
   #client: InstanceType<ServiceClientConstructor> | undefined;
   #call: Call | undefined;

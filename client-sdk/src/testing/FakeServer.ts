@@ -1,11 +1,14 @@
 import type { AddressInfo } from 'node:net';
 import {
   type ClientControl,
+  CompactMotionDecoder,
   decodeClientControl,
   decodeMotion,
   encodeControl,
   encodeFrame,
+  type FacewireError,
   type FrameHeader,
+  isCompactMotion,
   type MotionSample,
   PACKET_KIND,
   type ParticipantInfo,
@@ -25,6 +28,11 @@ export class FakeServer {
   clockOffsetMs = 100_000;
   readonly controls: ClientControl[] = [];
   readonly motions: MotionSample[] = [];
+  /** of all motion packets, with the WebSocket's own header of 6 bytes each */
+  motionBytes = 0;
+  /** what motion packets were refused with; the sender is told, as the real server does */
+  readonly motionErrors: string[] = [];
+  readonly #decoders = new WeakMap<WebSocket, CompactMotionDecoder>();
   readonly port: number;
   readonly #server: WebSocketServer;
   #nextStream = 1;
@@ -97,14 +105,31 @@ export class FakeServer {
   }
 
   #handle(socket: WebSocket, packet: Uint8Array): void {
-    if (packet[0] === PACKET_KIND.motion) {
-      this.motions.push(decodeMotion(packet));
+    if (packet[0] === PACKET_KIND.motion || isCompactMotion(packet[0]!)) {
+      this.#handleMotion(socket, packet);
       return;
     }
     const message = decodeClientControl(packet);
     this.controls.push(message);
     const answer = this.#answer(message);
     if (answer) socket.send(encodeControl(answer));
+  }
+
+  #handleMotion(socket: WebSocket, packet: Uint8Array): void {
+    this.motionBytes += packet.length + 6;
+    if (packet[0] === PACKET_KIND.motion) {
+      this.motions.push(decodeMotion(packet));
+      return;
+    }
+    const decoder = this.#decoders.get(socket) ?? new CompactMotionDecoder();
+    this.#decoders.set(socket, decoder);
+    try {
+      this.motions.push(decoder.decode(packet));
+    } catch (error) {
+      const { code, message } = error as FacewireError;
+      this.motionErrors.push(code);
+      socket.send(encodeControl({ type: 'error', code, message }));
+    }
   }
 
   #answer(message: ClientControl): ServerControl | undefined {

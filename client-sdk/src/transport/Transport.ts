@@ -13,6 +13,10 @@ export interface TransportHandlers {
 
 /** One connection to a server, used once. */
 export interface Transport {
+  /** bytes that it adds to each motion packet, for budgets; default 0 */
+  readonly overheadBytes?: number;
+  /** false: motion packets may be lost, repeated or come out of order, so each must stand alone; default true */
+  readonly ordered?: boolean;
   /** Resolves when messages may be sent. Rejects with FacewireError `connection_failed`. */
   open(handlers: TransportHandlers): Promise<void>;
   /** reliable and ordered */

@@ -30,6 +30,8 @@ export interface WebSocketTransportOptions {
 
 /** Facewire over WebSocket: every message is binary and its first byte is its kind. */
 export class WebSocketTransport implements Transport {
+  /** a client's frame header: two bytes and the mask (RFC 6455, section 5.2) */
+  readonly overheadBytes = 6;
   readonly #options: WebSocketTransportOptions;
   #socket: Socket | undefined;
   #handlers: TransportHandlers | undefined;
