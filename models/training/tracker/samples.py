@@ -81,6 +81,23 @@ def jittered(crop: Crop, rng: np.random.Generator) -> Crop:
     return Crop(crop.x + shift[0], crop.y + shift[1], crop.side * scale, crop.roll + roll)
 
 
+def trimmed(frame: Frame, crop: Crop, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, Crop]:
+    """(image, region, crop) of a frame whose edge cuts into the face, as in pictures that were taken or cut carelessly."""
+    box = face_box(frame.landmarks, crop.roll)
+    image, region = frame.image, frame.region
+    where = rng.uniform(0.15, 0.55) * box.side
+    side = int(rng.integers(3))
+    if side == 0:  # right
+        end = int(np.clip(box.x + where, 32, FRAME)) // 2
+        return np.ascontiguousarray(image[:, : 2 * end]), np.ascontiguousarray(region[:, :end]), crop
+    if side == 1:  # bottom
+        end = int(np.clip(box.y + where, 32, FRAME)) // 2
+        return np.ascontiguousarray(image[: 2 * end]), np.ascontiguousarray(region[:end]), crop
+    start = int(np.clip(box.y - where, 0, FRAME - 32)) // 2  # top
+    moved = Crop(crop.x, crop.y - 2 * start, crop.side, crop.roll)
+    return np.ascontiguousarray(image[2 * start :]), np.ascontiguousarray(region[start:]), moved
+
+
 class Sampler:
     """Draws samples; one generator, so the same seed and shards give the same samples."""
 
@@ -96,7 +113,8 @@ class Sampler:
         crop = jittered(face_crop(frame.landmarks, float(frame.motion[2])), rng)
         if rng.random() < self.negatives:
             return self._negative(frame, crop)
-        image, region = cut(frame.image, crop, CROP), cut_region(frame.region, crop, CROP)
+        image, region, view = trimmed(frame, crop, rng) if rng.random() < 0.08 else (frame.image, frame.region, crop)
+        image, region = cut(image, view, CROP), cut_region(region, view, CROP)
         if rng.random() < 0.35:
             image = regional_palette(image, region, rng)
         if rng.random() < 0.5:
