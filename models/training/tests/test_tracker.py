@@ -125,12 +125,13 @@ def test_training_stops_resumes_and_gets_better(heads, tmp_path):
     torch = pytest.importorskip("torch")
     from tracker.train import train
 
-    config = {"network": "landmarker", "width": 4, "batch": 8, "rate": 0.003, "decay": 0.01, "seconds": 3.0, "seed": 1, "report": 5}
+    config = {"network": "landmarker", "width": 4, "batch": 8, "rate": 0.003, "decay": 0.01, "seconds": 600, "steps": 15, "seed": 1, "report": 5}
     train(config, heads, tmp_path, threads=1, workers=0)
     first = torch.load(tmp_path / "landmarker.pt", weights_only=False)
-    train(config | {"seconds": 6.0}, heads, tmp_path, threads=1, workers=0)
+    train(config | {"steps": 60}, heads, tmp_path, threads=1, workers=0)
     second = torch.load(tmp_path / "landmarker.pt", weights_only=False)
-    assert second["step"] > first["step"] and second["spent"] >= 6
+    assert (first["step"], second["step"]) == (15, 60) and second["spent"] > first["spent"]
+    assert [row["step"] for row in second["history"]] == list(range(5, 61, 5))
     assert second["history"][-1]["landmarks"] < second["history"][0]["landmarks"]
 
 

@@ -4,7 +4,7 @@
     cd models/training && python -m tracker.train tracker/landmarker.json --data /tmp/facewire-heads --out /tmp/facewire-tracker
 
 The budget is time (`seconds` of training in all, over all restarts), because the machine decides how many samples that is:
-the learning rate falls along the share of it that is spent. Writes <out>/<network>.pt (weights, their moving average, the
+the learning rate falls along the share of it that is spent. (`steps` in the config ends it sooner, for tests.) Writes <out>/<network>.pt (weights, their moving average, the
 optimiser, counts) once a minute and at the end, and <out>/<network>-curves.png.
 """
 
@@ -117,7 +117,8 @@ def train(config: dict, data: Path, out: Path, threads: int, workers: int, start
     sums: dict[str, float] = {}
     begin = last = saved_at = time.monotonic()
     for batch in loader:
-        rate = config["rate"] * min(1, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * min(1, spent / budget))) + 1e-6
+        share = min(1.0, max(spent / budget, step / config.get("steps", math.inf)))
+        rate = config["rate"] * min(1, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * share)) + 1e-6
         for group in optimiser.param_groups:
             group["lr"] = rate
         losses = loss_of(network, model, batch)
@@ -136,7 +137,7 @@ def train(config: dict, data: Path, out: Path, threads: int, workers: int, start
             history.append({"step": step, "spent": spent, **means})
             sums = {}
             print(f"{step:6d} {spent:6.0f} s {step * config['batch'] / max(spent, 1):5.0f}/s  " + "  ".join(f"{k} {v:.4f}" for k, v in means.items()), flush=True)
-        done = spent >= budget or stop
+        done = spent >= budget or step >= config.get("steps", math.inf) or stop
         if done or now - saved_at > 60:
             save()
             saved_at = time.monotonic()
