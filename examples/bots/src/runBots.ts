@@ -21,6 +21,8 @@ export interface BotReport {
   bytesPerSecond: { up: number; down: number };
   /** motions replaced before they were sent because the socket was busy */
   dropped: number;
+  /** motion of one player, mean, without the transport's own bytes; what its precision costs as measured on real faces */
+  motion: { bytesPerSecond: number; packetsPerSecond: number; expectedErrorMm: number };
   errors: number;
 }
 
@@ -53,6 +55,7 @@ export async function runBots(url: string, options: BotOptions, log: (line: stri
       name: `player ${index + 1}`,
       avatar: avatars[index % avatars.length]!,
       codecs: ['vp8', 'jpeg'],
+      motionBudget: options.motionBudget,
     });
     client.on('error', handleError);
     await client.connect();
@@ -121,15 +124,24 @@ export async function runBots(url: string, options: BotOptions, log: (line: stri
       down: Math.round((after.down - traffic.down) / seconds),
     },
     dropped: after.replaced - traffic.replaced,
+    motion: {
+      bytesPerSecond: Math.round((after.up - traffic.up) / seconds / players.length),
+      packetsPerSecond: round((after.packets - traffic.packets) / seconds / players.length),
+      expectedErrorMm:
+        Math.round(
+          (100 * players.reduce((sum, { stats }) => sum + stats.published.expectedErrorMm, 0)) / players.length,
+        ) / 100,
+    },
     errors: errors.length,
   };
 }
 
 function totals(players: readonly AvatarClient[], viewers: readonly Viewer[]) {
-  const sum = { up: 0, down: 0, replaced: 0 };
+  const sum = { up: 0, down: 0, replaced: 0, packets: 0 };
   for (const client of players) {
     sum.up += client.stats.published.bytes;
     sum.replaced += client.stats.published.replaced;
+    sum.packets += client.stats.published.packets;
   }
   for (const { client } of viewers) sum.down += client.stats.received.bytes;
   return sum;
