@@ -65,6 +65,8 @@ class Windows:
 
     def __init__(self, g: Graph, *, size: int, texture: Value, coarse: Value, avatar: dict[str, Value], part, expression: Value, keypoints: Value, mouth: dict, mouth_window=MOUTH_WINDOW, eye_window=EYE_WINDOW):
         self.mouth_window, self.eye_window = mouth_window, eye_window
+        # Coordinates that the painters used, by name, [B,F,1,P]: what a network that refines the windows wants to see.
+        self.seen: dict[str, Value] = {}
         self.g, self.size, self.texture, self.coarse = g, size, texture, coarse
         self.avatar, self.part, self.expression, self.keypoints, self.mouth = avatar, part, expression, keypoints, mouth
 
@@ -138,6 +140,7 @@ def paint_mouth(w: Windows, points: Value, under: Value) -> Value:
     pixel = (2.0 / w.size) / frame["length"]
     cover = g.clip(g.min(from_top, from_bottom) / pixel, 0, 1)
     gap = frame["lower"][0] - frame["upper"][0]  # at h = 0
+    w.seen |= {"mouth_h": h, "mouth_v": v, "mouth_top": from_top, "mouth_bottom": from_bottom, "mouth_cover": cover}
     # In a pursed mouth's own units the window reaches far: unbounded, exp() of these overflows, and inf * 0 is NaN.
     from_top, from_bottom = g.clip(from_top, 0, 4), g.clip(from_bottom, 0, 4)
 
@@ -256,6 +259,7 @@ def paint_eyes(w: Windows, t: Tables, points: Value, under: Value) -> Value:
     ball, _ = w.texels(to_picture(g, frame, ball_h, ball_v))
     pixel = (2.0 / w.size) / frame["length"]
     cover = g.clip(g.min(v - top, bottom - v) / pixel + 0.35, 0, 1) * g.clip((bottom - top) / pixel - 0.3, 0, 1)
+    w.seen |= {"eye_h": h, "eye_v": v, "eye_top": v - top, "eye_bottom": bottom - v, "eye_cover": cover, "eye_iris": far}
     inside = g.clip((1.0 - g.abs(h)) * 8.0, 0, 1) * closing
     lash = 1.0 - bump(g, v - top - 0.02, 0.06) * 0.6 * inside
     fold = 1.0 - bump(g, v - upper + 0.30, 0.12) * 0.10 * inside

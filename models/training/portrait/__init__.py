@@ -1,0 +1,1 @@
+"""The learned renderer: a network that refines the geometric warp of `warp`."""

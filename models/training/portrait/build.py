@@ -1,0 +1,218 @@
+"""Writes models/portrait: the geometric stage joined with the trained network, as ONNX, and manifest.json.
+
+    python -m portrait.build --checkpoint /tmp/facewire-portrait-run/last.pt [--out ../portrait]
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+
+from portrait.layout import EYE_GEOMETRY, FEATURES, IDENTITY, MOUTH_GEOMETRY, G, window_sizes
+from portrait.network import Encoder, Generator, window_feather
+from portrait.stage import stage
+from warp.encoder import encoder_graph
+from warp.facekit import EXPRESSIONS, Tables, tables
+from warp.graph import OPSET, Graph, Value, pixel_grid
+from warp.layout import avatar_tensors as warp_tensors
+from warp.renderer import renderer_inputs, write_outputs
+from warp.windows import frame_index
+
+SIZES = (128, 256, 512)
+ROOT = Path(__file__).resolve().parents[3]
+VERSION = "1.0.0"
+WARP_GFLOP = {128: 0.006, 256: 0.015, 512: 0.050}
+
+
+def avatar_tensors() -> list[dict]:
+    return [
+        *warp_tensors(),
+        {"name": "features", "dtype": "float32", "shape": [FEATURES, G, G]},
+        {"name": "identity", "dtype": "float32", "shape": [IDENTITY]},
+    ]
+
+
+def renderer_tensors(size: int) -> list[dict]:
+    """The subset that the renderer of one size reads."""
+    sizes = {128: (128,), 256: (128, 256), 512: (128, 256, 512)}[size]
+    keep = {"pose", "anchors", "keypoints", "surface", "features", "identity"} | {f"{n}{s}" for s in sizes for n in ("texture", "backdrop")}
+    return [t for t in avatar_tensors() if t["name"] in keep]
+
+
+def export(module: nn.Module, inputs: dict[str, torch.Tensor], outputs: list[str]) -> onnx.ModelProto:
+    """module as ONNX, batch dynamic in everything."""
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module.eval(), tuple(inputs.values()), buffer, opset_version=OPSET, input_names=list(inputs), output_names=outputs,
+            dynamic_axes={name: {0: "B"} for name in (*inputs, *outputs)}, **({"dynamo": False} if torch.__version__ >= "2.5" else {}),
+        )
+    return onnx.load_from_string(buffer.getvalue())
+
+
+def inline(g: Graph, name: str, model: onnx.ModelProto, inputs: dict[str, Value]) -> list[Value]:
+    """Adds the model's nodes to g under a prefix; returns its outputs."""
+    names = {k: v.name for k, v in inputs.items()}
+    rename = lambda n: "" if n == "" else names.setdefault(n, f"{name}/{n}")  # noqa: E731
+    for tensor in model.graph.initializer:
+        copy = onnx.TensorProto()
+        copy.CopyFrom(tensor)
+        copy.name = rename(tensor.name)
+        g.initializers.append(copy)
+    for node in model.graph.node:
+        copy = onnx.NodeProto()
+        copy.CopyFrom(node)
+        copy.name = f"{name}/{node.name}"
+        copy.input[:] = [rename(n) for n in node.input]
+        copy.output[:] = [rename(n) for n in node.output]
+        g.nodes.append(copy)
+    return [Value(g, names[o.name]) for o in model.graph.output]
+
+
+def renderer_graph(t: Tables, net: Generator, size: int) -> Graph:
+    g = Graph(f"renderer-{size}")
+    inputs = renderer_inputs(g, renderer_tensors(size))
+    inner = min(size, 256)  # 512 is drawn at 256 and given the portrait's own detail
+    unit = np.float32(1 / 255)
+    bytes_of = {n: g.cast(v, "float32") for n, v in inputs.avatar.items() if n.startswith(("texture", "backdrop"))}
+    s = stage(g, t, inputs, inner, bytes_of[f"texture{inner}"], bytes_of[f"backdrop{inner}"])
+
+    one = lambda *shape: torch.rand(2, *shape)  # noqa: E731  (two rows, so that nothing is folded to one)
+    example = {
+        "texture": one(4, inner, inner), "backdrop": one(3, inner, inner), "texture128": one(4, 128, 128), "backdrop128": one(3, 128, 128),
+        "features": one(FEATURES, G, G), "identity": one(IDENTITY), "code": one(71), "flow": one(2, G, G) * 0.1, "mirror": one(2, G, G) * 0.1,
+    }
+    images = {k: bytes_of[k + ("" if k.endswith("128") else str(inner))] * unit for k in ("texture", "backdrop", "texture128", "backdrop128")}
+    if inner == 128:  # the same tensors under both names
+        images["texture128"], images["backdrop128"] = images["texture"], images["backdrop"]
+    values = images | {"features": inputs.avatar["features"], "identity": inputs.avatar["identity"], "code": s.code, "flow": s.flow, "mirror": s.mirror}
+    frame, warped, motion, flow = inline(g, "frame", export(net, example, ["frame", "warped", "motion", "refined"]), values)
+
+    # Windows: read from the frame, refined, and put back.
+    flat = g.reshape(frame, -1)
+    index, refined, masks, mask_index = [], [], [], []
+    twice = lambda v: g.reshape(g.concat([g.unsqueeze(v, 1)] * 2, 1), -1, v_width[v.name])  # noqa: E731
+    v_width = {motion.name: 128, inputs.avatar["identity"].name: IDENTITY}
+    for name, refiner, at, painted, geometry, count, (w, h), channels in (
+        ("mouth", net.mouth, s.mouth_at, s.mouth, s.mouth_geometry, 1, window_sizes(inner)[0], len(MOUTH_GEOMETRY)),
+        ("eyes", net.eyes, s.eyes_at, s.eyes, s.eye_geometry, 2, window_sizes(inner)[1], len(EYE_GEOMETRY)),
+    ):
+        places = g.reshape(frame_index(g, at, inner * inner, motion), 0, count * 3 * w * h)
+        base = g.reshape(g.gather(flat, places, 0), -1, 3, h, w)
+        model = export(refiner, {"base": one(3, h, w), "painted": one(3, h, w), "geometry": one(channels, h, w), "motion": one(128), "identity": one(IDENTITY)}, ["colour", "mask"])
+        code, identity = (motion, inputs.avatar["identity"]) if count == 1 else (twice(motion), twice(inputs.avatar["identity"]))
+        colour, mask = inline(g, name, model, {"base": base, "painted": painted, "geometry": geometry, "motion": code, "identity": identity})
+        mask = mask * window_feather(h, w).numpy()
+        index.append(places)
+        refined.append(g.reshape(g.mix(base, colour, mask), -1, count * 3 * w * h))
+        masks.append(g.reshape(mask, -1, count * w * h))
+        rows = g.reshape(g.op("Range", g.const(0, np.int64), g.op("Squeeze", g.op("Shape", motion, start=0, end=1)), g.const(1, np.int64)) * g.const(inner * inner, np.int64), -1, 1)
+        mask_index.append(g.reshape(at, 0, count * w * h) + rows)
+    flat = g.op("ScatterND", flat, g.unsqueeze(g.concat(index, 1), 2), g.concat(refined, 1))
+    frame = g.reshape(flat, -1, 3, inner, inner)
+    if size == 512:
+        blank = g.reshape(g.slice(frame, 1, 0, 1) * 0.0, -1)
+        windows = g.op("ScatterND", blank, g.unsqueeze(g.concat(mask_index, 1), 2), g.concat(masks, 1))
+        windows = g.resize(g.reshape(windows, -1, 1, inner, inner), size, size, 1)
+        sampling = g.transpose(g.resize(flow, size, size, 2), 0, 2, 3, 1) + g.const(pixel_grid(size, size)[None])
+        fore, alpha = g.split(g.sample(bytes_of["texture512"], sampling, size), 1, 3, 1)
+        sharp = (fore + bytes_of["backdrop512"] * (1.0 - alpha * unit)) * unit
+        # Outside the windows the portrait's own detail with what the network changed; inside the network alone.
+        frame = g.resize(frame, size, size, 3) + (sharp - g.resize(warped, size, size, 3)) * (1.0 - windows)
+    write_outputs(g, frame * np.float32(255), size)
+    return g
+
+
+def encoder_model(t: Tables, encoder: Encoder) -> Graph:
+    g = encoder_graph(t)
+    image = g.pool(g.transpose(g.unsqueeze(g.cast(Value(g, "portrait"), "float32"), 0), 0, 3, 1, 2) * np.float32(1 / 255), 2)
+    features, identity = inline(g, "encoder", export(encoder, {"portrait": torch.rand(2, 3, 256, 256)}, ["features", "identity"]), {"portrait": image})
+    g.output(g.reshape(features, FEATURES, G, G), "features", "float32", [FEATURES, G, G])
+    g.output(g.reshape(identity, IDENTITY), "identity", "float32", [IDENTITY])
+    return g
+
+
+def count_gflop(net: Generator, size: int) -> float:
+    """Floating point operations of one frame (a multiply-add is two), convolutions and matrix products, plus the stage's own."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    inner = min(size, 256)
+    zero = lambda *shape: torch.zeros(1, *shape)  # noqa: E731
+    (mw, mh), (ew, eh) = window_sizes(inner)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        flow, identity = zero(2, G, G), zero(IDENTITY)
+        _, _, motion, _ = net(zero(4, inner, inner), zero(3, inner, inner), zero(4, 128, 128), zero(3, 128, 128), zero(FEATURES, G, G), identity, zero(71), flow, flow)
+        net.mouth(zero(3, mh, mw), zero(3, mh, mw), zero(len(MOUTH_GEOMETRY), mh, mw), motion, identity)
+        for _ in range(2):
+            net.eyes(zero(3, eh, ew), zero(3, eh, ew), zero(len(EYE_GEOMETRY), eh, ew), motion, identity)
+    return round(counter.get_total_flops() / 1e9 + WARP_GFLOP[size], 3)
+
+
+def load(checkpoint: Path) -> tuple[Encoder, Generator, dict]:
+    """Encoder and generator with the averaged weights, and {"seen", "config"}."""
+    state = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    models = nn.ModuleDict({"encoder": Encoder(), "net": Generator(**state["config"]["parts"])})
+    models.load_state_dict(state["average"])
+    return models["encoder"].eval(), models["net"].eval(), {"seen": state["seen"], "config": state["config"]}
+
+
+def build(facekit: Path, encoder: Encoder, net: Generator, out: Path, seen: int) -> dict:
+    out.mkdir(parents=True, exist_ok=True)
+    t = tables(facekit)
+
+    def write(file: str, g: Graph, doc: str) -> str:
+        data = g.model(doc).SerializeToString(deterministic=True)
+        (out / file).write_bytes(data)
+        return hashlib.sha256(data).hexdigest()
+
+    files = [{
+        "role": "encoder", "file": "encoder.onnx", "sha256": write("encoder.onnx", encoder_model(t, encoder), "Facewire portrait encoder"),
+        "inputs": [{"name": "portrait", "dtype": "uint8", "shape": [512, 512, 3]}, {"name": "landmarks", "dtype": "float32", "shape": [68, 2]}],
+        "outputs": avatar_tensors(),
+    }]
+    for size in SIZES:
+        file = f"renderer-{size}.onnx"
+        inputs = [{"name": f"bank.{x['name']}", "dtype": x["dtype"], "shape": ["S", *x["shape"]]} for x in renderer_tensors(size)]
+        inputs += [
+            {"name": "slots", "dtype": "int64", "shape": ["B"]}, {"name": "motion", "dtype": "float32", "shape": ["B", 58]},
+            {"name": "view", "dtype": "float32", "shape": ["B", 2]},
+        ]
+        files.append({
+            "role": "renderer", "size": size, "file": file, "gflop": count_gflop(net, size),
+            "sha256": write(file, renderer_graph(t, net, size), f"Facewire portrait renderer, {size}x{size}"), "inputs": inputs,
+            "outputs": [
+                {"name": "rgb", "dtype": "uint8", "shape": ["B", size, size, 3]}, {"name": "i420", "dtype": "uint8", "shape": ["B", size * 3 // 2, size]},
+            ],
+        })
+    manifest = {
+        "format": 1, "name": "portrait", "family": "keypoint-warp", "version": VERSION, "licence": "MIT",
+        "trainingData": f"synthetic heads of models/training/heads (ICT-FaceKit, MIT), {seen} samples; no photographs",
+        "expressionNames": EXPRESSIONS, "keypoints": 0, "avatar": avatar_tensors(), "files": files,
+    }
+    (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    return manifest
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, default=Path("/tmp/facewire-portrait-run/last.pt"))
+    parser.add_argument("--facekit", type=Path, default=ROOT.parent / "shared/ict-facekit/ict-facekit.npz")
+    parser.add_argument("--out", type=Path, default=ROOT / "models/portrait")
+    a = parser.parse_args()
+    encoder, net, state = load(a.checkpoint)
+    for entry in build(a.facekit, encoder, net, a.out, state["seen"])["files"]:
+        print(entry["file"], entry.get("gflop", ""), (a.out / entry["file"]).stat().st_size)
+
+
+if __name__ == "__main__":
+    main()

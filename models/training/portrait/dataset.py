@@ -1,0 +1,105 @@
+"""Batches for the training: S sources with D drivers each, colours augmented alike in everything of one source."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+ARRAYS = ("texture256", "backdrop256", "pair", "flow", "mirror", "code", "mouth", "mouth_geometry", "mouth_corner", "eyes", "eye_geometry", "eye_corners")
+TRUTH = ("images", "flow", "visible", "region")
+
+
+class Shards:
+    """Prepared shards of one split as memory maps; `refresh` picks up shards that were finished meanwhile."""
+
+    def __init__(self, folder: Path, prefix: str):
+        self.folder, self.prefix, self.open = folder, prefix, {}
+        self.refresh()
+
+    def refresh(self) -> int:
+        for meta in sorted(self.folder.glob(f"{self.prefix}-*/meta.json")):
+            if meta.parent.name in self.open:
+                continue
+            truth = Path(json.loads(meta.read_text())["data"])
+            shard = {name: np.load(meta.parent / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
+            shard |= {f"truth_{name}": np.load(truth / f"{name}.npy", mmap_mode="r") for name in TRUTH}
+            self.open[meta.parent.name] = shard
+        return len(self.open)
+
+    def draw(self, rng: np.random.Generator, sources: int, drivers: int) -> dict[str, torch.Tensor]:
+        names = list(self.open)
+        rows: dict[str, list[np.ndarray]] = {}
+        keep = lambda name, value: rows.setdefault(name, []).append(np.ascontiguousarray(value))  # noqa: E731
+        for _ in range(sources):
+            shard = self.open[names[rng.integers(len(names))]]
+            pair = shard["pair"]
+            index = rng.integers(len(shard["texture256"]))
+            mine = np.flatnonzero(pair[:, 0] == index)
+            chosen = rng.choice(mine, drivers, replace=False)
+            s, side = int(pair[chosen[0], 2]), int(pair[chosen[0], 3])
+            keep("texture", shard["texture256"][index])
+            keep("backdrop", shard["backdrop256"][index])
+            keep("portrait", shard["truth_images"][s])
+            for p in chosen:
+                d = int(pair[p, 1])
+                for name in ARRAYS[3:]:
+                    keep(name, shard[name][p])
+                keep("target", shard["truth_images"][d])
+                keep("true_flow", shard["truth_flow"][d, side])
+                keep("visible", shard["truth_visible"][d, side])
+                keep("region", shard["truth_region"][d])
+        return {name: torch.from_numpy(np.stack(values)) for name, values in rows.items()}
+
+
+def colour_map(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A random affine colour map (M [3,3], b [3]): affine, so that it commutes with compositing and warping."""
+    m, b = np.eye(3), np.zeros(3)
+    if rng.random() < 0.25:
+        return m, b
+    luma = np.outer(np.ones(3), [0.3, 0.59, 0.11])
+    saturation = rng.uniform(0.4, 1.5) if rng.random() > 0.12 else 0.0
+    m = luma + saturation * (np.eye(3) - luma)
+    if rng.random() < 0.25:  # hue: rotation about the grey axis
+        a = rng.uniform(0, 2 * np.pi)
+        k = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
+        m = (np.eye(3) + np.sin(a) * k + (1 - np.cos(a)) * k @ k) @ m
+    m = np.diag(rng.uniform(0.75, 1.25, 3)) @ m * rng.uniform(0.6, 1.2)
+    b = rng.uniform(-0.08, 0.12) + rng.uniform(-0.04, 0.04, 3)
+    if rng.random() < 0.08:
+        m, b = -m, 1 - b
+    return m, b
+
+
+def to_batch(raw: dict[str, torch.Tensor], rng: np.random.Generator, drivers: int, augment: bool = True) -> dict[str, torch.Tensor]:
+    """uint8 and float16 rows -> float32, 0..1, images [N,C,H,W]; per-source arrays stay [S,...]."""
+    s = len(raw["texture"])
+    maps = [colour_map(rng) if augment else (np.eye(3), np.zeros(3)) for _ in range(s)]
+    m = torch.tensor(np.stack([x[0] for x in maps]), dtype=torch.float32)
+    b = torch.tensor(np.stack([x[1] for x in maps]), dtype=torch.float32)
+
+    def recolour(image, alpha=1.0, repeat=1):
+        mm, bb = (v.repeat_interleave(repeat, 0) for v in (m, b))
+        flat = torch.einsum("bij,bj...->bi...", mm, image)
+        return flat + bb.reshape(bb.shape + (1,) * (image.dim() - 2)) * alpha
+
+    unit = lambda x: x.float() / 255  # noqa: E731
+    texture = unit(raw["texture"])
+    out = {
+        "texture": torch.cat([recolour(texture[:, :3], texture[:, 3:]), texture[:, 3:]], 1),
+        "backdrop": recolour(unit(raw["backdrop"])),
+        "portrait": recolour(unit(raw["portrait"]).permute(0, 3, 1, 2)),
+        "target": recolour(unit(raw["target"]).permute(0, 3, 1, 2), repeat=drivers),
+        "mouth": recolour(unit(raw["mouth"]), repeat=drivers),
+        "eyes": recolour(unit(raw["eyes"]).transpose(1, 2), repeat=drivers).transpose(1, 2),
+        "true_flow": raw["true_flow"].float().permute(0, 3, 1, 2).nan_to_num(0.0),
+        "visible": raw["visible"][:, None].float(),
+        "region": raw["region"].long(),
+    }
+    for name in ("flow", "mirror", "code", "mouth_geometry", "eye_geometry"):
+        out[name] = raw[name].float()
+    for name in ("mouth_corner", "eye_corners"):
+        out[name] = raw[name].long()
+    return out

@@ -1,0 +1,20 @@
+"""Sizes that the stage graph, the network and the data share."""
+
+from __future__ import annotations
+
+G = 64  # side of flows and of the finest appearance features
+FEATURES = 32  # channels of the appearance features
+IDENTITY = 128  # length of the identity code
+CODE = 71  # expression 52, rotation of the driver 9, of the source 9, log scale
+
+# Width and height of the windows that the refiners work in, as parts of the frame's side: 72x72 and 48x40 at 256.
+MOUTH_WINDOW = (72 / 256, 72 / 256)
+EYE_WINDOW = (48 / 256, 40 / 256)
+MOUTH_GEOMETRY = ("mouth_h", "mouth_v", "mouth_top", "mouth_bottom", "mouth_cover")
+EYE_GEOMETRY = ("eye_h", "eye_v", "eye_top", "eye_bottom", "eye_cover", "eye_iris")
+
+
+def window_sizes(size: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(width, height) in pixels of the mouth's window and of an eye's."""
+    side = lambda part: round(part * size)  # noqa: E731
+    return (side(MOUTH_WINDOW[0]), side(MOUTH_WINDOW[1])), (side(EYE_WINDOW[0]), side(EYE_WINDOW[1]))
