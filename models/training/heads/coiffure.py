@@ -19,12 +19,12 @@ from .wardrobe import static
 ROWS, COLUMNS = 96, 192
 
 
-class RadialField:
-    """Distance from a star-shaped body (head, neck, clothes), good enough for hair to lie on."""
+class RadialGrid:
+    """How far a star-shaped cloud of points reaches from its centre, over all directions."""
 
-    def __init__(self, points: np.ndarray) -> None:
-        self.centre = np.array([0.0, 3.0, -0.5])
-        d = points - self.centre
+    def __init__(self, points: np.ndarray, centre: np.ndarray) -> None:
+        self.centre = centre
+        d = points - centre
         r = np.linalg.norm(d, axis=1)
         u, v = self._at(d / r[:, None])
         grid = np.zeros((ROWS, COLUMNS))
@@ -34,7 +34,8 @@ class RadialField:
             grid = np.where(grid > 0, grid, filled)
         self.grid = gaussian_filter(grid, 0.8, mode=("nearest", "wrap"))
 
-    def _at(self, d: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    @staticmethod
+    def _at(d: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return (np.arctan2(d[:, 0], d[:, 2]) / (2 * np.pi) + 0.5) * COLUMNS, np.arccos(np.clip(d[:, 1], -1, 1)) / np.pi * ROWS
 
     def distance(self, points: np.ndarray) -> np.ndarray:
@@ -43,8 +44,25 @@ class RadialField:
         u, v = self._at(d / r[:, None])
         return r - map_coordinates(self.grid, [v - 0.5, (u - 0.5) % COLUMNS], order=1, mode="nearest")
 
+
+class RadialField:
+    """Distance from head and clothes, each star-shaped about its own centre: good enough for hair to lie on."""
+
+    def __init__(self, skin: np.ndarray, cloth: np.ndarray) -> None:
+        self.head = RadialGrid(skin[skin[:, 1] > -8], np.array([0.0, 3.0, -0.5]))
+        self.body = RadialGrid(np.concatenate([skin[skin[:, 1] < -6], cloth]), np.array([0.0, -12.0, -1.5]))
+
+    def _share(self, points: np.ndarray) -> np.ndarray:
+        """0 beside the head, 1 beside neck and shoulders."""
+        return np.clip((-5.5 - points[:, 1]) / 3.0, 0, 1)
+
+    def distance(self, points: np.ndarray) -> np.ndarray:
+        low = self._share(points)
+        return (1 - low) * self.head.distance(points) + low * self.body.distance(points)
+
     def gradient(self, points: np.ndarray) -> np.ndarray:
-        d = points - self.centre
+        low = self._share(points)[:, None]
+        d = points - (1 - low) * self.head.centre - low * self.body.centre
         return d / (np.linalg.norm(d, axis=1, keepdims=True) + 1e-9)
 
 
@@ -120,7 +138,7 @@ class Barber:
             hairline = {"temples": rng.uniform(1, 3), "forehead": rng.uniform(1, 3)}
         if count == 0:
             return None, hairline
-        field = RadialField(np.concatenate([shape[:11248], cloth]))
+        field = RadialField(shape[:11248], cloth)
         cut_style = HairStyle(base, count, float(rng.uniform(*reach)), float(rng.uniform(-3, 3)), hairline, fibre, int(rng.integers(1 << 20)))
         cut = STYLES[base](cut_style)
         weave = Fibre(**{**cut.fibre.__dict__, "flyaway": 0.06, **fibre})

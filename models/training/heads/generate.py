@@ -44,12 +44,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--train", type=int, default=40)
     parser.add_argument("--test", type=int, default=2)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--part", default="0/1", help="K/N: only every N-th shard from the K-th on, to share the work between runs")
     options = parser.parse_args(arguments)
+    part, parts = (int(x) for x in options.part.split("/"))
     tasks = [
         (options.out, options.facekit, options.tracks, split, k)
         for split, count in (("test", options.test), ("train", options.train))
         for k in range(count)
-        if not is_complete(Path(options.out) / f"{split}-{k:04d}")
+        if k % parts == part and not is_complete(Path(options.out) / f"{split}-{k:04d}")
     ]
     # One thread per process: the jobs already fill the cores.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LP_NUM_THREADS"):

@@ -8,12 +8,13 @@ import numpy as np
 from scipy.ndimage import maximum_filter, minimum_filter
 
 from studio.mesh import adjacency, smooth_values
+from warp.facekit import INDEX
 
 from .backdrop import backdrop
 from .coiffure import HAIR, SHARE, Barber, Fuzz, cover, grow_fuzz, ribbons
 from .look import sample_look
-from .motion import Motion, driven_motion, rotation, source_motion
-from .rig import EYE_CENTRES, PIVOT, Rig  # noqa: F401 - EYE_CENTRES documents the shader's constant
+from .motion import driven_motion, rotation, source_motion
+from .rig import Rig
 from .stage import DEPTH, LABELS, SIZE, Piece, Stage, place, pose_of, sphere
 from .wardrobe import glasses, static, torso
 
@@ -120,38 +121,33 @@ def identity(studio: Studio, seed: int) -> dict[str, np.ndarray]:
 
     out: dict[str, list] = {k: [] for k in ("images", "motion", "landmarks", "region", "flow", "visible")}
     depths: list[np.ndarray] = []
-    for k, (motion, pose, body) in enumerate(zip(motions, poses, bodies, strict=True)):
-        stage.move(0, body, rig.normals(body))
+
+    def show(k: int) -> None:
+        stage.move(0, bodies[k], rig.normals(bodies[k]))
         for index, grown in fuzz:
-            stage.move(index, grown.positions(shape, body), grown.normal)
-        stage.pose("", pose)
+            stage.move(index, grown.positions(shape, bodies[k]), grown.normal)
+        stage.pose("", poses[k])
+
+    for k, (motion, pose, body) in enumerate(zip(motions, poses, bodies, strict=True)):
+        show(k)
         marks = body[rig.landmarks]
-        stage.uniforms({"lids": (marks[43:45, 1].mean(), marks[37:39, 1].mean()), "open": motion.expression[17]})
+        stage.uniforms({"lids": (marks[43:45, 1].mean(), marks[37:39, 1].mean()), "open": motion.expression[INDEX["jawOpen"]]})
         picture = stage.draw()
         if k < 2:
             depths.append(stage.read_depth())
         r = rotation(*motion.angles)
         out["images"].append(compose(picture, ground, stage.read_depth() if look["outline"] else None))
         out["region"].append(picture[2::4, 2::4, 3])
-        placed = place(marks, r, pose)
-        out["landmarks"].append(placed[:, :2] * scale * [1, -1] + base)
+        out["landmarks"].append(place(marks, r, pose)[:, :2] * scale * [1, -1] + base)
         origin = place(np.zeros((1, 3)), r, pose)[0, :2] * scale * [1, -1] + base
         out["motion"].append(np.concatenate([motion.angles, origin, [np.log(scale) + motion.zoom], motion.expression]))
-        where, what = stage.draw_labels()
-        flow, visible = source_flow(where, what, depths)
-        out["flow"].append(flow)
-        out["visible"].append(visible)
-    # Frame 0 was labelled before frame 1's depth existed.
-    return finish(out, stage, rig, shape, fuzz, motions, poses, bodies, depths)
-
-
-def finish(out, stage: Stage, rig: Rig, shape, fuzz, motions, poses, bodies, depths) -> dict[str, np.ndarray]:
-    """Labels frame 0 again now that both sources are known, and packs everything."""
-    stage.move(0, bodies[0], rig.normals(bodies[0]))
-    for index, grown in fuzz:
-        stage.move(index, grown.positions(shape, bodies[0]), grown.normal)
-    stage.pose("", poses[0])
-    out["flow"][0], out["visible"][0] = source_flow(*stage.draw_labels(), depths)
+        # Labels need the depth of both sources: frame 0 gets its own after frame 1 is drawn.
+        for late in {0: (), 1: (1, 0)}.get(k, (k,)):
+            if late != k:
+                show(late)
+            flow, visible = source_flow(*stage.draw_labels(), depths)
+            out["flow"].insert(late, flow)
+            out["visible"].insert(late, visible)
     kinds = {"images": np.uint8, "motion": np.float32, "landmarks": np.float32, "region": np.uint8, "flow": np.float16, "visible": np.uint8}
     return {name: np.stack(values).astype(kinds[name]) for name, values in out.items()}
 
