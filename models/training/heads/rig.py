@@ -67,7 +67,7 @@ class Rig:
             own = shape[ball].mean(0) + (centre - self.neutral[ball].mean(0))
             out[ball] = (shape[ball] - own) @ eye_rotation(coefficients, side).T + own
         out_tongue = float(coefficients[INDEX["tongueOut"]])
-        if out_tongue > 0:
+        if out_tongue > 0 and len(self.tongue):
             # Forwards, over the lower lip, and down again before it.
             along = np.clip((self.neutral[self.tongue, 2] - 4.5) / 5.0, 0, 1)
             lip = out[self.landmarks[66]]
@@ -100,7 +100,11 @@ def eye_rotation(coefficients: np.ndarray, side: int) -> np.ndarray:
 
 def load_rig(path: str | Path) -> Rig:
     """From ict-facekit.npz, its folder, or ICT-FaceKit's FaceXModel."""
-    kit = load_facekit(path)
+    return rig_from(load_facekit(path))
+
+
+def rig_from(kit: Facekit) -> Rig:
+    """Everything derived from the head model that no identity changes."""
     neutral = kit.neutral.astype(np.float32)
     count = len(neutral)
     zero = np.zeros_like(neutral)
