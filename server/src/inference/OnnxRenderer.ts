@@ -10,6 +10,7 @@ import { DeviceBankMemory } from './DeviceBankMemory.ts';
 import type { ModelPackage } from './ModelPackage.ts';
 import { machineName } from './machineName.ts';
 import { OrtRuntime } from './ort/OrtRuntime.ts';
+import type { SessionTuning } from './ort/OrtSession.ts';
 import { RenderLanes, renderTimeoutMs } from './RenderLanes.ts';
 import { SizeRenderer } from './SizeRenderer.ts';
 import { Traffic, type TrafficCounters } from './Traffic.ts';
@@ -24,6 +25,8 @@ export interface OnnxRendererOptions {
   maxBatch?: number;
   /** threads of one operator; default: all cores, at most 8 */
   threads?: number;
+  /** ONNX Runtime's options that differ from the default */
+  tuning?: Partial<SessionTuning>;
   /** most avatars in memory; default 64 */
   bankSlots?: number;
   /** most bytes of avatar tensors in memory; default 1 GiB */
@@ -130,7 +133,11 @@ export class OnnxRenderer implements Renderer {
                   lanes.exclusive(task),
                 );
           for (const file of wanted) {
-            const session = await options.package.open(file, { device, threads });
+            const session = await options.package.open(file, {
+              device,
+              threads,
+              ...(options.tuning && { tuning: options.tuning }),
+            });
             renderers.push(new SizeRenderer(file, session, memory, maxBatch));
           }
           return new OnnxRenderer(options, { device, maxBatch, threads, memory, renderers, lanes });

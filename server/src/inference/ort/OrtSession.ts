@@ -6,7 +6,8 @@ import { OrtRuntime, stringAt } from './OrtRuntime.ts';
 import { tensorTypeOf } from './OrtTensor.ts';
 import type { OrtFunctionName } from './ortApi.ts';
 
-const ENABLE_ALL_OPTIMISATIONS = 99;
+/** GraphOptimizationLevel */
+const OPTIMISATIONS = { none: 0, basic: 1, extended: 2, all: 99 } as const;
 const ONNX_DEVICE_ALLOCATOR = 0;
 const MEMORY_TYPE_DEFAULT = 0;
 
@@ -14,7 +15,31 @@ export interface OrtSessionOptions {
   device: Device;
   /** threads of one operator, 1… */
   threads: number;
+  /** what differs from DEFAULT_TUNING; for measurements (`npm run bench -- options`) */
+  tuning?: Partial<SessionTuning>;
 }
+
+/** What ONNX Runtime lets one choose, beside threads. */
+export interface SessionTuning {
+  optimisation: keyof typeof OPTIMISATIONS;
+  /** threads that spin between two operators win a little latency and take the cores from encoders and sockets */
+  spinning: boolean;
+  /** plans one block of memory for all intermediate tensors of a shape that was seen before */
+  memoryPattern: boolean;
+  /** keeps freed memory for the next run */
+  arena: boolean;
+  /** flushes subnormal numbers, on which processors are slow, to zero */
+  denormalAsZero: boolean;
+}
+
+/** The fastest of those that were measured, beside other work: docs/gpu.md. */
+export const DEFAULT_TUNING: SessionTuning = {
+  optimisation: 'all',
+  spinning: false,
+  memoryPattern: true,
+  arena: true,
+  denormalAsZero: false,
+};
 
 /** An input or output as the ONNX file declares it; a symbolic dimension is its name, or "?" when it has none. */
 export interface ValueInfo {
@@ -55,11 +80,20 @@ export class OrtSession {
     const runtime = OrtRuntime.get();
     const sessionOptions = runtime.create('CreateSessionOptions');
     try {
-      runtime.call('SetSessionGraphOptimizationLevel', sessionOptions, ENABLE_ALL_OPTIMISATIONS);
+      const tuning = { ...DEFAULT_TUNING, ...options.tuning };
+      runtime.call('SetSessionGraphOptimizationLevel', sessionOptions, OPTIMISATIONS[tuning.optimisation]);
       runtime.call('SetIntraOpNumThreads', sessionOptions, options.threads);
       runtime.call('SetInterOpNumThreads', sessionOptions, 1);
-      // Threads that spin between two operators win a little latency and take the cores from encoders and sockets.
-      runtime.call('AddSessionConfigEntry', sessionOptions, 'session.intra_op.allow_spinning', '0');
+      runtime.call(tuning.memoryPattern ? 'EnableMemPattern' : 'DisableMemPattern', sessionOptions);
+      runtime.call(tuning.arena ? 'EnableCpuMemArena' : 'DisableCpuMemArena', sessionOptions);
+      const flag = (value: boolean) => (value ? '1' : '0');
+      runtime.call('AddSessionConfigEntry', sessionOptions, 'session.intra_op.allow_spinning', flag(tuning.spinning));
+      runtime.call(
+        'AddSessionConfigEntry',
+        sessionOptions,
+        'session.set_denormal_as_zero',
+        flag(tuning.denormalAsZero),
+      );
       appendProvider(runtime, sessionOptions, options.device);
       const handle =
         typeof model === 'string'
