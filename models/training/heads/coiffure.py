@@ -111,7 +111,9 @@ class Barber:
         self.triangles = t
         self.canonical = rig.kit.neutral
 
-    def roots(self, shape: np.ndarray, normals: np.ndarray, weight: np.ndarray, count: int, rng: np.random.Generator) -> tuple[Roots, np.ndarray, np.ndarray]:
+    def roots(
+        self, shape: np.ndarray, normals: np.ndarray, weight: np.ndarray, count: int, rng: np.random.Generator
+    ) -> tuple[Roots, np.ndarray, np.ndarray]:
         """count roots with density ∝ area × weight [V]; also their triangle and barycentric coordinates."""
         t = self.triangles
         live = weight[t].max(1) > 0.01
@@ -129,17 +131,20 @@ class Barber:
         n /= np.linalg.norm(n, axis=1, keepdims=True) + 1e-9
         return Roots(mix(shape).astype(float), n.astype(float), mix(self.canonical)), corner, bary
 
-    def hair(self, style: str, shape, normals, cloth: np.ndarray, colour: np.ndarray, rng: np.random.Generator) -> tuple[Locks | None, dict]:
-        """(locks or None, hairline): colour is linear RGB."""
+    def hair(
+        self, style: str, shape: np.ndarray, normals: np.ndarray, cloth: np.ndarray, colour: np.ndarray, rng: np.random.Generator
+    ) -> Locks | None:
+        """colour is linear RGB; None for bald heads."""
         base, count, half, fibre, reach = CUTS[style]
         count, half = int(THIN * count), WIDEN * half
         hairline = {"temples": rng.uniform(-0.3, 0.8), "forehead": rng.uniform(-0.7, 0.8)}
         if rng.random() < 0.1 and style in ("buzz", "crop", "side_part", "slick"):
             hairline = {"temples": rng.uniform(1, 3), "forehead": rng.uniform(1, 3)}
         if count == 0:
-            return None, hairline
+            return None
         field = RadialField(shape[:11248], cloth)
-        cut_style = HairStyle(base, count, float(rng.uniform(*reach)), float(rng.uniform(-3, 3)), hairline, fibre, int(rng.integers(1 << 20)))
+        length, part = float(rng.uniform(*reach)), float(rng.uniform(-3, 3))
+        cut_style = HairStyle(base, count, length, part, hairline, fibre, int(rng.integers(1 << 20)))
         cut = STYLES[base](cut_style)
         weave = Fibre(**{**cut.fibre.__dict__, "flyaway": 0.06, **fibre})
         weight = scalp_weight(self.canonical[:11248], **hairline)
@@ -166,7 +171,7 @@ class Barber:
         width = half * (0.75 + 0.5 * rng.random(n))[:, None] * np.linspace(1.0, 0.55, k)[None] ** 0.8
         # Outer strands first, so that the depth test spares the work on what they hide.
         front = np.argsort(-order, kind="stable")
-        return Locks(points[front], width[front], np.clip(colours, 0.003, 1)[front]), hairline
+        return Locks(points[front], width[front], np.clip(colours, 0.003, 1)[front])
 
 
 def ribbons(locks: Locks, part: int, weight: np.ndarray | None = None) -> tuple[Piece, np.ndarray, np.ndarray]:
@@ -246,7 +251,8 @@ def grow_fuzz(barber: Barber, kind: str, shape, normals, colour: np.ndarray, rng
     aim /= np.linalg.norm(aim, axis=1, keepdims=True)
     own = length * (0.6 + 0.7 * rng.random(count))
     t = np.linspace(0, 1, steps)[None, :, None]
-    line = roots.position[:, None] + 0.03 * roots.normal[:, None] + own[:, None, None] * (t * aim[:, None] + 0.25 * t**2 * np.array([0, -0.6, -0.2]) * (kind == "beard"))
+    hang = 0.25 * t**2 * np.array([0, -0.6, -0.2]) * (kind == "beard")
+    line = roots.position[:, None] + 0.03 * roots.normal[:, None] + own[:, None, None] * (t * aim[:, None] + hang)
     width = half * (0.7 + 0.6 * rng.random(count))[:, None] * np.linspace(1, 0.4, steps)[None]
     tone = np.exp(rng.normal(size=count) * 0.3)[:, None]
     return Fuzz(Locks(line, width, np.clip(colour[None] * tone, 0.003, 1)), BROW if kind == "brow" else BEARD, corner, bary)

@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", default="/tmp/facewire-heads")
     parser.add_argument("--facekit", default=str(SHARED / "ict-facekit"), help="ict-facekit.npz, its folder, or FaceXModel")
-    parser.add_argument("--tracks", default=str(SHARED / "motion-tracks"), help="folder of motion tracks; without it expressions are sampled")
+    parser.add_argument("--tracks", default=str(SHARED / "motion-tracks"), help="motion tracks; without them expressions are sampled")
     parser.add_argument("--train", type=int, default=40)
     parser.add_argument("--test", type=int, default=2)
     parser.add_argument("--jobs", type=int, default=2)

@@ -54,7 +54,8 @@ def sample_look(rng: np.random.Generator) -> dict:
             mark = (float(rng.integers(1, 6)), u(0.25, 1.0), u(0.4, 2.2))
     look |= {
         "skin": skin, "lip": np.clip(lip, 0.01, 0.95), "hair": hair * 0.5, "browc": brow, "beard": np.clip(hair * 0.5 + 0.12 * skin, 0, 1),
-        "iris": iris, "iris2": iris * u(0.4, 1.6, 3), "sclera": sclera, "tooth": np.array([0.80, 0.76, 0.66]) * u(0.8, 1.08) * [1, 1, u(0.85, 1.05)],
+        "iris": iris, "iris2": iris * u(0.4, 1.6, 3), "sclera": sclera,
+        "tooth": np.array([0.80, 0.76, 0.66]) * u(0.8, 1.08) * [1, 1, u(0.85, 1.05)],
         "gum": np.array([0.55, 0.20, 0.19]) * u(0.75, 1.15), "tint1": u(0.02, 0.85, 3), "tint2": u(0.02, 0.85, 3),
         "shadow": skin * u(0.25, 0.9, 3),
         "skinp": (u(0.15, 0.7), u(0, 1), (rng.random() < 0.25) * u(0.3, 1), u(0.4, 1.2)),

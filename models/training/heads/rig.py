@@ -36,12 +36,16 @@ def neck_weight(y: np.ndarray, x: np.ndarray | float = 0.0) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Rig:
-    """All arrays in ICT's axes and cm. basis: [52, V*3]; part, lips (signed distance; on lashes: distance from the lid), cavity (1 inside the mouth; on teeth 1 at their sides): [V]."""
+    """All arrays in ICT's axes and cm; V vertices.
+
+    basis [52,V*3]; part [V]; lips [V]: signed distance to their outline, on lashes the distance from the lid; cavity [V]:
+    1 inside the mouth, on teeth 1 at their sides; weight [V]: how far the head's turn takes the vertex along; gather
+    [V,T]: sums triangle normals; tongue: its vertices.
+    """
 
     kit: Facekit
     neutral: np.ndarray
     triangles: np.ndarray
-    lash_triangles: np.ndarray
     skin_triangles: np.ndarray
     identity: np.ndarray
     basis: np.ndarray
@@ -119,7 +123,9 @@ def rig_from(kit: Facekit) -> Rig:
     ids = np.arange(count)
     moves = np.linalg.norm(jaw, axis=1)
     x, y, z = np.abs(neutral[:, 0]), neutral[:, 1], neutral[:, 2]
-    tongue = np.flatnonzero((part == GUMS) & (moves > 1.0) & (y > -4.3) & (x < 2.3 - 0.1 * np.clip(z - 6, 0, 5)) & (z < 9.75 - 0.35 * x**2 * (z > 8)) & (z > 1))
+    # Gums and tongue are one piece of mesh: the tongue is what lies inside the lower arch.
+    within = (x < 2.3 - 0.1 * np.clip(z - 6, 0, 5)) & (z < 9.75 - 0.35 * x**2 * (z > 8)) & (z > 1)
+    tongue = np.flatnonzero((part == GUMS) & (moves > 1.0) & (y > -4.3) & within)
     part[tongue] = TONGUE
     lips = lip_distance(kit, kit.neutral)
     lips[9409:] = 9
@@ -130,14 +136,12 @@ def rig_from(kit: Facekit) -> Rig:
     behind = (lips < 0.3) & (z < mouth[:, 2].mean() - 1.0) & (ids < SKIN_END)
     triangles = kit.triangles(DRAWN).astype(np.int32)
     cavity = behind.astype(np.float32) + tooth_edges(neutral, triangles, part)
-    lash = (part[triangles] == LASH).all(1)
     rows = triangles.T.reshape(-1)
     gather = sparse.csr_matrix(
         (np.ones(len(rows), np.float32), (rows, np.tile(np.arange(len(triangles)), 3))), shape=(count, len(triangles))
     )
     return Rig(
-        kit=kit, neutral=neutral, triangles=triangles, lash_triangles=triangles[lash],
-        skin_triangles=triangles[(triangles < SKIN_END).all(1)],
+        kit=kit, neutral=neutral, triangles=triangles, skin_triangles=triangles[(triangles < SKIN_END).all(1)],
         identity=kit.identity.astype(np.float32).reshape(len(kit.identity), -1), basis=basis.reshape(len(EXPRESSIONS), -1),
         part=part, lips=lips.astype(np.float32), cavity=cavity, weight=neck_weight(y, x), gather=gather, tongue=tongue,
     )

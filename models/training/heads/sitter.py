@@ -67,7 +67,7 @@ def identity(studio: Studio, seed: int) -> dict[str, np.ndarray]:
     clothes, cloth_points, cloth_normals, fit = torso(rng, neck, drop, shape[:11248])
     styles = list(SHARE)
     style = styles[rng.choice(len(styles), p=np.array([SHARE[s] for s in styles]) / sum(SHARE.values()))]
-    locks, hairline = barber.hair(style, shape, rest, cloth_points, look["hair_colour"], rng)
+    locks = barber.hair(style, shape, rest, cloth_points, look["hair_colour"], rng)
 
     head = Piece(
         static(

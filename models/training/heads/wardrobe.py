@@ -40,7 +40,8 @@ def static(points, part, *, weight=0.0, colour=(1.0, 1.0, 1.0), uv=(0.0, 0.0), t
     n = len(points)
     put = lambda v, k: np.broadcast_to(np.asarray(v, np.float32).reshape(-1, k), (n, k))  # noqa: E731
     can = points if canonical is None else canonical
-    return np.concatenate([can, put(part, 1), put(weight, 1), put(tangent, 3), put(half, 1), put(colour, 3), put(uv, 2)], 1).astype(np.float32)
+    columns = [can, put(part, 1), put(weight, 1), put(tangent, 3), put(half, 1), put(colour, 3), put(uv, 2)]
+    return np.concatenate(columns, 1).astype(np.float32)
 
 
 LEVELS = np.arange(-20.0, -5.9, 0.5)
@@ -62,7 +63,10 @@ def skin_reach(skin: np.ndarray, azimuth: np.ndarray) -> np.ndarray:
 
 
 def torso(rng: np.random.Generator, neck: float, drop: float, skin: np.ndarray) -> tuple[Piece, np.ndarray, np.ndarray, dict]:
-    """(piece, positions, normals, uniforms); neck: this neck's width over the mean's, drop: cm the neck is longer, skin: [N,3] of the head."""
+    """(piece, positions, normals, uniforms).
+
+    neck: this neck's width over the mean's; drop: cm the neck is longer (upwards positive); skin: [N,3] of the head.
+    """
     kind = rng.choice(["crew", "turtle", "vee", "shirt", "boat"], p=[0.34, 0.13, 0.2, 0.2, 0.13])
     top = {"crew": -11.2, "turtle": -8.9, "vee": -11.6, "shirt": -11.0, "boat": -12.6}[kind] + rng.uniform(-0.3, 0.4)
     depth = {"crew": 1.0, "turtle": 0.5, "vee": rng.uniform(3.5, 7), "shirt": rng.uniform(0.5, 4), "boat": 1.0}[kind]
@@ -76,11 +80,10 @@ def torso(rng: np.random.Generator, neck: float, drop: float, skin: np.ndarray) 
 
     def ring(y: np.ndarray, offset: np.ndarray | float) -> np.ndarray:
         """Points at heights y [columns], offset cm outwards."""
-        q = y - drop * 0
         low = np.clip((-10.5 - y) / 8, 0, 1)
-        rx = np.interp(q, PROFILE[:, 0], PROFILE[:, 1]) * (neck + (build - neck) * low) + offset
-        rz = np.interp(q, PROFILE[:, 0], PROFILE[:, 2]) * (1 + (neck - 1) * (1 - low)) + offset
-        cz = np.interp(q, PROFILE[:, 0], PROFILE[:, 3])
+        rx = np.interp(y, PROFILE[:, 0], PROFILE[:, 1]) * (neck + (build - neck) * low) + offset
+        rz = np.interp(y, PROFILE[:, 0], PROFILE[:, 2]) * (1 + (neck - 1) * (1 - low)) + offset
+        cz = np.interp(y, PROFILE[:, 0], PROFILE[:, 3])
         bend = 0.86 - 0.12 * low
         s, c = np.sin(azimuth), np.cos(azimuth)
         x, z = rx * np.sign(s) * np.abs(s) ** bend, cz + rz * np.sign(c) * np.abs(c) ** bend
@@ -154,7 +157,8 @@ def glasses(rig: Rig, shape: np.ndarray, rng: np.random.Generator) -> tuple[Piec
         x0 = side * (abs(marks[36:42].mean(0)[0]) * 1.03 + width)
         u = np.linspace(0, 1, 10)
         z0 = front - 0.05 * (abs(x0) - 2) ** 2
-        tubes.append(np.stack([x0 + (side * (ear - 0.55) - x0) * np.minimum(u * 2.2, 1) ** 0.8, np.full(10, y0 + 0.2) - 0.6 * u, z0 + (0 - z0) * u], 1))
+        x = x0 + (side * (ear - 0.55) - x0) * np.minimum(u * 2.2, 1) ** 0.8
+        tubes.append(np.stack([x, np.full(10, y0 + 0.2) - 0.6 * u, z0 * (1 - u)], 1))
     points, normals, triangles, base = [], [], [], 0
     ring = np.linspace(0, 2 * np.pi, 7)[:-1]
     for line in tubes:
