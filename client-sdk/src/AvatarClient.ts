@@ -325,8 +325,10 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
         break;
       case 'error': {
         const error = toError(message);
-        if (error.code === 'packet_no_baseline') this.#publisher.handleNoBaseline();
-        else if (!this.#streams.handleRefused(message.request, error)) this.emit('error', error);
+        // Whatever it is that the server could not read of a packet, it can read one that stands alone.
+        if (error.code.startsWith('packet_') && message.request === undefined) this.#publisher.handleNoBaseline();
+        if (error.code === 'packet_no_baseline') break;
+        if (!this.#streams.handleRefused(message.request, error)) this.emit('error', error);
         break;
       }
       case 'welcome':

@@ -27,4 +27,35 @@ describe('createMotionDecoder', () => {
     // A decoder that never saw the first packet cannot read what predicts from it.
     expect(() => createMotionDecoder()(packets[2]!)).toThrow(expect.objectContaining({ code: 'packet_no_baseline' }));
   });
+
+  it.each([1, 2, 3])('after %i lost packets shows nothing wrong until one comes that stands alone', (lost) => {
+    const encoder = new CompactMotionEncoder();
+    const decode = createMotionDecoder();
+    const lossless = createMotionDecoder();
+    const refused: string[] = [];
+    for (let sequence = 0; sequence < 40; sequence++) {
+      if (sequence === 30) encoder.reset();
+      const packet = encoder.encode({ motion: synthesizeMotion(sequence / 30, 7), sequence, timeMs: sequence * 33 });
+      const truth = lossless(packet);
+      if (sequence >= 10 && sequence < 10 + lost) continue;
+      try {
+        expect(decode(packet)).toEqual(truth);
+      } catch (error) {
+        refused.push((error as { code: string }).code);
+      }
+    }
+    expect(refused).toHaveLength(20 - lost);
+    expect(refused.slice(1).every((code) => code === 'packet_no_baseline')).toBe(true);
+  });
+
+  it('after a malformed compact packet waits for one that stands alone', () => {
+    const encoder = new CompactMotionEncoder();
+    const decode = createMotionDecoder();
+    const sampleAt = (sequence: number) => ({ motion: synthesizeMotion(sequence / 30, 7), sequence, timeMs: 0 });
+    decode(encoder.encode(sampleAt(0)));
+    expect(() => decode(Uint8Array.of(0x7f))).toThrow();
+    expect(() => decode(encoder.encode(sampleAt(1)))).toThrow(expect.objectContaining({ code: 'packet_no_baseline' }));
+    encoder.reset();
+    expect(decode(encoder.encode(sampleAt(2))).sequence).toBe(2);
+  });
 });
