@@ -9,15 +9,18 @@ interface Rung {
   tuning: Partial<SessionTuning>;
 }
 
+const SPINNING_ENDS_MS = 150;
+
 /** Each rung changes one thing against the default. */
 function rungs(threads: number): Rung[] {
   const changes: Partial<SessionTuning>[] = [
-    { spinning: !DEFAULT_TUNING.spinning },
     { optimisation: 'extended' },
     { optimisation: 'basic' },
     { memoryPattern: !DEFAULT_TUNING.memoryPattern },
     { arena: !DEFAULT_TUNING.arena },
     { denormalAsZero: !DEFAULT_TUNING.denormalAsZero },
+    // The last of a turn, and given time to end: its threads go on spinning after the run.
+    { spinning: !DEFAULT_TUNING.spinning },
   ];
   const counts = [1, threads - 1, threads + 1].filter((count) => count >= 1 && count !== threads);
   return [
@@ -60,6 +63,7 @@ export async function measureLadder(config: Config, sizes: readonly number[], ro
       );
       const untilMs = performance.now() + rowMs * opened.length;
       for (let turn = 0; turn < 4 || performance.now() < untilMs; turn++) {
+        await new Promise((resolve) => setTimeout(resolve, SPINNING_ENDS_MS));
         for (const { renderer, times, cpuTimes } of opened) {
           const motion = synthesizeMotion(turn / 30, 1);
           const cpuBefore = process.cpuUsage();
