@@ -70,5 +70,5 @@ def face_vid2vid_row(checkpoint: Path | None, threads: int) -> tuple[list[FaceVi
         return rows, []
     counted = json.loads(COUNTED.read_text())["full"] if COUNTED.exists() else {}
     cost = {"gflop": counted.get("gflopFrame"), "parameters": counted.get("parameters"), "ms": counted.get("msPyTorchCpu")}
-    note = f"untrained here (needs a GPU), command: `{COMMAND}`; then `--checkpoint /tmp/facewire-peer/checkpoint.pt`. Its cost is counted, its ms timed in PyTorch"
+    note = f"untrained here (needs a GPU), command: `{COMMAND}`; then `--checkpoint /tmp/facewire-peer/checkpoint.pt`. Its cost is counted; its ms are the CPU time of one frame in PyTorch over two threads"
     return rows, [{"name": NAME, "note": note, "reconstruction": {}, "reenactment": {}, "freeView": {}, "cost": cost}]

