@@ -25,7 +25,7 @@ from evaluation.rows import PackageRow, Row, SourceRow, package_version
 from evaluation.scenes import VIEWS, Scenes, fresh_people, load_scenes, open_studio
 from evaluation.suite import Judges, flicker, free_view, reconstruct, reenact
 from evaluation.table import cell, report, write_json, write_section
-from evaluation.trackers import load_tracker
+from evaluation.trackers import Remembering, load_tracker
 
 ROOT = Path(__file__).resolve().parents[3]
 ROWS = "source,warp,portrait,face-vid2vid"
@@ -100,7 +100,7 @@ def main(arguments: list[str] | None = None) -> dict:
     notes += [why] if why else []
     embedder, why = load_embedder(options.threads)
     notes += [why] if why else []
-    judges = Judges(tracker, embedder)
+    judges = Judges(Remembering(tracker) if tracker else None, Remembering(embedder) if embedder else None)
 
     scenes, studio = Scenes([], []), None
     if options.fresh or not options.no_studio:

@@ -3,6 +3,7 @@
     python -m pytest models/training/tests/test_evaluation.py
 """
 
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "models/training"))
 
-from evaluation import metrics, run, sheets, table  # noqa: E402
+from evaluation import metrics, run, scenes, sheets, table  # noqa: E402
 from evaluation.cost import count_gflop, count_parameters  # noqa: E402
 from evaluation.data import DataMissing, drive_rows, load_people  # noqa: E402
 from evaluation.identity import MIDDLE, crop  # noqa: E402
@@ -24,6 +25,7 @@ from evaluation.rows import Drive, PackageRow, SourceRow  # noqa: E402
 from evaluation.placement import Placement, load_warp  # noqa: E402
 from evaluation.strangers import STRANGERS  # noqa: E402
 from evaluation.suite import Clip, Judges, Link, flicker, means, reconstruct, reenact  # noqa: E402
+from evaluation.trackers import Remembering  # noqa: E402
 from warp import reference  # noqa: E402
 from warp.run import pose_angles, read_portrait  # noqa: E402
 
@@ -300,3 +302,41 @@ def test_a_sheet_keeps_to_its_size_or_says_why_not(tmp_path):
     assert (tmp_path / "a.jpg").stat().st_size <= 60_000
     with pytest.raises(ValueError, match="smaller tiles"):
         sheets.save(sheet, tmp_path / "b.jpg", limit=1000)
+
+
+def test_a_judge_looks_at_the_same_pictures_once():
+    asked = []
+
+    class Slow(Echo):
+        def embed(self, pictures, motion):
+            asked.append(len(pictures))
+            return super().embed(pictures, motion)
+
+    judge = Remembering(Slow())
+    one, other = noise(1)[None], noise(2)[None]
+    first = judge.embed(one, np.zeros((1, 58)))
+    assert np.array_equal(judge.embed(one.copy(), np.zeros((1, 58))), first)
+    judge.embed(other, np.zeros((1, 58)))
+    judge.embed(one, np.ones((1, 58)))
+    assert len(asked) == 3
+
+
+def test_a_scene_is_taken_apart_into_views_and_a_clip_in_order():
+    rows = 6 + len(scenes.VIEWS)
+    number = np.arange(rows)
+    arrays = {name: number.reshape(-1, 1) for name in ("images", "motion", "landmarks", "region")}
+    arrays |= {name: number[:, None] * 10 + np.arange(2) for name in ("flow", "visible")}
+    person, clip = scenes.take_apart(arrays, 7)
+    assert person.images[:, 0].tolist() == [5, *range(6, rows)]
+    order = clip.person.images[1:, 0].tolist()  # rows of clip frames 0...4
+    assert order == [2, 0, 3, 1, 4]
+    for link in clip.links:
+        row, source = clip.person.images[link.now, 0], clip.person.images[link.before, 0]
+        assert source in (0, 1)  # only the first two rows are sources of flow
+        assert link.flow == row * 10 + source
+
+
+def test_the_studio_still_draws_its_motions_where_scenes_hand_them_in():
+    sitter = pytest.importorskip("heads.sitter", exc_type=ImportError)
+    source = inspect.getsource(sitter.identity)
+    assert all(name in source and hasattr(sitter, name) for name in ("source_motion", "driven_motion", "FRAMES"))
