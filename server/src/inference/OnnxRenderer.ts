@@ -4,7 +4,7 @@ import type { AvatarData, BatchTime, Picture, RenderedPicture, Renderer, RenderW
 import { AvatarBank, type AvatarBankCounters } from './AvatarBank.ts';
 import { type BankMemory, HostBankMemory, slotsWithin } from './BankMemory.ts';
 import { CalibrationCache } from './CalibrationCache.ts';
-import { type Calibration, calibrate, lanesFor } from './calibrate.ts';
+import { type Calibration, calibrate, lanesFor, trusted } from './calibrate.ts';
 import { type Device, type DeviceKind, deviceCandidates, deviceName, openFirst, probeDevices } from './Device.ts';
 import { DeviceBankMemory } from './DeviceBankMemory.ts';
 import type { ModelPackage } from './ModelPackage.ts';
@@ -284,8 +284,9 @@ export class OnnxRenderer implements Renderer {
       run: (size, pictures, atOnce) => this.measure(size, pictures, atOnce),
     });
     if (!found) return;
-    this.adopt(found);
-    await cache.save(key, found);
+    const { calibration, keep } = trusted(found);
+    this.adopt(calibration);
+    if (keep) await cache.save(key, calibration);
   }
 
   private adopt(calibration: Calibration): void {

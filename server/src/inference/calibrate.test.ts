@@ -1,11 +1,13 @@
-import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CalibrationCache } from './CalibrationCache.ts';
-import { calibrate, calibrationBatches, lanesFor } from './calibrate.ts';
+import { calibrate, calibrationBatches, lanesFor, trusted } from './calibrate.ts';
 import { ModelPackage } from './ModelPackage.ts';
+import { machineName } from './machineName.ts';
 import { OnnxRenderer } from './OnnxRenderer.ts';
+import { OrtRuntime } from './ort/OrtRuntime.ts';
 import { TINY_MODEL, tinyAvatar } from './testdata/tinyAvatar.ts';
 
 /** A device on which time passes only by its runs: fixed + each · pictures, and two at once hide `hidden` of it. */
@@ -51,6 +53,31 @@ describe('calibrate', () => {
     const device = fakeDevice(1, 1);
     const mayGoOn = async () => left-- > 0;
     expect(await calibrate({ ...device, sizes: [256], maxBatch: 8, mayGoOn, longestRunMs: 100 })).toBeUndefined();
+  });
+
+  it('believes a busy machine neither about overlap nor for the next start', async () => {
+    const busy = async (noise: () => number) => {
+      const device = fakeDevice(0, 1);
+      const slow = async (size: number, pictures: number, atOnce: number) => {
+        await device.run(size, pictures, atOnce);
+        await device.run(size, noise() * pictures, 1);
+      };
+      const found = await calibrate({
+        ...device,
+        run: slow,
+        sizes: [256],
+        maxBatch: 8,
+        mayGoOn: always,
+        longestRunMs: 100,
+      });
+      return trusted(found!);
+    };
+    let turn = 0;
+    expect(await busy(() => 0.1)).toMatchObject({ keep: true, calibration: { overlap: expect.any(Number) } });
+    const doubted = await busy(() => (turn++ % 3) * 2);
+    expect(doubted.keep).toBe(false);
+    expect(doubted.calibration).not.toHaveProperty('overlap');
+    expect(doubted.calibration.batchTimes[256]).toHaveLength(4);
   });
 
   it('keeps two runs in flight where that saves time, and on CUDA until a measurement says otherwise', async () => {
@@ -109,15 +136,15 @@ describe('CalibrationCache', () => {
     await writeFile(join(directory, 'file'), '');
     await cache(join(directory, 'file', 'below')).save(key, calibration);
     expect(warnings).toEqual([expect.stringContaining('cannot be kept')]);
-    await chmod(directory, 0o755);
   });
 });
 
 describe('OnnxRenderer', () => {
-  it('measures itself once nothing is drawn, keeps that, and reads it at the next start', async () => {
+  it('measures itself once nothing is drawn, unseen, and takes what was kept instead where there is something', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'facewire-calibration-'));
+    const model = await ModelPackage.load(TINY_MODEL);
     const options = {
-      package: await ModelPackage.load(TINY_MODEL),
+      package: model,
       loadAvatar: (id: string) => Promise.resolve(tinyAvatar(id, 0.5)),
       maxBatch: 4,
       threads: 1,
@@ -130,10 +157,17 @@ describe('OnnxRenderer', () => {
     expect(first.batchTimes(16).map(({ pictures }) => pictures)).toEqual([1, 2, 4]);
     expect(first.counters).toMatchObject({ runs: 0, inputBytesToDevice: 0 });
     await first.close();
-    expect(await readdir(directory)).toHaveLength(1);
+    const kept = { batchTimes: { 16: [{ pictures: 1, ms: 7 }] }, overlap: 0.5 };
+    const key = { model: model.id, device: 'cpu', threads: 1, maxBatch: 4 };
+    const machine = { machine: await machineName('cpu'), onnxruntime: OrtRuntime.get().version };
+    await new CalibrationCache(directory).save(
+      { model: key.model, device: key.device, ...machine, threads: key.threads, maxBatch: key.maxBatch },
+      kept,
+    );
     const second = await OnnxRenderer.create({ ...options, calibrateAfterMs: 1e6 });
     await second.calibrated;
-    expect(second.batchTimes(16)).toEqual(first.batchTimes(16));
+    expect(second.batchTimes(16)).toEqual(kept.batchTimes[16]);
+    expect(second.rendersInFlight).toBe(2);
     await second.close();
     await rm(directory, { recursive: true });
   });

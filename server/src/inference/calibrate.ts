@@ -8,6 +8,11 @@ export interface Calibration {
   overlap?: number;
 }
 
+export interface CalibrationResult extends Calibration {
+  /** median of how much longer than its fastest run a run took; far above 1 the machine had other work */
+  spread: number;
+}
+
 export interface CalibrateOptions {
   sizes: readonly number[];
   maxBatch: number;
@@ -20,8 +25,13 @@ export interface CalibrateOptions {
   now?: () => number;
 }
 
-/** Of so many timed runs the fastest counts: others share the machine. */
-const REPEATS = 2;
+/** Of at least and at most so many timed runs the fastest counts: others share the machine. */
+const LEAST_REPEATS = 2;
+const MOST_REPEATS = 6;
+/** Runs of one kind are repeated no longer than this, ms. */
+const REPEAT_MS = 150;
+/** Times that spread further are those of other programs: they are not kept for the next start. */
+const TRUSTED_SPREAD = 1.3;
 
 /** 1, 2, 4, … and maxBatch itself */
 export function calibrationBatches(maxBatch: number): number[] {
@@ -34,21 +44,26 @@ export function calibrationBatches(maxBatch: number): number[] {
  * Times runs of 1, 2, 4, … pictures of each size, after one that warms up, the smallest size first. Undefined when it
  * was ended before the first size was through.
  */
-export async function calibrate(options: CalibrateOptions): Promise<Calibration | undefined> {
+export async function calibrate(options: CalibrateOptions): Promise<CalibrationResult | undefined> {
   const { sizes, maxBatch, run, mayGoOn, longestRunMs, now = () => performance.now() } = options;
   /** after one run to warm up; undefined when the calibration was ended */
   const timed = async (size: number, pictures: number, atOnce: number): Promise<number | undefined> => {
     if (!(await mayGoOn())) return undefined;
     await run(size, pictures, atOnce);
-    let fastest: number | undefined;
-    for (let repeat = 0; repeat < REPEATS; repeat++) {
+    const times: number[] = [];
+    let sumMs = 0;
+    while (times.length < LEAST_REPEATS || (times.length < MOST_REPEATS && sumMs < REPEAT_MS)) {
       if (!(await mayGoOn())) return undefined;
       const startedAtMs = now();
       await run(size, pictures, atOnce);
-      fastest = Math.min(fastest ?? Number.POSITIVE_INFINITY, now() - startedAtMs);
+      times.push(now() - startedAtMs);
+      sumMs += times.at(-1)!;
     }
-    return fastest;
+    times.sort((a, b) => a - b);
+    spreads.push(times[times.length >> 1]! / times[0]!);
+    return times[0];
   };
+  const spreads: number[] = [];
   const batchTimes: Record<string, BatchTime[]> = {};
   let overlap: number | undefined;
   for (const size of sizes) {
@@ -69,11 +84,24 @@ export async function calibrate(options: CalibrateOptions): Promise<Calibration 
       overlap = both / (2 * largest.ms);
     }
   }
-  return { batchTimes, ...(overlap !== undefined && { overlap }) };
+  const spread = spreads.sort((a, b) => a - b)[spreads.length >> 1]!;
+  return { batchTimes, ...(overlap !== undefined && { overlap }), spread };
+}
+
+/**
+ * What of a measurement to believe: on a busy machine not how two runs overlap, as two get a larger share of it than
+ * one. `keep`: whether it may serve the next start too.
+ */
+export function trusted({ batchTimes, overlap, spread }: CalibrationResult): {
+  calibration: Calibration;
+  keep: boolean;
+} {
+  const keep = spread <= TRUSTED_SPREAD;
+  return { calibration: { batchTimes, ...(keep && overlap !== undefined && { overlap }) }, keep };
 }
 
 /** Two runs at once must save so much of their time; less is noise. */
-const WORTH_OVERLAP = 0.9;
+const WORTH_OVERLAP = 0.85;
 
 /**
  * How many runs to keep in flight. A GPU computes while the last run's frames are still on their way up and the next

@@ -4,22 +4,22 @@ import type { BatchTime } from '../contracts.ts';
 const WORTH_WAITING = 0.05;
 
 /**
- * The time of a run of `pictures`: straight lines between the measured sizes, beyond the last on with its slope. Larger
- * batches never count as faster: a time that falls is noise.
+ * The time of a run of `pictures`: straight lines between the measured sizes, beyond the last on with its slope. Other
+ * work on the machine only ever adds to a measurement, so a run counts as no slower than any larger one was.
  *
  * @param times ascending by pictures, at least one
  */
 export function batchMs(times: readonly BatchTime[], pictures: number): number {
   let lower: BatchTime = { pictures: 0, ms: 0 };
-  let highest = 0;
   let slope = 0;
-  for (const time of times) {
-    highest = Math.max(highest, time.ms);
+  for (const [index, time] of times.entries()) {
+    let ms = time.ms;
+    for (let larger = index + 1; larger < times.length; larger++) ms = Math.min(ms, times[larger]!.ms);
     // Of a single picture part is the cost of any run: nothing is known about less.
-    slope = (highest - lower.ms) / (time.pictures - lower.pictures);
-    if (pictures <= time.pictures)
-      return lower.pictures === 0 ? highest : lower.ms + slope * (pictures - lower.pictures);
-    lower = { pictures: time.pictures, ms: highest };
+    if (pictures <= time.pictures && index === 0) return ms;
+    slope = (ms - lower.ms) / (time.pictures - lower.pictures);
+    if (pictures <= time.pictures) break;
+    lower = { pictures: time.pictures, ms };
   }
   return lower.ms + slope * (pictures - lower.pictures);
 }
