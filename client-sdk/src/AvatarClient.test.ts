@@ -1,5 +1,5 @@
 import { FacewireError, neutralMotion } from '@facewire/proto';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { AvatarClient, type AvatarClientOptions } from './AvatarClient.ts';
 import type { AvatarFrame } from './AvatarStream.ts';
@@ -32,6 +32,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
+  vi.useRealTimers();
   for (const client of clients.splice(0)) client.close();
   await server.close();
 });
@@ -89,6 +90,22 @@ describe('joining', () => {
     const connecting = client.connect();
     client.close();
     await expect(connecting).rejects.toBeInstanceOf(FacewireError);
+  });
+
+  it('takes the address of the page’s server as it is', async () => {
+    const client = makeClient({ url: server.url.replace('ws:', 'http:') });
+    await client.connect();
+    expect(client.state).toBe('open');
+    expect(() => makeClient({ url: 'localhost:8080' })).toThrow(/expected an address such as ws:/);
+  });
+
+  it('calls a listener that is asked for once no second time', async () => {
+    const client = makeClient();
+    let calls = 0;
+    client.once('participantJoined', () => calls++);
+    client.once('open', () => calls++)();
+    await client.connect();
+    expect(calls).toBe(1);
   });
 
   it('refuses options that contradict each other', () => {
@@ -250,6 +267,35 @@ describe('publishing', () => {
     expect(server.motions[0]!.motion.expression[17]).toBeCloseTo(0.8, 2);
   });
 
+  it('refuses at once what is no motion, and goes on with the next that is one', async () => {
+    const client = makePlayer({ motionFormat: 'compact' });
+    await client.connect();
+    const broken = neutralMotion();
+    broken.pose.yaw = Number.NaN;
+    const short = { ...neutralMotion(), expression: new Float32Array(51) };
+    for (const motion of [broken, short]) {
+      expect(() => client.publishMotion(motion)).toThrow(
+        expect.objectContaining({ code: 'packet_bad_value' }) as Error,
+      );
+    }
+    client.publishMotion(neutralMotion());
+    await until(() => server.motions.length === 1, 'the good motion');
+  });
+
+  it('keeps the avatar it had when the server does not know the new one', async () => {
+    const client = makePlayer();
+    const codes: string[] = [];
+    client.on('error', ({ code }) => codes.push(code));
+    await client.connect();
+    server.unknownAvatars.add('nobody');
+    client.setAvatar('nobody');
+    await until(() => codes.length === 1, 'the refusal');
+    expect(codes).toEqual(['avatar_unknown']);
+    server.cut();
+    await until(() => server.heard('join').length === 2, 'the second join');
+    expect(server.heard('join')[1]!.avatar).toBe('ada');
+  });
+
   it('is refused to viewers', () => {
     expect(() => makeClient().publishMotion(neutralMotion())).toThrow(
       expect.objectContaining({ code: 'role_forbidden' }) as Error,
@@ -295,6 +341,39 @@ describe('a lost connection', () => {
     await until(() => events.length === 2, 'the difference');
     expect(events).toEqual(['-Ada', '+Zoe']);
     expect(stream.closed).toBe(true);
+  });
+
+  it('is noticed when the server goes silent without closing it', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const client = makeClient();
+    const causes: string[] = [];
+    client.on('reconnecting', (_attempt, _delayMs, cause) => causes.push(cause));
+    await client.connect();
+    const pass = async (seconds: number): Promise<void> => {
+      for (let second = 0; second < seconds; second++) {
+        vi.advanceTimersByTime(1_000);
+        for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+      }
+    };
+    await pass(20);
+    expect(causes, 'a server that answers').toEqual([]);
+    server.silent = true;
+    await pass(11);
+    expect(causes).toEqual(['the server went silent']);
+    server.silent = false;
+    vi.useRealTimers();
+  });
+
+  it('is not tried again and again when the server refuses for good', async () => {
+    const client = makePlayer();
+    await client.connect();
+    const closed: unknown[] = [];
+    client.on('close', (reason, error) => closed.push(reason, error?.code));
+    server.refusal = { type: 'error', code: 'avatar_unknown', message: 'no such avatar' };
+    server.cut();
+    await until(() => client.state === 'closed', 'the end');
+    expect(closed).toEqual(['the server refused: no such avatar', 'avatar_unknown']);
+    expect(server.heard('join')).toHaveLength(2);
   });
 
   it('closes the client when reconnecting is switched off or used up', async () => {

@@ -1,5 +1,6 @@
 import {
   decodeFrame,
+  type ErrorCode,
   FacewireError,
   type FrameCodec,
   type Motion,
@@ -19,15 +20,26 @@ import { patientTimeout } from './patientTimeout.ts';
 import { StreamTable } from './StreamTable.ts';
 import type { Transport, TransportFactory } from './transport/Transport.ts';
 import { type WebSocketConstructor, WebSocketTransport } from './transport/WebSocketTransport.ts';
+import { webSocketAddress } from './transport/webSocketAddress.ts';
 
 /** Pings follow the welcome at these times, ms, and then regularly. */
 const FIRST_PINGS_MS = [0, 100, 250, 500, 1_000];
 const PING_INTERVAL_MS = 2_000;
+/** So many regular pings in a row without any sign of life: the connection is dead although nobody closed it. */
+const UNANSWERED_PINGS = 4;
 /** A server that grants no welcome within this is given up, ms. */
 const JOIN_TIMEOUT_MS = 10_000;
+/** Refusals that trying again will not change. */
+const FINAL_REFUSALS: ReadonlySet<string> = new Set<ErrorCode>([
+  'version_unsupported',
+  'codec_unsupported',
+  'avatar_unknown',
+  'room_unknown',
+  'role_forbidden',
+]);
 
 export interface AvatarClientOptions {
-  /** `ws://` or `wss://` address of the server's /connect; or give `transport` */
+  /** `ws://` or `wss://` (or http, https) address of the server's /connect; or give `transport` */
   url?: string;
   /** makes one transport per attempt, e.g. `() => new GrpcTransport({ address })` */
   transport?: TransportFactory;
@@ -56,8 +68,8 @@ export interface AvatarClientOptions {
 export interface AvatarClientEvents {
   /** joined, for the first time or again */
   open: [session: Session];
-  /** the client is closed for good */
-  close: [reason: string];
+  /** the client is closed for good; the error says why when it was no decision of the application's */
+  close: [reason: string, error?: FacewireError];
   /** the connection is lost; the next attempt follows after `delayMs` */
   reconnecting: [attempt: number, delayMs: number, cause: string];
   /** somebody is in the room: fired for those who are there at the join, too */
@@ -94,6 +106,9 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
   #session: Session | undefined;
   #transport: Transport | undefined;
   #avatar: string | undefined;
+  /** the avatar before the last setAvatar(), should the server refuse that */
+  #avatarBefore: string | undefined;
+  #unanswered = 0;
   #codecs: readonly FrameCodec[] | undefined;
   #abortAttempt: (() => void) | undefined;
   #timers = new Set<ReturnType<typeof setTimeout>>();
@@ -107,7 +122,8 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
     if (options.role === 'player' && !options.avatar) throw new TypeError('a player needs an avatar');
     this.#options = options;
     this.#avatar = options.avatar;
-    this.#makeTransport = transport ?? (() => new WebSocketTransport({ url: url!, WebSocket: options.WebSocket }));
+    const address = url === undefined ? '' : webSocketAddress(url);
+    this.#makeTransport = transport ?? (() => new WebSocketTransport({ url: address, WebSocket: options.WebSocket }));
     this.#reconnect = reconnect ? { ...DEFAULT_RECONNECT, ...(reconnect === true ? {} : reconnect) } : undefined;
     this.#streams = new StreamTable({
       send: (message) => this.#transport?.sendControl(message),
@@ -206,8 +222,9 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
     return this.#streams.open(participant, options, this.#state === 'open');
   }
 
-  /** Drives another avatar from now on. */
+  /** Drives another avatar from now on. When the server does not know it, `error` is emitted and the old one stays. */
   setAvatar(avatar: string): void {
+    this.#avatarBefore = this.#avatar;
     this.#avatar = avatar;
     if (this.#state === 'open') this.#transport?.sendControl({ type: 'setAvatar', avatar });
   }
@@ -242,6 +259,7 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
       const handlers = {
         handleControl: (message: ServerControl) => {
           if (!current()) return;
+          this.#unanswered = 0;
           if (joined) return this.#handleControl(message);
           if (message.type === 'error') return fail(toError(message));
           if (message.type !== 'welcome') return;
@@ -251,6 +269,7 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
           resolve(this.#handleWelcome(message));
         },
         handleFrame: (packet: Uint8Array) => {
+          this.#unanswered = 0;
           if (current() && joined) this.#handleFrame(packet);
         },
         handleError: (error: FacewireError) => {
@@ -328,6 +347,9 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
         // Whatever it is that the server could not read of a packet, it can read one that stands alone.
         if (error.code.startsWith('packet_') && message.request === undefined) this.#publisher.handleNoBaseline();
         if (error.code === 'packet_no_baseline') break;
+        if (error.code === 'avatar_unknown' && message.request === undefined) {
+          this.#avatar = this.#avatarBefore ?? this.#avatar;
+        }
         if (!this.#streams.handleRefused(message.request, error)) this.emit('error', error);
         break;
       }
@@ -347,7 +369,7 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
   #handleLost(reason: string): void {
     this.#drop();
     if (!this.#reconnect) {
-      this.#finish(reason);
+      this.#finish(reason, lostError(reason));
       return;
     }
     this.#state = 'reconnecting';
@@ -356,7 +378,8 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
 
   #retry(attempt: number, cause: string, options: ReconnectOptions): void {
     if (attempt > options.maxAttempts) {
-      this.#finish(`gave up after ${options.maxAttempts} attempts: ${cause}`);
+      const reason = `gave up after ${options.maxAttempts} attempts: ${cause}`;
+      this.#finish(reason, lostError(reason));
       return;
     }
     const delayMs = backoffDelay(attempt, options, Math.random());
@@ -364,6 +387,10 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
     this.#later(delayMs, () => {
       this.#attempt().catch((error: unknown) => {
         if (this.#state !== 'reconnecting') return;
+        if (error instanceof FacewireError && FINAL_REFUSALS.has(error.code)) {
+          this.#finish(`the server refused: ${error.message}`, error);
+          return;
+        }
         this.#retry(attempt + 1, error instanceof Error ? error.message : String(error), options);
       });
     });
@@ -373,7 +400,12 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
     if (this.#state === 'open') this.#transport?.sendControl({ type: 'ping', clientTimeMs: this.clock.now() });
   }
 
+  /** Timers of a page that slept come late, but never twice: so silence is counted in pings, not in ms. */
   #pingRegularly(): void {
+    if (++this.#unanswered > UNANSWERED_PINGS) {
+      this.#handleLost('the server went silent');
+      return;
+    }
     this.#ping();
     this.#later(PING_INTERVAL_MS, () => this.#pingRegularly());
   }
@@ -399,12 +431,12 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
     transport?.close();
   }
 
-  #finish(reason: string): void {
+  #finish(reason: string, error?: FacewireError): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
     this.#drop();
     this.#streams.close(reason);
-    this.emit('close', reason);
+    this.emit('close', reason, error);
     this.removeAllListeners();
   }
 }
@@ -414,6 +446,10 @@ function toError(message: Extract<ServerControl, { type: 'error' }>): FacewireEr
     ...(message.received === undefined ? {} : { received: message.received }),
     ...(message.remedy === undefined ? {} : { remedy: message.remedy }),
   });
+}
+
+function lostError(reason: string): FacewireError {
+  return new FacewireError('connection_failed', reason);
 }
 
 function closedWhileConnecting(): FacewireError {

@@ -12,6 +12,15 @@ export class Emitter<Events extends { [Name in keyof Events]: unknown[] }> {
     return () => this.off(name, listener);
   }
 
+  /** Like on(), for the next time only. */
+  once<Name extends keyof Events>(name: Name, listener: Listener<Events[Name]>): () => void {
+    const off = this.on(name, (...values) => {
+      off();
+      listener(...values);
+    });
+    return off;
+  }
+
   off<Name extends keyof Events>(name: Name, listener: Listener<Events[Name]>): void {
     this.#listeners.get(name)?.delete(listener as unknown as Listener<never[]>);
   }

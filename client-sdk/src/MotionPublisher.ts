@@ -1,4 +1,4 @@
-import type { CompactQuality, Motion, MotionSample } from '@facewire/proto';
+import { type CompactQuality, EXPRESSION_COUNT, FacewireError, type Motion, type MotionSample } from '@facewire/proto';
 import { MotionBudget } from './motion/MotionBudget.ts';
 import { motionEncoder } from './motion/motionEncoder.ts';
 
@@ -104,7 +104,9 @@ export class MotionPublisher {
     this.#configure();
   }
 
+  /** Throws packet_bad_value at once for numbers that are none: a tracker without a face has nothing to publish. */
   publish(motion: Motion): void {
+    checkMotion(motion);
     if (this.#pending) this.#stats.replaced++;
     this.#newest = motion;
     this.#pending = { motion, timeMs: this.#options.serverNow() };
@@ -196,4 +198,21 @@ export class MotionPublisher {
     if (bytesPerSecond === undefined || this.#encoder.configure !== undefined) return;
     throw new TypeError("a motion budget needs motionFormat 'compact': the fixed layout has one size");
   }
+}
+
+function checkMotion({ pose, expression, keypoints }: Motion): void {
+  const { pitch, yaw, roll, tx, ty, logScale } = pose;
+  const finite =
+    Number.isFinite(pitch + yaw + roll + tx + ty + logScale) &&
+    expression.every(Number.isFinite) &&
+    (keypoints === undefined || keypoints.every(Number.isFinite));
+  if (finite && expression.length === EXPRESSION_COUNT) return;
+  throw new FacewireError(
+    'packet_bad_value',
+    finite ? `expression has ${expression.length} coefficients` : 'a number of the motion is not finite',
+    {
+      received: finite ? expression.length : JSON.stringify(pose),
+      remedy: `fill all ${EXPRESSION_COUNT} of EXPRESSION_NAMES; publish nothing while the tracker sees no face`,
+    },
+  );
 }

@@ -24,6 +24,10 @@ export class FakeServer {
   ];
   /** answers every join with this instead of a welcome */
   refusal: Extract<ServerControl, { type: 'error' }> | undefined;
+  /** reads and says nothing any more, as a host that lost its network does */
+  silent = false;
+  /** avatars that setAvatar is refused for */
+  readonly unknownAvatars = new Set<string>();
   /** added to the server's clock, ms */
   clockOffsetMs = 100_000;
   readonly controls: ClientControl[] = [];
@@ -111,7 +115,7 @@ export class FakeServer {
     }
     const message = decodeClientControl(packet);
     this.controls.push(message);
-    const answer = this.#answer(message);
+    const answer = this.silent ? undefined : this.#answer(message);
     if (answer) socket.send(encodeControl(answer));
   }
 
@@ -153,6 +157,10 @@ export class FakeServer {
           ? { type: 'subscribed', request, stream: this.#nextStream++, participant, size, codec: 'jpeg' }
           : { type: 'error', code: 'participant_unknown', message: `no ${participant} here`, request };
       }
+      case 'setAvatar':
+        return this.unknownAvatars.has(message.avatar)
+          ? { type: 'error', code: 'avatar_unknown', message: `no avatar ${message.avatar}` }
+          : undefined;
       case 'ping':
         return { type: 'pong', clientTimeMs: message.clientTimeMs, serverTimeMs: this.now() };
       default:

@@ -1,6 +1,7 @@
 import { type ClientControl, decodeServerControl, encodeControl, FacewireError, PACKET_KIND } from '@facewire/proto';
 import { patientTimeout } from '../patientTimeout.ts';
 import type { Transport, TransportHandlers } from './Transport.ts';
+import { webSocketAddress } from './webSocketAddress.ts';
 
 /** The browser's WebSocket, or the class of the npm package `ws`. */
 export type WebSocketConstructor = new (url: string) => object;
@@ -21,6 +22,7 @@ interface Socket {
 const OPEN = 1;
 
 export interface WebSocketTransportOptions {
+  /** `ws://host:8080/connect`, or wss; http and https are taken for them */
   url: string;
   /** in Node 20 pass the class of the package `ws`; default: the global one */
   WebSocket?: WebSocketConstructor | undefined;
@@ -33,16 +35,19 @@ export class WebSocketTransport implements Transport {
   /** a client's frame header: two bytes and the mask (RFC 6455, section 5.2) */
   readonly overheadBytes = 6;
   readonly #options: WebSocketTransportOptions;
+  readonly #url: string;
   #socket: Socket | undefined;
   #handlers: TransportHandlers | undefined;
   #closed = false;
 
+  /** Throws TypeError for an address that cannot be one. */
   constructor(options: WebSocketTransportOptions) {
     this.#options = options;
+    this.#url = webSocketAddress(options.url);
   }
 
   open(handlers: TransportHandlers): Promise<void> {
-    const { url } = this.#options;
+    const url = this.#url;
     const Constructor = this.#options.WebSocket ?? (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket;
     if (!Constructor) {
       throw new TypeError("no global WebSocket: pass { WebSocket } (in Node: import { WebSocket } from 'ws')");
@@ -56,7 +61,7 @@ export class WebSocketTransport implements Transport {
         reject(
           new FacewireError('connection_failed', `cannot connect to ${url}: ${why}`, {
             received: url,
-            remedy: 'check that the server runs and that the address is right',
+            remedy: 'check that the server runs and that the address is right: its path is /connect',
           }),
         );
       };
