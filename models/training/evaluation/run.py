@@ -121,7 +121,7 @@ def main(arguments: list[str] | None = None) -> dict:
         began = time.perf_counter()
         scenes = load_scenes(studio, options.studio_identities, options.seed, options.data / "evaluation")
         true = flicker(None, scenes.clips)["warpingError"]
-        notes.append(f"free view and temporal warping error: {len(scenes.views)} identities rendered for it; the truth's own warping error is {cell(true, 2)}")
+        notes.append(f"free view and temporal warping error: {len(scenes.views)} identities rendered for it; the truth's own warping error is {cell(true, 2)} (levels of 0..255, skin, eyes, mouth and clothes; less than that is a picture stiller or softer than it should be)")
         say(f"studio: {len(scenes.views)} identities in {time.perf_counter() - began:.0f} s")
 
     measured = [measure(row, people, judges, scenes, say) for row in rows]

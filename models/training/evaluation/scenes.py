@@ -27,6 +27,7 @@ VIEWS = [("0°", 0, 0)] + [(f"yaw {a:+d}°", a, 0) for a in (-15, 15, -30, 30, -
 CLIP = 5  # frames of a clip; every frame's flow leads to frame 1 or 3, which are the studio's two flow sources
 LINKS = ((0, 1), (2, 1), (2, 3), (4, 3))  # (now, before) within a clip
 FRAMES_A_SECOND = 30
+UNSTEADY = (0, 2, 10, 12)  # regions: background, hair, brows and lashes, beard
 
 
 @dataclass
@@ -114,9 +115,19 @@ def take_apart(arrays: dict[str, np.ndarray], seed: int) -> tuple[Person, Clip]:
     at = {1: 0, 3: 1, 0: 2, 2: 3, 4: 4}  # clip frame -> row
     pick = lambda rows: Person(seed, *(np.ascontiguousarray(arrays[k][rows]) for k in ("images", "motion", "landmarks", "region")))  # noqa: E731
     links = tuple(
-        Link(now + 1, before + 1, arrays["flow"][at[now], at[before]].astype(np.float32), arrays["visible"][at[now], at[before]]) for now, before in LINKS
+        Link(now + 1, before + 1, arrays["flow"][at[now], at[before]].astype(np.float32), steady(arrays["visible"][at[now], at[before]], arrays["region"][at[now]]))
+        for now, before in LINKS
     )
     return pick([5, *range(6, 6 + len(VIEWS))]), Clip(pick([5, *(at[i] for i in range(CLIP))]), links)
+
+
+def steady(visible: np.ndarray, region: np.ndarray) -> np.ndarray:
+    """Where a clip's flow [64,64] can be relied on: seen before, on the person, and a cell away from strands, which are finer than it."""
+    side = visible.shape[0]
+    loose = np.isin(region, UNSTEADY).reshape(side, region.shape[0] // side, side, -1).any((1, 3))
+    padded = np.pad(loose, 1)
+    near = np.max([padded[dy : dy + side, dx : dx + side] for dy in range(3) for dx in range(3)], 0)
+    return visible.astype(bool) & ~near
 
 
 def load_scenes(studio: Any, count: int, seed: int, cache: Path | None) -> Scenes:

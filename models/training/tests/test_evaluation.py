@@ -324,8 +324,9 @@ def test_a_judge_looks_at_the_same_pictures_once():
 def test_a_scene_is_taken_apart_into_views_and_a_clip_in_order():
     rows = 6 + len(scenes.VIEWS)
     number = np.arange(rows)
-    arrays = {name: number.reshape(-1, 1) for name in ("images", "motion", "landmarks", "region")}
-    arrays |= {name: number[:, None] * 10 + np.arange(2) for name in ("flow", "visible")}
+    arrays = {name: number.reshape(-1, 1) for name in ("images", "motion", "landmarks")}
+    arrays |= {"flow": number[:, None] * 10 + np.arange(2), "visible": np.ones((rows, 2, 64, 64)), "region": np.ones((rows, 128, 128), np.uint8)}
+    arrays["region"][:, :64] = 2  # hair
     person, clip = scenes.take_apart(arrays, 7)
     assert person.images[:, 0].tolist() == [5, *range(6, rows)]
     order = clip.person.images[1:, 0].tolist()  # rows of clip frames 0...4
@@ -334,6 +335,7 @@ def test_a_scene_is_taken_apart_into_views_and_a_clip_in_order():
         row, source = clip.person.images[link.now, 0], clip.person.images[link.before, 0]
         assert source in (0, 1)  # only the first two rows are sources of flow
         assert link.flow == row * 10 + source
+        assert not link.visible[:33].any() and link.visible[33:].all()
 
 
 def test_the_studio_still_draws_its_motions_where_scenes_hand_them_in():
