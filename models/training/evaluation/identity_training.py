@@ -31,7 +31,7 @@ TEMPERATURE = 0.1
 class Embed(nn.Module):
     """Faces [B,3,64,64] in 0..1 -> unit vectors [B,64]."""
 
-    def __init__(self, *, width: int = 32, size: int = 64):
+    def __init__(self, *, width: int = 24, size: int = 64):
         super().__init__()
         w = width
         self.stem = nn.Conv2d(3, w, 3, 2, 1)

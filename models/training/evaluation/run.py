@@ -137,7 +137,7 @@ def main(arguments: list[str] | None = None) -> dict:
             f"{len(people)} test identities {drawn}, {pairs} pairs at 256², frame 0 of each is the portrait. Means over frames. "
             "L1 in 0..1; PSNR in dB, boxes of mouth and eyes from the true landmarks; AKD (AKD-M: mouth) between landmarks that the "
             "tracker finds in output and truth, pixels at 256. ms: renderer at batch 1 on two threads, best of repeated runs. "
-            "A dash was not measured."
+            f"Load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores meanwhile: above that, ms are too high. A dash was not measured."
         ),
         "identities": [p.identity for p in people],
         "packages": versions,
