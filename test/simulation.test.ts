@@ -55,6 +55,14 @@ describe('the scheduler on a simulated device', () => {
     expect(result.fairness).toBeGreaterThan(0.5);
   });
 
+  it('draws no more than the encoders can take when they are the limit, so that frames stay fresh', () => {
+    const options = { avatars: 600, device: LARGE, encodeWorkers: 8, seconds: 1 };
+    const { framesPerSecond, picturesPerSecond, latencyMs } = simulateScheduler(options);
+    expect(framesPerSecond).toBeGreaterThan(0.9 * (8 / 0.0009));
+    expect(picturesPerSecond).toBeLessThan(1.05 * framesPerSecond);
+    expect(latencyMs.p95).toBeLessThan(66);
+  });
+
   it('draws everybody smaller when rates have halved and that lasts: then all have their rate again', () => {
     const options = { avatars: 130, device: SMALL, seconds: 12, encodeWorkers: 64, encodeMs: 0.3 };
     const large = simulateScheduler(options);

@@ -1,6 +1,8 @@
+import { writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { simulateScheduler } from '../simulation/simulateScheduler.ts';
+import { plotScheduler } from './schedulerPlot.ts';
 
 const AVATARS = [10, 30, 100, 300, 1000, 3000, 10_000];
 
@@ -20,6 +22,8 @@ export async function run(args: string[]): Promise<object> {
       /** share of the avatars that move */
       moving: { type: 'string', default: '1' },
       seed: { type: 'string', default: '1' },
+      /** file for the curve as SVG */
+      plot: { type: 'string' },
     },
   });
   const device = {
@@ -38,6 +42,10 @@ export async function run(args: string[]): Promise<object> {
     console.log(JSON.stringify(row, round));
     return row;
   });
+  if (values.plot) {
+    const name = `a device of ${device.fixedMs} ms a batch and ${device.perPictureMs} ms a picture, batches to ${device.maxBatch}`;
+    await writeFile(values.plot, plotScheduler(rows, name));
+  }
   return JSON.parse(
     JSON.stringify({ bench: 'scheduler', simulated: true, device, rows, machine: cpus()[0]?.model }, round),
   ) as object;

@@ -3,6 +3,7 @@ import type { Participant, Stream } from '../../server/src/contracts.ts';
 import type { EncoderAssignment, LineageState } from '../../server/src/scheduler/assignEncoders.ts';
 import { LoadControl } from '../../server/src/scheduler/LoadControl.ts';
 import type { ResolvedMotion } from '../../server/src/scheduler/motionAt.ts';
+import { Pipeline } from '../../server/src/scheduler/Pipeline.ts';
 import { RenderBudget } from '../../server/src/scheduler/RenderBudget.ts';
 import { type BookedPlan, StreamBook } from '../../server/src/scheduler/StreamBook.ts';
 import { mulberry } from '../bench/tracks.ts';
@@ -57,7 +58,7 @@ export interface SimulationResult {
   reduced: number;
   /** share of the time in which the device drew */
   deviceBusy: number;
-  /** real time that one plan took on this machine, mean: the scheduler's own cost */
+  /** real time that one plan took on this machine, median: the scheduler's own cost */
   planMs: number;
   /** and what one tick took */
   tickMs: number;
@@ -99,15 +100,15 @@ class Simulation {
   readonly #motion = neutralMotion();
   readonly #waitingEncodes: (() => void)[] = [];
   #encoding = 0;
-  #rendering = 0;
+  readonly #pipeline = new Pipeline();
+  #held = false;
   #tickIndex = 0;
   #pictures = 0;
   #runs = 0;
   #busyMs = 0;
   #reduced = 0;
-  #plans = 0;
-  #planMs = 0;
-  #tickMs = 0;
+  readonly #planMs: number[] = [];
+  readonly #tickMs: number[] = [];
 
   constructor(options: SimulationOptions) {
     this.#options = {
@@ -165,8 +166,8 @@ class Simulation {
       meanBatch: this.#pictures / Math.max(1, this.#runs),
       reduced: this.#reduced / Math.max(1, total),
       deviceBusy: this.#busyMs / (seconds * 1000 * this.#options.rendersInFlight),
-      planMs: this.#planMs / Math.max(1, this.#plans),
-      tickMs: this.#tickMs / this.#tickIndex,
+      planMs: median(this.#planMs),
+      tickMs: median(this.#tickMs),
     };
   }
 
@@ -221,20 +222,21 @@ class Simulation {
   #tick(): void {
     const startedAtMs = performance.now();
     this.#book.tick(this.#streams, this.#tickIndex++, this.#events.nowMs);
-    this.#tickMs += performance.now() - startedAtMs;
+    this.#tickMs.push(performance.now() - startedAtMs);
     this.#load.look(this.#events.nowMs, () => this.#book.takeTurnCount());
     this.#pump();
     this.#events.after(1000 / this.#options.ticksPerSecond, () => this.#tick());
   }
 
   #pump(): void {
-    while (this.#rendering < this.#options.rendersInFlight) {
+    for (;;) {
       const nowMs = this.#events.nowMs;
+      this.#held = !this.#pipeline.hasRoom(this.#options.rendersInFlight, nowMs);
+      if (this.#held) return;
       const startedAtMs = performance.now();
       const booked = this.#book.plan(nowMs, this.#lineages, (size) => this.#budget.maxPictures(size));
       if (!booked) return;
-      this.#planMs += performance.now() - startedAtMs;
-      this.#plans++;
+      this.#planMs.push(performance.now() - startedAtMs);
       this.#begin(booked);
     }
   }
@@ -244,7 +246,6 @@ class Simulation {
     const count = plan.pictures.length;
     const spread = 1 + RENDER_NOISE * (2 * this.#random() - 1);
     const renderMs = (fixedMs + perPictureMs * count * (plan.size / 256) ** 2) * spread;
-    this.#rendering++;
     this.#runs++;
     const encodes = plan.pictures.flatMap(({ encodes }, index) =>
       encodes.map((encode) => ({
@@ -253,14 +254,19 @@ class Simulation {
         lineage: this.#commit(encode),
       })),
     );
+    const batch = this.#pipeline.begin(encodes.length);
     this.#events.after(renderMs, () => {
-      this.#rendering--;
+      batch.drawn(this.#events.nowMs);
       this.#pictures += count;
       this.#busyMs += renderMs;
       this.#budget.measured(plan.size, count, renderMs);
       this.#load.drew(renderMs);
       for (const { encode, content, lineage } of encodes) {
-        this.#encode(() => this.#finish(encode, content.participant, content.resolved, lineage));
+        this.#encode(() => {
+          batch.encoded();
+          this.#finish(encode, content.participant, content.resolved, lineage);
+          if (this.#held) this.#pump();
+        });
       }
       this.#pump();
     });
@@ -316,6 +322,10 @@ class Simulation {
     this.#shown.set(participant, arrivedAtMs);
     this.#latencies.push(this.#events.nowMs - arrivedAtMs);
   }
+}
+
+function median(values: number[]): number {
+  return values.sort((a, b) => a - b)[values.length >> 1] ?? 0;
 }
 
 /** The packet of a player that arrived last; `sequence` −1 is none. */

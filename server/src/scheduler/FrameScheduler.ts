@@ -4,6 +4,7 @@ import type { EncoderAssignment } from './assignEncoders.ts';
 import { EncoderLineage } from './EncoderLineage.ts';
 import { LoadControl } from './LoadControl.ts';
 import { type MotionAt, motionAt, type ResolvedMotion } from './motionAt.ts';
+import { Pipeline } from './Pipeline.ts';
 import type { BatchPlan } from './planBatch.ts';
 import { RenderBudget } from './RenderBudget.ts';
 import { isDeviceFailure, renderBatch } from './renderBatch.ts';
@@ -77,7 +78,9 @@ export class FrameScheduler {
   readonly #shown = new WeakMap<object, number>();
   readonly #work = new Set<Promise<void>>();
   #nextLineage = 1;
-  #rendering = 0;
+  readonly #pipeline = new Pipeline();
+  /** the pipeline had no room when there may have been something to draw */
+  #held = false;
   #lastRenderedMs = 0;
   #devicePauseMs = 0;
   #deviceRetryMs = Number.NEGATIVE_INFINITY;
@@ -163,8 +166,10 @@ export class FrameScheduler {
   }
 
   #pump(): void {
-    while (!this.#closed && this.#rendering < this.#maxRendersInFlight()) {
+    while (!this.#closed) {
       const nowMs = this.#clock.now();
+      this.#held = !this.#pipeline.hasRoom(this.#maxRendersInFlight(), nowMs);
+      if (this.#held) return;
       if (nowMs < this.#deviceRetryMs) return;
       const startedAtMs = performance.now();
       const booked = this.#book.plan(nowMs, this.#lineages, (size) => this.#budget.maxPictures(size));
@@ -178,7 +183,7 @@ export class FrameScheduler {
     this.#measurePlan(plan, contents, nowMs);
     const codecs = plan.pictures.flatMap(({ encodes }) => encodes.map(({ group }) => group.codec));
     const wanted = { i420: codecs.some((codec) => codec !== 'jpeg'), rgb: codecs.includes('jpeg') };
-    this.#rendering++;
+    const batch = this.#pipeline.begin(codecs.length);
     const startMs = performance.now();
     const rendered = renderBatch(
       this.#renderer,
@@ -190,9 +195,19 @@ export class FrameScheduler {
       const picture = rendered.then((results) => pictureOf(results[index]!));
       // It is awaited later, when the encoder has done what came before.
       picture.catch(() => undefined);
-      for (const encode of planned.encodes) this.#encode(encode, content, picture, nowMs);
+      for (const encode of planned.encodes) {
+        const encoded = this.#encode(encode, content, picture, nowMs).then(() => {
+          batch.encoded();
+          if (this.#held) this.#pump();
+        });
+        this.#track(encoded);
+      }
     });
-    this.#track(rendered.then((results) => this.#finishRender(plan, contents, results, startMs)));
+    const finished = rendered.then((results) => {
+      batch.drawn(this.#clock.now());
+      this.#finishRender(plan, contents, results, startMs);
+    });
+    this.#track(finished);
   }
 
   #finishRender(
@@ -201,7 +216,6 @@ export class FrameScheduler {
     results: readonly PromiseSettledResult<RenderedPicture>[],
     startMs: number,
   ): void {
-    this.#rendering--;
     const nowMs = this.#clock.now();
     const endMs = performance.now();
     const elapsedMs = endMs - startMs;
@@ -260,7 +274,7 @@ export class FrameScheduler {
     content: PictureContent,
     picture: Promise<RenderedPicture>,
     nowMs: number,
-  ): void {
+  ): Promise<void> {
     const lineage = this.#commit(assignment, nowMs);
     const { resolved, participant } = content;
     const options = { keyFrame: assignment.keyFrame, timestampMs: nowMs };
@@ -270,7 +284,7 @@ export class FrameScheduler {
       this.#deliver(assignment, frame, resolved);
     };
     const encoded = lineage.encode(picture, options, done);
-    this.#track(encoded.catch((error: unknown) => this.#failEncode(assignment, lineage, error)));
+    return encoded.catch((error: unknown) => this.#failEncode(assignment, lineage, error));
   }
 
   /** From here on the plan is what the encoder's viewers have been sent, as far as later plans are concerned. */
