@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { type Motion, receiveMotion, shownMotion, synthesizeMotion } from '@facewire/proto';
 import { motionOf, motionVector } from '../../proto/src/receive/motionVector.ts';
 import { type FaceMetric, loadFaceMetric } from './faceMetric.ts';
+import { sendWithin } from './receiveBudget.ts';
 import { type Arrival, SCHEMES, type Scheme } from './receiveSchemes.ts';
 import { type BenchTrack, loadTracks, mulberry } from './tracks.ts';
 
@@ -17,6 +18,8 @@ const NETWORKS = [
 const TICK_MS = 1000 / 30;
 /** a sender's clock never runs quite as the screen's: over some seconds packets come at every phase of a tick */
 const DETUNE = 1.005;
+/** bytes a second of the SDK's motionBudget; undefined: the default precision */
+const BUDGETS = [undefined, 600, 400, 300, 200, 100];
 /** way of the fastest packet; counted out of all lags and errors */
 const WAY_MS = 30;
 const SECONDS_OF_TRACK = 10;
@@ -74,7 +77,8 @@ export async function run(args: string[]): Promise<object> {
       return row;
     }),
   );
-  return { bench: 'receive', tracks: from, ...summary(rows), ...cost(), rows, machine: cpus()[0]?.model };
+  const budgets = BUDGETS.map((bytesPerSecond) => measureBudget(tracks, truths, bytesPerSecond, metric));
+  return { bench: 'receive', tracks: from, ...summary(rows), ...cost(), budgets, rows, machine: cpus()[0]?.model };
 }
 
 interface Row {
@@ -107,43 +111,96 @@ function measure(
   network: { jitterMs: number; loss: number },
   metric: FaceMetric,
 ): ReceiveRow {
-  const total = { error: 0, ticks: 0, rough: 0, trueRough: 0, tremble: 0, still: 0 };
-  const lagged = LAGS.map(() => 0);
+  const tally = new Tally(metric);
   truths.forEach((truth, index) => {
     const random = mulberry(7919 * index + rate);
     const arrivals = arrivalsOf(truth, rate, network, random);
-    const phase = random() * TICK_MS;
-    const ticks = Array.from(
-      { length: Math.floor((truth.ms - WARM_UP_MS - phase) / TICK_MS) },
-      (_, n) => WARM_UP_MS + phase + n * TICK_MS,
-    );
-    const shown = scheme(arrivals, ticks).map(motionVector);
+    const ticks = ticksOf(truth, random);
+    tally.add(truth, ticks, scheme(arrivals, ticks));
+  });
+  return tally.row();
+}
+
+/** The tracks themselves through the SDK's budget, the codec and 20 ms of jitter: what it costs, and what is shown. */
+function measureBudget(
+  tracks: readonly BenchTrack[],
+  truths: readonly Truth[],
+  bytesPerSecond: number | undefined,
+  metric: FaceMetric,
+): object {
+  const tally = new Tally(metric);
+  let [bytes, packets, seconds] = [0, 0, 0];
+  truths.forEach((truth, index) => {
+    const random = mulberry(7919 * index);
+    const { fps, motions } = tracks[index]!;
+    const part = motions.slice(0, Math.round(fps * SECONDS_OF_TRACK));
+    const sent = sendWithin(part, fps, bytesPerSecond, () => WAY_MS + 20 * random());
+    bytes += sent.bytes;
+    packets += sent.arrivals.length;
+    seconds += part.length / fps;
+    const ticks = ticksOf(truth, random);
+    tally.add(truth, ticks, SCHEMES.facewire!(sent.arrivals, ticks));
+  });
+  const { shapeMm, lagMs } = tally.row();
+  return {
+    budget: bytesPerSecond ?? null,
+    bytesPerSecond: round(bytes / seconds),
+    packetsPerSecond: round(packets / seconds),
+    shapeMm,
+    lagMs,
+  };
+}
+
+function ticksOf(truth: Truth, random: () => number): number[] {
+  const startMs = WARM_UP_MS + random() * TICK_MS;
+  return Array.from({ length: Math.floor((truth.ms - startMs) / TICK_MS) }, (_, n) => startMs + n * TICK_MS);
+}
+
+/** Adds up how what is shown differs from the truth. */
+class Tally {
+  readonly #metric: FaceMetric;
+  readonly #lagged = LAGS.map(() => 0);
+  readonly #total = { error: 0, ticks: 0, rough: 0, trueRough: 0, tremble: 0, still: 0 };
+
+  constructor(metric: FaceMetric) {
+    this.#metric = metric;
+  }
+
+  add(truth: Truth, ticks: readonly number[], motions: readonly Motion[]): void {
+    const total = this.#total;
+    const squared = (vector: Float64Array) => this.#metric.squared(vector);
+    const shown = motions.map(motionVector);
     const real = ticks.map((ms) => truth.at(ms - WAY_MS));
     shown.forEach((vector, n) => {
       total.ticks++;
-      total.error += Math.sqrt(metric.squared(difference(vector, real[n]!)));
+      total.error += Math.sqrt(squared(difference(vector, real[n]!)));
       if (n % LAGGED_EVERY === 0) {
         LAGS.forEach((lagMs, at) => {
-          lagged[at]! += LAGGED_EVERY * metric.squared(difference(vector, truth.at(ticks[n]! - WAY_MS - lagMs)));
+          const then = truth.at(ticks[n]! - WAY_MS - lagMs);
+          this.#lagged[at]! += LAGGED_EVERY * squared(difference(vector, then));
         });
       }
       if (n < 2) return;
-      const rough = metric.squared(second(shown, n));
+      const rough = squared(second(shown, n));
       total.rough += rough;
-      total.trueRough += metric.squared(second(real, n));
-      if (metric.squared(difference(real[n]!, real[n - 1]!)) > STILL_MM ** 2) return;
+      total.trueRough += squared(second(real, n));
+      if (squared(difference(real[n]!, real[n - 1]!)) > STILL_MM ** 2) return;
       total.still++;
       total.tremble += rough;
     });
-  });
-  const best = lagged.indexOf(Math.min(...lagged));
-  return {
-    errorMm: round(total.error / total.ticks),
-    shapeMm: round(Math.sqrt(lagged[best]! / total.ticks)),
-    lagMs: Math.round(LAGS[best]! + 10 * vertex(lagged, best)),
-    roughness: round(total.rough / total.trueRough),
-    trembleMm: round(Math.sqrt(total.tremble / total.still)),
-  };
+  }
+
+  row(): ReceiveRow {
+    const total = this.#total;
+    const best = this.#lagged.indexOf(Math.min(...this.#lagged));
+    return {
+      errorMm: round(total.error / total.ticks),
+      shapeMm: round(Math.sqrt(this.#lagged[best]! / total.ticks)),
+      lagMs: Math.round(LAGS[best]! + 10 * vertex(this.#lagged, best)),
+      roughness: round(total.rough / total.trueRough),
+      trembleMm: round(Math.sqrt(total.tremble / total.still)),
+    };
+  }
 }
 
 /** Packets that are newer than all before them, in the order in which they arrive. */

@@ -337,6 +337,7 @@ export class RoomRegistry implements PeerHandler {
     member.latestAtMs = this.#now();
     member.received = receiveMotion(member.received, sample, member.latestAtMs);
     this.#options.metrics.count('motion_packets_total');
+    this.#options.metrics.observe('motion_delay_ms', member.received.delayMs);
   }
 
   #membership(peer: Peer): Membership {
