@@ -43,7 +43,7 @@ export async function run(args: string[]): Promise<object> {
     return row;
   });
   if (values.plot) {
-    const name = `a device of ${device.fixedMs} ms a batch and ${device.perPictureMs} ms a picture, batches to ${device.maxBatch}`;
+    const name = `${device.fixedMs} ms a batch, ${device.perPictureMs} ms a picture, at most ${device.maxBatch}`;
     await writeFile(values.plot, plotScheduler(rows, name));
   }
   return JSON.parse(

@@ -55,7 +55,7 @@ export function plotScheduler(rows: readonly SimulationResult[], device: string)
   const most = rows.at(-1)!.avatars;
   const height = TOP + PANELS.length * (PANEL + GAP) - GAP + BOTTOM;
   const x = (avatars: number) => LEFT + ((WIDTH - LEFT - RIGHT) * Math.log(avatars / least)) / Math.log(most / least);
-  const parts = [text(LEFT, 26, `Scheduler, simulated: ${device}`, 'font-size="17" font-weight="600"')];
+  const parts = [text(LEFT, 26, `Scheduler on a simulated device: ${device}`, 'font-size="16" font-weight="600"')];
   for (const [index, panel] of PANELS.entries()) {
     const top = TOP + index * (PANEL + GAP);
     const { low, high } = panel;
@@ -66,10 +66,10 @@ export function plotScheduler(rows: readonly SimulationResult[], device: string)
       parts.push(text(LEFT - 8, y(value) + 4, `${Number(value.toPrecision(2))}`, 'text-anchor="end"'));
     }
     parts.push(text(LEFT, top - 8, panel.title, 'font-weight="600"'));
-    for (const { name, colour, of } of panel.series) {
+    for (const [order, { name, colour, of }] of panel.series.entries()) {
       const points = rows.map((row) => `${x(row.avatars).toFixed(1)},${y(of(row)).toFixed(1)}`);
-      parts.push(`<path d="M${points.join('L')}" fill="none" stroke="${colour}" stroke-width="2.5"/>`);
-      parts.push(text(WIDTH - RIGHT + 8, y(of(rows.at(-1)!)) + 4, name, `fill="${colour}"`));
+      parts.push(`<polyline points="${points.join(' ')}" fill="none" stroke="${colour}" stroke-width="2.5"/>`);
+      parts.push(text(WIDTH - RIGHT + 12, top + 14 + 20 * order, name, `fill="${colour}"`));
     }
   }
   const foot = height - BOTTOM;
