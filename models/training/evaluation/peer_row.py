@@ -30,7 +30,7 @@ class FaceVid2VidRow:
         self.model, samples = load_model(checkpoint)
         shape = self.model.shape
         self.name = NAME if shape.width == 1 and shape.size == SIZE else f"{NAME}, narrow"
-        self.note = f"width {shape.width}, trained at {shape.size}² on {samples} samples; ms in PyTorch, pose and expression estimator included"
+        self.note = f"width {shape.width}, trained at {shape.size}² on {samples} samples; ms in PyTorch, with the driver's estimator"
 
     def encode(self, source: np.ndarray, landmarks: np.ndarray, motion: np.ndarray) -> Any:
         with self.torch.no_grad():
@@ -70,5 +70,8 @@ def face_vid2vid_row(checkpoint: Path | None, threads: int) -> tuple[list[FaceVi
         return rows, []
     counted = json.loads(COUNTED.read_text())["full"] if COUNTED.exists() else {}
     cost = {"gflop": counted.get("gflopFrame"), "parameters": counted.get("parameters"), "ms": counted.get("msPyTorchCpu")}
-    note = f"untrained here (needs a GPU), command: `{COMMAND}`; then `--checkpoint /tmp/facewire-peer/checkpoint.pt`. Its cost is counted; its ms are the CPU time of one frame in PyTorch over two threads"
+    note = (
+        f"untrained here (needs a GPU), command: `{COMMAND}`; then `--checkpoint /tmp/facewire-peer/checkpoint.pt`. "
+        "Its cost is counted; its ms are the CPU time of one frame in PyTorch over two threads"
+    )
     return rows, [{"name": NAME, "note": note, "reconstruction": {}, "reenactment": {}, "freeView": {}, "cost": cost}]

@@ -62,7 +62,7 @@ def entry_of(name: str, *, note: str = "", cost: dict | None = None) -> dict:
     return {"name": name, "note": note, "reconstruction": {}, "reenactment": {}, "freeView": {}, "cost": cost or {}}
 
 
-def measure(row: Row, people: list[Person], judges: Judges, scenes: Scenes, say) -> dict:
+def measure(row: Row, people: list[Person], judges: Judges, scenes: Scenes) -> dict:
     """All figures of one row."""
     entry = entry_of(row.name, note=row.note)
     began = time.perf_counter()
@@ -78,7 +78,7 @@ def measure(row: Row, people: list[Person], judges: Judges, scenes: Scenes, say)
     return entry
 
 
-def main(arguments: list[str] | None = None) -> dict:
+def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("/tmp/facewire-heads"), help="data set of models/training/heads")
     parser.add_argument("--identities", type=int, default=20)
@@ -87,22 +87,29 @@ def main(arguments: list[str] | None = None) -> dict:
     parser.add_argument("--rows", default=ROWS, help="source, face-vid2vid, or names of packages in models/")
     parser.add_argument("--packages", nargs="*", default=[], metavar="NAME=FOLDER", help="further model packages, such as ablations")
     parser.add_argument("--checkpoint", type=Path, help="of peer.train, for the face-vid2vid row")
-    parser.add_argument("--no-studio", action="store_true", help="skip free view and temporal error, which render with models/training/heads")
+    parser.add_argument("--no-studio", action="store_true", help="skip free view and temporal error, which models/training/heads renders")
     parser.add_argument("--studio-identities", type=int, default=6, help="identities in free view and temporal error")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=ROOT / "models/portrait", help="folder of card.md and evaluation.json")
-    options = parser.parse_args(arguments)
-    say = lambda text: print(text, file=sys.stderr, flush=True)  # noqa: E731
+    return parser.parse_args(arguments)
 
-    notes: list[str] = []
-    rows, absent = make_rows([n for n in options.rows.split(",") if n], options.packages, options.checkpoint, options.threads)
-    tracker, why = load_tracker(ROOT / "models/tracker", options.threads)
-    notes += [why] if why else []
-    embedder, why = load_embedder(options.threads)
-    notes += [why] if why else []
-    judges = Judges(Remembering(tracker) if tracker else None, Remembering(embedder) if embedder else None)
 
-    scenes, studio = Scenes([], []), None
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def gather_judges(threads: int, notes: list[str]) -> Judges:
+    """The judges at hand; what is missing goes to the notes."""
+    tracker, why = load_tracker(ROOT / "models/tracker", threads)
+    notes += [why] if why else []
+    embedder, why = load_embedder(threads)
+    notes += [why] if why else []
+    return Judges(Remembering(tracker) if tracker else None, Remembering(embedder) if embedder else None)
+
+
+def gather_pictures(options: argparse.Namespace, notes: list[str]) -> tuple[list[Person], Scenes]:
+    """Test identities, and what the studio renders for free view and clips."""
+    studio = None
     if options.fresh or not options.no_studio:
         studio, why = open_studio()
         notes += [why] if why else []
@@ -117,16 +124,28 @@ def main(arguments: list[str] | None = None) -> dict:
             raise SystemExit(str(missing)) from missing
     if len(people) < options.identities:
         notes.append(f"{options.identities} identities were asked for, the test shards hold {len(people)}")
-    if studio is not None and not options.no_studio:
-        began = time.perf_counter()
-        scenes = load_scenes(studio, options.studio_identities, options.seed, options.data / "evaluation")
-        true = flicker(None, scenes.clips)["warpingError"]
-        notes.append(f"free view and temporal warping error: {len(scenes.views)} identities rendered for it; the truth's own warping error is {cell(true, 2)} (levels of 0..255, skin, eyes, mouth and clothes; less than that is a picture stiller or softer than it should be)")
-        say(f"studio: {len(scenes.views)} identities in {time.perf_counter() - began:.0f} s")
+    if studio is None or options.no_studio:
+        return people, Scenes([], [])
+    began = time.perf_counter()
+    scenes = load_scenes(studio, options.studio_identities, options.seed, options.data / "evaluation")
+    true = flicker(None, scenes.clips)["warpingError"]
+    notes.append(
+        f"free view and temporal warping error: {len(scenes.views)} identities rendered for it. The truth's own warping error is "
+        f"{cell(true, 2)} (levels of 0..255, on skin, eyes, mouth and clothes); "
+        "less than that is a picture stiller or softer than it should be"
+    )
+    say(f"studio: {len(scenes.views)} identities in {time.perf_counter() - began:.0f} s")
+    return people, scenes
 
-    measured = [measure(row, people, judges, scenes, say) for row in rows]
-    ordered = {e["name"]: e for e in [*measured, *absent]}
-    versions = {r.name: package_version(r.folder) for r in rows if isinstance(r, PackageRow)}
+
+def main(arguments: list[str] | None = None) -> dict:
+    options = parse(arguments)
+    notes: list[str] = []
+    names = [n for n in options.rows.split(",") if n]
+    rows, absent = make_rows(names, options.packages, options.checkpoint, options.threads)
+    judges = gather_judges(options.threads, notes)
+    people, scenes = gather_pictures(options, notes)
+    measured = [measure(row, people, judges, scenes) for row in rows]
     drawn = f"rendered fresh with seed {options.seed}" if options.fresh else f"drawn with seed {options.seed}"
     pairs = sum(len(p.images) - 1 for p in people)
     result = {
@@ -137,18 +156,30 @@ def main(arguments: list[str] | None = None) -> dict:
             f"{len(people)} test identities {drawn}, {pairs} pairs at 256², frame 0 of each is the portrait. Means over frames. "
             "L1 in 0..1; PSNR in dB, boxes of mouth and eyes from the true landmarks; AKD (AKD-M: mouth) between landmarks that the "
             "tracker finds in output and truth, pixels at 256. ms: renderer at batch 1 on two threads, best of repeated runs. "
-            f"Load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores meanwhile: above that, ms are too high. A dash was not measured."
+            f"Load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores meanwhile: "
+            "above that, ms are too high. A dash was not measured."
         ),
         "identities": [p.identity for p in people],
-        "packages": versions,
+        "packages": {r.name: package_version(r.folder) for r in rows if isinstance(r, PackageRow)},
         "views": [name for name, _, _ in VIEWS] if scenes.views else [],
-        "rows": list(ordered.values()),
+        "rows": in_order([*measured, *absent], [*names, *(p.partition("=")[0] for p in options.packages)]),
         "notes": notes,
     }
     write_section(options.out / "card.md", report(result))
     write_json(options.out / "evaluation.json", result)
-    print(json.dumps({e["name"]: e["reconstruction"].get("psnr") for e in ordered.values()}))
+    print(json.dumps({e["name"]: e["reconstruction"].get("psnr") for e in result["rows"]}))
     return result
+
+
+def in_order(entries: list[dict], names: list[str]) -> list[dict]:
+    """Entries in the order they were asked for; face-vid2vid may have two, a narrow one and the full width."""
+
+    def place(entry: dict) -> int:
+        own = entry["name"]
+        exact = [i for i, n in enumerate(names) if own == n]
+        return (exact or [i for i, n in enumerate(names) if own.startswith((f"{n},", f"{n} "))] or [len(names)])[0]
+
+    return sorted(entries, key=place)
 
 
 if __name__ == "__main__":

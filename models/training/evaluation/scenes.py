@@ -27,6 +27,7 @@ VIEWS = [("0°", 0, 0)] + [(f"yaw {a:+d}°", a, 0) for a in (-15, 15, -30, 30, -
 CLIP = 5  # frames of a clip; every frame's flow leads to frame 1 or 3, which are the studio's two flow sources
 LINKS = ((0, 1), (2, 1), (2, 3), (4, 3))  # (now, before) within a clip
 FRAMES_A_SECOND = 30
+PICTURES = ("images", "motion", "landmarks", "region")  # arrays of a Person
 UNSTEADY = (0, 2, 10, 12)  # regions: background, hair, brows and lashes, beard
 
 
@@ -77,7 +78,7 @@ def _given(motions: list):
 
     queue = iter(motions)
     hand = lambda *_, **__: next(queue)  # noqa: E731
-    with patch.object(sitter, "source_motion", hand), patch.object(sitter, "driven_motion", hand), patch.object(sitter, "FRAMES", len(motions)):
+    with patch.multiple(sitter, source_motion=hand, driven_motion=hand, FRAMES=len(motions)):
         yield
 
 
@@ -113,11 +114,14 @@ def scene(studio: Any, seed: int) -> dict[str, np.ndarray]:
 def take_apart(arrays: dict[str, np.ndarray], seed: int) -> tuple[Person, Clip]:
     """(person with portrait and VIEWS, clip) of a scene's arrays."""
     at = {1: 0, 3: 1, 0: 2, 2: 3, 4: 4}  # clip frame -> row
-    pick = lambda rows: Person(seed, *(np.ascontiguousarray(arrays[k][rows]) for k in ("images", "motion", "landmarks", "region")))  # noqa: E731
-    links = tuple(
-        Link(now + 1, before + 1, arrays["flow"][at[now], at[before]].astype(np.float32), steady(arrays["visible"][at[now], at[before]], arrays["region"][at[now]]))
-        for now, before in LINKS
-    )
+    pick = lambda rows: Person(seed, *(np.ascontiguousarray(arrays[k][rows]) for k in PICTURES))  # noqa: E731
+
+    def link(now: int, before: int) -> Link:
+        row = at[now]
+        visible = steady(arrays["visible"][row, at[before]], arrays["region"][row])
+        return Link(now + 1, before + 1, arrays["flow"][row, at[before]].astype(np.float32), visible)
+
+    links = tuple(link(*pair) for pair in LINKS)
     return pick([5, *range(6, 6 + len(VIEWS))]), Clip(pick([5, *(at[i] for i in range(CLIP))]), links)
 
 
@@ -156,5 +160,5 @@ def fresh_people(studio: Any, count: int, seed: int) -> list[Person]:
     people = []
     for one in range(FRESH + seed * FRESH_STEP + FRESH_STEP // 2, FRESH + seed * FRESH_STEP + FRESH_STEP // 2 + count):
         arrays = sitter.identity(studio, one)
-        people.append(Person(one, *(arrays[k] for k in ("images", "motion", "landmarks", "region"))))
+        people.append(Person(one, *(arrays[k] for k in PICTURES)))
     return people

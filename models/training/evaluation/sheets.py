@@ -34,7 +34,10 @@ HEAD = 18  # pixels of the caption line
 EDITS = {
     "neutral": {},
     "smile": {**sides("mouthSmile", 0.9), **sides("cheekSquint", 0.5)},
-    "laugh": {**sides("mouthSmile", 0.9), **sides("mouthUpperUp", 0.5), **sides("mouthLowerDown", 0.4), **sides("cheekSquint", 0.6), "jawOpen": 0.35},
+    "laugh": {
+        **sides("mouthSmile", 0.9), **sides("mouthUpperUp", 0.5), **sides("mouthLowerDown", 0.4), **sides("cheekSquint", 0.6),
+        "jawOpen": 0.35,
+    },
     "jaw": {"jawOpen": 0.8},
     "pucker": {"mouthPucker": 1.0},
     "brows up": {"browInnerUp": 1.0, **sides("browOuterUp", 0.9), **sides("eyeWide", 0.6)},
@@ -50,7 +53,8 @@ def grid(rows: Sequence[Sequence[np.ndarray]], captions: Sequence[str], tile: in
     """Rows of pictures of any shape, each scaled to `tile` wide, under a line of captions."""
     strips = []
     for row in rows:
-        cells = [np.asarray(Image.fromarray(p).resize((tile, round(tile * p.shape[0] / p.shape[1])), Image.Resampling.LANCZOS)) for p in row]
+        size = lambda p: (tile, round(tile * p.shape[0] / p.shape[1]))  # noqa: E731
+        cells = [np.asarray(Image.fromarray(p).resize(size(p), Image.Resampling.LANCZOS)) for p in row]
         strips.append(np.concatenate(cells, 1))
     width = max(s.shape[1] for s in strips)
     strips = [np.pad(s, ((0, 0), (0, width - s.shape[1]), (0, 0)), constant_values=255) for s in strips]
@@ -144,9 +148,8 @@ def stranger_sheet(row: PackageRow, placer, portraits: Sequence[Path], tile: int
         placement = Placement.of(placer, picture, points)
         own = dict(zip(("pitch", "yaw", "roll"), placement.angles))
         turns = [{**own, "yaw": np.radians(a)} for a in (-30, 30)]
-        motions = np.stack([
-            motion_row(**own), *(motion_row(**t) for t in turns), *(motion_row(**own, **EDITS[e]) for e in ("smile", "jaw", "gaze left", "blink")),
-        ])
+        edits = [{**own, **EDITS[e]} for e in ("smile", "jaw", "gaze left", "blink")]
+        motions = np.stack([motion_row(**m) for m in (own, *turns, *edits)])
         frames = portrait_frames(row, picture, points, motions)
         small = np.asarray(Image.fromarray(picture).resize((SIZE, SIZE), Image.Resampling.BOX))
         places = [points, *(placement.landmarks(m) for m in motions)]

@@ -83,7 +83,8 @@ def reenact(row: Row, people: Sequence[Person], judges: Judges) -> Figures:
             _add(columns, [{"identitySimilarity": float(e @ own)} for e in judges.embedder.embed(made, asked)])
         if judges.tracker:
             (_, found), (_, true) = judges.tracker.track(made, asked), judges.tracker.track(driver.images[1:], driver.motion[1:])
-            _add(columns, [{"poseError": metrics.pose_error(f, t), "expressionError": metrics.expression_error(f, t)} for f, t in zip(found, true)])
+            errors = lambda f, t: {"poseError": metrics.pose_error(f, t), "expressionError": metrics.expression_error(f, t)}  # noqa: E731
+            _add(columns, [errors(f, t) for f, t in zip(found, true)])
     return means(columns)
 
 

@@ -13,11 +13,13 @@ BEGIN, END = "<!-- evaluation -->", "<!-- /evaluation -->"
 RECONSTRUCTION = (
     ("l1", "L1", 4, "down"), ("psnr", "PSNR", 2, "up"), ("psnrMouth", "PSNR mouth", 2, "up"), ("psnrEyes", "PSNR eyes", 2, "up"),
     ("psnrForeground", "PSNR person", 2, "up"), ("ssim", "SSIM", 3, "up"), ("msSsim", "MS-SSIM", 3, "up"), ("akd", "AKD px", 2, "down"),
-    ("akdMouth", "AKD-M px", 2, "down"), ("identityDistance", "identity distance", 3, "down"), ("warpingError", "temporal warping error", 2, "none"),
+    ("akdMouth", "AKD-M px", 2, "down"), ("identityDistance", "identity distance", 3, "down"),
+    ("warpingError", "temporal warping error", 2, "none"),
 )
 COST = (("gflop", "GFLOP", 3, "none"), ("parameters", "parameters", -1, "none"), ("ms", "ms/frame", 1, "none"))
 REENACTMENT = (
-    ("identitySimilarity", "identity similarity", 3, "up"), ("poseError", "pose error °", 2, "down"), ("expressionError", "expression error", 3, "down"),
+    ("identitySimilarity", "identity similarity", 3, "up"), ("poseError", "pose error °", 2, "down"),
+    ("expressionError", "expression error", 3, "down"),
 )
 
 

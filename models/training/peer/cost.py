@@ -71,7 +71,7 @@ def milliseconds(shape: Shape, *, threads: int, repeats: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--time", action="store_true", help="also time one frame at full width (a few seconds and 2 GB) and write cost.json")
+    parser.add_argument("--time", action="store_true", help="also time a frame at full width (seconds, 2 GB) and write cost.json")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     result = {"full": count(Shape()), "narrow": count(Shape(size=128, width=0.25, levels=4))}

@@ -30,7 +30,10 @@ class Pairs:
         if not self.shards:
             raise FileNotFoundError(f"{folder} has no complete {split} shard; make one with models/training/heads (see its README)")
         self.size, self.batch, self.seed = size, batch, seed
-        self._open = [(np.load(s / "images.npy", mmap_mode="r"), np.load(s / "motion.npy"), people_of(np.load(s / "identity.npy"))) for s in self.shards]
+        self._open = [
+            (np.load(s / "images.npy", mmap_mode="r"), np.load(s / "motion.npy"), people_of(np.load(s / "identity.npy")))
+            for s in self.shards
+        ]
 
     def at(self, step: int) -> Pair:
         rng = np.random.default_rng([self.seed, step])

@@ -16,7 +16,8 @@ class Patches(nn.Module):
         super().__init__()
         sizes = [3, *(widen(n, width) for n in (64, 128, 256, 512))]
         self.layers = nn.ModuleList(
-            nn.Sequential(spectral_norm(nn.Conv2d(a, b, 4, 2 if b != sizes[-1] else 1, 1)), nn.LeakyReLU(0.2)) for a, b in zip(sizes, sizes[1:])
+            nn.Sequential(spectral_norm(nn.Conv2d(a, b, 4, 2 if b != sizes[-1] else 1, 1)), nn.LeakyReLU(0.2))
+            for a, b in zip(sizes, sizes[1:])
         )
         self.score = spectral_norm(nn.Conv2d(sizes[-1], 1, 4, 1, 1))
 

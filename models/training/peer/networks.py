@@ -51,7 +51,7 @@ class AppearanceExtractor(nn.Module):
 
 
 class KeypointDetector(nn.Module):
-    """L: picture -> canonical keypoints [B,K,3], the mean positions of K volumetric heat maps. Sees the picture at a quarter of its side."""
+    """L: picture -> canonical keypoints [B,K,3], the means of K volumetric heat maps. Sees the picture at a quarter of its side."""
 
     def __init__(self, shape: Shape):
         super().__init__()

@@ -13,7 +13,8 @@ from peer.model import FaceVid2Vid
 
 
 def generator_losses(
-    model: FaceVid2Vid, pair: Pair, transform: losses.Affine, *, discriminator: Discriminator | None = None, features: losses.Features | None = None,
+    model: FaceVid2Vid, pair: Pair, transform: losses.Affine, *,
+    discriminator: Discriminator | None = None, features: losses.Features | None = None,
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Weighted losses by name, and the picture made."""
     w = losses.Weights()
@@ -26,7 +27,9 @@ def generator_losses(
         "perceptual": w.perceptual * losses.perceptual(made.picture, pair.driving, features),
         "equivariance": w.equivariance * losses.equivariance(made.keypoints, moved_points, transform),
         "prior": w.prior * losses.keypoint_prior(made.keypoints),
-        "head": w.head * (losses.head_pose(driving.angles, pair.driving_angles) + losses.head_pose(portrait.motion.angles, pair.source_angles)),
+        "head": w.head * (
+            losses.head_pose(driving.angles, pair.driving_angles) + losses.head_pose(portrait.motion.angles, pair.source_angles)
+        ),
         "deformation": w.deformation * losses.deformation_prior(driving.deformation),
     }
     if discriminator is not None:

@@ -1,8 +1,8 @@
 """Trains face-vid2vid on the studio's data set; stops and resumes at any time.
 
     cd models/training
-    python -m peer.train --data /tmp/facewire-heads --samples 1000000 --out /tmp/facewire-peer                    # the paper's size, needs a GPU
-    python -m peer.train --data /tmp/facewire-heads --samples 20000 --size 128 --width 0.25 --threads 1 --out ...  # narrow, on a CPU
+    python -m peer.train --data /tmp/facewire-heads --samples 1000000 --out /tmp/facewire-peer      # the paper's size, needs a GPU
+    python -m peer.train --data /tmp/facewire-heads --samples 20000 --size 128 --width 0.25 --out ...  # narrow, on a CPU
 
 --samples counts pairs since the first start. The newest state is kept in OUT/checkpoint.pt, losses in OUT/losses.jsonl.
 """
@@ -62,7 +62,8 @@ class Training:
 
     def save(self, file: Path) -> None:
         """Written beside and renamed, so that a stop in between leaves the old one."""
-        state = {"shape": asdict(self.shape), "samples": self.samples, "model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
+        state = {"shape": asdict(self.shape), "samples": self.samples}
+        state |= {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
         if self.discriminator:
             state |= {"discriminator": self.discriminator.state_dict(), "judge": self.judge.state_dict()}
         torch.save(state, file.with_suffix(".part"))
