@@ -119,7 +119,7 @@ export class RenderLanes {
   }
 }
 
-const FIRST_RUN_MS = 30_000;
+const FIRST_RUN_MS = 60_000;
 const LEAST_MS = 3000;
 const TIMES_SLOWEST = 50;
 
