@@ -47,6 +47,27 @@ def _stripes(rng: np.random.Generator, size: int) -> np.ndarray:
     return _colours(rng) * mix + _colours(rng) * (1 - mix)
 
 
+def _wheels(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
+    """Round things with rings, spokes and blots inside: wheels, coins, cups, badges, lenses."""
+    size = picture.shape[0]
+    out = np.ascontiguousarray(np.clip(picture, 0, 255).astype(np.uint8))
+    for _ in range(int(rng.integers(1, 8))):
+        x, y, radius = rng.uniform(0, size), rng.uniform(0, size), float(np.exp(rng.uniform(np.log(6), np.log(size * 0.5))))
+        centre = (int(x), int(y))
+        for share in np.sort(rng.uniform(0.2, 1, int(rng.integers(1, 6))))[::-1]:
+            cv2.circle(out, centre, max(1, int(radius * share)), tuple(float(c) for c in _colours(rng)), -1 if rng.random() < 0.6 else 2, cv2.LINE_AA)
+        for _ in range(int(rng.integers(0, 10))):
+            angle, far = rng.uniform(0, 2 * np.pi), radius * rng.uniform(0.2, 0.9)
+            at = (int(x + far * np.cos(angle)), int(y + far * np.sin(angle)))
+            colour = tuple(float(c) for c in _colours(rng))
+            if rng.random() < 0.5:
+                cv2.line(out, centre, at, colour, int(rng.integers(1, 4)), cv2.LINE_AA)
+            else:
+                axes = (max(1, int(radius * rng.uniform(0.05, 0.25))), max(1, int(radius * rng.uniform(0.03, 0.15))))
+                cv2.ellipse(out, at, axes, float(rng.uniform(0, 180)), 0, 360, colour, -1, cv2.LINE_AA)
+    return out
+
+
 def _shapes(rng: np.random.Generator, picture: np.ndarray, count: int) -> np.ndarray:
     """Ellipses, boxes, polygons, lines and letters, now and then skin coloured, striped or soft."""
     size = picture.shape[0]
@@ -86,7 +107,9 @@ def background(rng: np.random.Generator, size: int) -> np.ndarray:
     else:
         picture = np.broadcast_to(_colours(rng), (size, size, 3))
     out = _shapes(rng, picture, int(rng.integers(0, 25)) if rng.random() < 0.6 else 0)
-    if rng.random() < 0.35:
+    if rng.random() < 0.25:
+        out = _wheels(rng, out)
+    if rng.random() < 0.3:
         out = cv2.GaussianBlur(out, (0, 0), float(rng.uniform(0.5, size / 24)))
     return out
 

@@ -72,6 +72,21 @@ def faceless(image: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator)
     return np.clip(image * (1 - weight) + paint * weight, 0, 255).astype(np.uint8)
 
 
+def scrambled(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A square picture cut into tiles that are shuffled and flipped: eyes, mouths and hair in places that make no face."""
+    size, n = image.shape[0], int(rng.integers(2, 6))
+    tile = size // n
+    order = rng.permutation(n * n)
+    while n == 2 and order[0] == 0:
+        order = rng.permutation(4)
+    out = cv2.resize(image, (tile * n, tile * n), interpolation=cv2.INTER_LINEAR)
+    rows = out.reshape(n, tile, n, tile, 3).swapaxes(1, 2).reshape(n * n, tile, tile, 3)[order]
+    flips = rng.integers(0, 3, n * n)
+    rows = np.stack([row if flip == 0 else row[::-1] if flip == 1 else row[:, ::-1] for row, flip in zip(rows, flips)])
+    out = rows.reshape(n, n, tile, tile, 3).swapaxes(1, 2).reshape(tile * n, tile * n, 3)
+    return cv2.resize(np.ascontiguousarray(out), (size, size), interpolation=cv2.INTER_LINEAR)
+
+
 def jittered(crop: Crop, rng: np.random.Generator) -> Crop:
     """As a detector or the last frame of a video would have it: a little off."""
     wide = rng.random() < 0.25
@@ -101,7 +116,7 @@ def trimmed(frame: Frame, crop: Crop, rng: np.random.Generator) -> tuple[np.ndar
 class Sampler:
     """Draws samples; one generator, so the same seed and shards give the same samples."""
 
-    def __init__(self, shards: Shards, seed: int, negatives: float = 0.12):
+    def __init__(self, shards: Shards, seed: int, negatives: float = 0.18):
         self.shards, self.rng, self.negatives = shards, np.random.default_rng(seed), negatives
         self.backgrounds = Backgrounds(self.rng, CROP)
 
@@ -126,9 +141,11 @@ class Sampler:
     def _negative(self, frame: Frame, crop: Crop) -> Sample:
         rng = self.rng
         kind = rng.random()
-        if kind < 0.35:
+        if kind < 0.3:
             image = self.backgrounds.draw()
-        elif kind < 0.65:
+        elif kind < 0.55:
+            image = scrambled(cut(frame.image, Crop(crop.x, crop.y, crop.side * rng.uniform(0.6, 1.5), crop.roll), CROP), rng)
+        elif kind < 0.75:
             image = faceless(cut(frame.image, crop, CROP), (crop.from_picture(frame.landmarks) + 1) * (CROP / 2), rng)
         else:  # beside the face, or far too near or too turned
             box = face_box(frame.landmarks, crop.roll)

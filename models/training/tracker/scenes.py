@@ -11,7 +11,7 @@ from tracker.augment import appearance, regional_palette
 from tracker.backgrounds import Backgrounds
 from tracker.crops import Crop, face_box
 from tracker.layout import CELL, DETECTOR, STRIDE
-from tracker.samples import cut, cut_region, faceless, mirrored, paste
+from tracker.samples import cut, cut_region, faceless, mirrored, paste, scrambled
 from tracker.shards import FRAME, Frame, Shards
 
 GRID = DETECTOR // STRIDE
@@ -71,9 +71,9 @@ class SceneSampler:
         weight = np.zeros((GRID, GRID, 2), np.float32)
         weight[..., 0] = 1
         kind = rng.random()
-        if kind < 0.42:
+        if kind < 0.4:
             image = self._whole(target, weight)
-        elif kind < 0.85:
+        elif kind < 0.8:
             image = self.backgrounds.draw().copy()
             boxes: list[Crop] = []
             for _ in range(int(rng.choice([1, 2, 3, 4], p=[0.45, 0.3, 0.15, 0.1]))):
@@ -146,10 +146,13 @@ class SceneSampler:
         """Backgrounds, clothes and hair from near, heads without a face."""
         rng = self.rng
         kind = rng.random()
-        if kind < 0.4:
+        if kind < 0.35:
             return self.backgrounds.draw().copy()
         frame = self._frame()
-        if kind < 0.7:
+        if kind < 0.6:
+            view, _ = self._view(frame, 0.6, 1.3)
+            return scrambled(cut(frame.image, view, DETECTOR), rng)
+        if kind < 0.8:
             view, _ = self._view(frame, 0.15, 0.8)
             return faceless(cut(frame.image, view, DETECTOR), (view.from_picture(frame.landmarks) + 1) * (DETECTOR / 2), rng)
         # A part of the frame away from the face: the corners' shoulders, hair and backdrop.
