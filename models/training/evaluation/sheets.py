@@ -23,6 +23,7 @@ from evaluation.data import DataMissing, Person, drive_rows, load_people
 from evaluation.metrics import LEFT_EYE, MOUTH, RIGHT_EYE
 from evaluation.placement import Placement, load_warp
 from evaluation.rows import SIZE, Drive, PackageRow
+from evaluation.scenes import VIEWS, load_scenes, open_studio
 from evaluation.strangers import STRANGERS
 from warp.run import motion_row, read_portrait
 from warp.sheet import sides
@@ -116,14 +117,21 @@ def portrait_frames(row: PackageRow, pixels: np.ndarray, points: np.ndarray, mot
     return row.render(state, Drive(motions))
 
 
-def yaw_sheet(rows: Sequence[PackageRow], portraits: Sequence[Path], tile: int = 128) -> Image.Image:
-    """Per portrait one line a row: source, then the yaws, level and upright."""
+def yaw_sheet(rows: Sequence[PackageRow], portraits: Sequence[Path], people: Sequence[Person], tile: int = 128) -> Image.Image:
+    """Source, then the yaws, level and upright. Per person of the studio (scenes.VIEWS) the truth and every row, per portrait every row."""
     motions = np.stack([motion_row(yaw=np.radians(a)) for a in YAWS])
+    order = [1 + next(i for i, (_, yaw, pitch) in enumerate(VIEWS) if (yaw, pitch) == (a, 0)) for a in YAWS]
     lines = []
+    for person in people:
+        lines.append([person.images[0], *person.images[order]])
+        drive = Drive(drive_rows(person.motion[order], person.motion[0]))
+        for row in rows:
+            state = row.encode(person.images[0], person.landmarks[0], person.motion[0])
+            lines.append([np.full_like(person.images[0], 255), *row.render(state, drive)])
     for path in portraits:
         pixels, points = read_portrait(path)
         lines += [[pixels, *portrait_frames(row, pixels, points, motions)] for row in rows]
-    captions = [" / ".join(r.name for r in rows), *(f"yaw {a:+d}" if a else "yaw 0" for a in YAWS)]
+    captions = [" / ".join([*(["truth"] if people else []), *(r.name for r in rows)]), *(f"yaw {a:+d}" if a else "yaw 0" for a in YAWS)]
     return grid(lines, captions, tile)
 
 
@@ -157,6 +165,15 @@ def stranger_sheet(row: PackageRow, placer, portraits: Sequence[Path], tile: int
     return grid(lines, ["portrait", "own pose", "yaw -30", "yaw +30", "smile", "jaw", "gaze left", "blink"], tile)
 
 
+def studio_people(data: Path, seed: int, count: int = 2) -> list[Person]:
+    """The first people of the evaluation's free views; none where the studio does not start."""
+    studio, why = open_studio()
+    if studio is None:
+        print(why, file=sys.stderr)
+        return []
+    return load_scenes(studio, count, seed, data / "evaluation").views
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--package", type=Path, default=ROOT / "models/portrait")
@@ -173,7 +190,7 @@ def main(arguments: list[str] | None = None) -> None:
     if len(portraits) < len(STRANGERS):
         parser.error(f"{options.portraits} holds {len(portraits)} portraits (image with a .json beside it), {len(STRANGERS)} are needed")
     sheets = {
-        "yaw": lambda: yaw_sheet(both, portraits[:4]),
+        "yaw": lambda: yaw_sheet(both, portraits[:3], studio_people(options.data, options.seed)),
         "expressions": lambda: expression_sheet(row, placer, portraits[:3]),
         "strangers": lambda: stranger_sheet(row, placer, portraits[-len(STRANGERS):]),
     }
