@@ -443,6 +443,27 @@ test('a face whose sender went silent comes to rest, and then costs nothing', as
   expect(viewer.last).toMatchObject({ headYaw: 5, sequence: 2 });
 });
 
+test('a face of ten packets a second is shown at thirty frames a second, ever further on', async () => {
+  const player = joinPlayer('p');
+  const viewer = join('v');
+  watch(viewer, idOf(player));
+  // three ticks are a packet's interval
+  const startMs = clock.nowMs;
+  for (let sequence = 1; sequence <= 20; sequence++) {
+    const motion = neutralMotion();
+    motion.pose.yaw = (4 * sequence * Math.PI) / 180;
+    const timeMs = Math.round(clock.nowMs - startMs) & 0xffff;
+    registry.handleMotion(player, encodeMotion({ motion, sequence, timeMs }));
+    await ticks(3);
+  }
+  const later = viewer.frames.slice(-30);
+  expect(viewer.frames.length).toBeGreaterThanOrEqual(55);
+  const steps = later.slice(1).map(({ headYaw }, n) => headYaw - later[n]!.headYaw);
+  expect(Math.min(...steps)).toBeGreaterThanOrEqual(0);
+  expect(Math.max(...steps)).toBeLessThanOrEqual(3);
+  expect(metrics.snapshot().histograms.packet_to_frame_ms!.count).toBe(20);
+});
+
 test('an avatar that cannot be rendered costs nobody else a frame, and comes back when it can', async () => {
   const [good, bad] = [joinPlayer('p', 'ada'), joinPlayer('q', 'bob')];
   const viewer = join('v');
