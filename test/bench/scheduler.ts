@@ -5,6 +5,9 @@ import { simulateScheduler } from '../simulation/simulateScheduler.ts';
 import { plotScheduler } from './schedulerPlot.ts';
 
 const AVATARS = [10, 30, 100, 300, 1000, 3000, 10_000];
+/** of each avatar, seeing one picture */
+const VIEWERS = [1, 10, 100];
+const MOST_STREAMS = 10_000;
 
 /**
  * The latency/throughput curve of the scheduler's policies on a simulated device: nothing is drawn. The default device
@@ -31,9 +34,13 @@ export async function run(args: string[]): Promise<object> {
     perPictureMs: Number(values.perPictureMs),
     maxBatch: Number(values.maxBatch),
   };
-  const rows = AVATARS.filter((avatars) => avatars <= Number(values.most)).map((avatars) => {
+  const trials = VIEWERS.flatMap((viewers) => AVATARS.map((avatars) => ({ avatars, viewers }))).filter(
+    ({ avatars, viewers }) => avatars <= Number(values.most) && avatars * viewers <= MOST_STREAMS,
+  );
+  const rows = trials.map(({ avatars, viewers }) => {
     const row = simulateScheduler({
       avatars,
+      viewers,
       device,
       seconds: Number(values.seconds),
       moving: Number(values.moving),

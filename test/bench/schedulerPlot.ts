@@ -9,6 +9,8 @@ interface Series {
   name: string;
   colour: string;
   of: (row: SimulationResult) => number;
+  /** of each avatar; default 1 */
+  viewers?: number;
 }
 
 interface Panel {
@@ -47,10 +49,22 @@ const PANELS: readonly Panel[] = [
       { name: 'a tick', colour: '#7a3fb3', of: ({ tickMs }) => tickMs },
     ],
   },
+  {
+    title: "the device's time for a delivered frame, ms",
+    low: 0.0001,
+    high: 1,
+    series: [
+      { name: '1 viewer each', colour: '#0b6bcb', of: deviceMsPerFrame },
+      { name: '10 viewers', colour: '#7a3fb3', of: deviceMsPerFrame, viewers: 10 },
+      { name: '100 viewers', colour: '#d3480f', of: deviceMsPerFrame, viewers: 100 },
+    ],
+  },
 ];
 
 /** Throughput, latency and the scheduler's cost against the number of avatars, as SVG; all axes logarithmic. */
-export function plotScheduler(rows: readonly SimulationResult[], device: string): string {
+export function plotScheduler(all: readonly SimulationResult[], device: string): string {
+  const rowsWith = (viewers: number) => all.filter(({ avatars, streams }) => streams === avatars * viewers);
+  const rows = rowsWith(1);
   const least = rows[0]!.avatars;
   const most = rows.at(-1)!.avatars;
   const height = TOP + PANELS.length * (PANEL + GAP) - GAP + BOTTOM;
@@ -66,8 +80,8 @@ export function plotScheduler(rows: readonly SimulationResult[], device: string)
       parts.push(text(LEFT - 8, y(value) + 4, `${Number(value.toPrecision(2))}`, 'text-anchor="end"'));
     }
     parts.push(text(LEFT, top - 8, panel.title, 'font-weight="600"'));
-    for (const [order, { name, colour, of }] of panel.series.entries()) {
-      const points = rows.map((row) => `${x(row.avatars).toFixed(1)},${y(of(row)).toFixed(1)}`);
+    for (const [order, { name, colour, of, viewers = 1 }] of panel.series.entries()) {
+      const points = rowsWith(viewers).map((row) => `${x(row.avatars).toFixed(1)},${y(of(row)).toFixed(1)}`);
       parts.push(`<polyline points="${points.join(' ')}" fill="none" stroke="${colour}" stroke-width="2.5"/>`);
       parts.push(text(WIDTH - RIGHT + 12, top + 14 + 20 * order, name, `fill="${colour}"`));
     }
@@ -75,13 +89,22 @@ export function plotScheduler(rows: readonly SimulationResult[], device: string)
   const foot = height - BOTTOM;
   for (const { avatars } of rows) parts.push(text(x(avatars), foot + 18, String(avatars), 'text-anchor="middle"'));
   parts.push(
-    text((LEFT + WIDTH - RIGHT) / 2, foot + 40, 'avatars, one viewer each, 30 frames/s', 'text-anchor="middle"'),
+    text(
+      (LEFT + WIDTH - RIGHT) / 2,
+      foot + 40,
+      'avatars, at 30 frames/s, one viewer each unless said otherwise',
+      'text-anchor="middle"',
+    ),
   );
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" font-family="system-ui, sans-serif" font-size="13" fill="#20262e">
 <rect width="${WIDTH}" height="${height}" fill="#fff"/>
 ${parts.join('\n')}
 </svg>
 `;
+}
+
+function deviceMsPerFrame({ deviceBusy, framesPerSecond }: SimulationResult): number {
+  return (1000 * deviceBusy) / framesPerSecond;
 }
 
 function text(x: number, y: number, words: string, more = ''): string {
