@@ -1,14 +1,22 @@
-import { EASE_MS, IDLE_AFTER_MS, type Motion, movesForMs, neutralMotion, shownMotion } from '@facewire/proto';
+import {
+  EASE_MS,
+  IDLE_AFTER_MS,
+  type Motion,
+  movesForMs,
+  neutralMotion,
+  type ReceivedMotion,
+  shownMotion,
+} from '@facewire/proto';
 import type { Participant } from '../contracts.ts';
 
 /** Pictures of one second of easing; more would only cost renders. */
 const EASE_STEPS = 30;
-/**
- * Between packets the face moves on in pictures so far apart. The first waits a little longer: the packet that is about
- * to come shall not find its turn taken by a guess at it.
- */
+/** Between packets the face moves on in pictures about so far apart. */
 const STEP_MS = 1000 / 30;
-const FIRST_STEP_MS = 1.25 * STEP_MS;
+/** The packet that is about to come shall not find its turn taken by a guess at it: it may be so late, ms */
+const PATIENCE_MS = STEP_MS / 4;
+/** or so many times its sender's mean lateness. */
+const PATIENCE = 2;
 
 /** What a participant's face shows at one moment. */
 export interface ResolvedMotion {
@@ -40,7 +48,7 @@ export function motionAt(participant: Participant, nowMs: number): ResolvedMotio
   const arrivedAtMs = received.clock.arrivedMs;
   const sinceMs = nowMs - arrivedAtMs;
   const easing = Math.min(EASE_STEPS, Math.ceil(((sinceMs - IDLE_AFTER_MS) / EASE_MS) * EASE_STEPS));
-  const moved = stepAt(Math.min(sinceMs, movesForMs(received)));
+  const moved = stepAt(Math.min(sinceMs, movesForMs(received)), received.clock);
   // The arrival tells two packets apart even when the sequence number has come round.
   const version = `${sequence}@${arrivedAtMs}${moved > 0 ? `+${moved}` : ''}${easing > 0 ? `~${easing}` : ''}`;
   let motion: Motion | undefined;
@@ -57,6 +65,10 @@ export function motionAt(participant: Participant, nowMs: number): ResolvedMotio
   };
 }
 
-function stepAt(sinceMs: number): number {
-  return sinceMs < FIRST_STEP_MS ? 0 : 1 + Math.floor((sinceMs - FIRST_STEP_MS) / STEP_MS);
+/** How many pictures after the packet's own one the face is: evenly up to the next packet, and on when that is overdue. */
+function stepAt(sinceMs: number, { intervalMs, jitterMs }: ReceivedMotion['clock']): number {
+  const steps = Math.max(1, Math.round(intervalMs / STEP_MS));
+  if (sinceMs < intervalMs) return Math.floor((sinceMs * steps) / intervalMs);
+  const overdueMs = sinceMs - intervalMs - Math.max(PATIENCE_MS, PATIENCE * jitterMs);
+  return overdueMs < 0 ? steps - 1 : steps + Math.floor(overdueMs / STEP_MS);
 }
