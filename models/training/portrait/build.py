@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import inspect
 import io
 import json
 import warnings
@@ -18,7 +19,7 @@ import torch
 from torch import nn
 
 from portrait.layout import EYE_GEOMETRY, FEATURES, IDENTITY, MOUTH_GEOMETRY, G, window_sizes
-from portrait.network import Encoder, Generator, window_feather
+from portrait.network import Codebook, Encoder, Generator, window_feather
 from portrait.stage import stage
 from warp.encoder import encoder_graph
 from warp.facekit import EXPRESSIONS, Tables, tables
@@ -30,6 +31,8 @@ from warp.windows import frame_index
 SIZES = (128, 256, 512)
 ROOT = Path(__file__).resolve().parents[3]
 VERSION = "1.0.0"
+# The tracing exporter, which Debian's torch has too, keeps to plain operators.
+OLD_EXPORTER = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
 WARP_GFLOP = {128: 0.006, 256: 0.015, 512: 0.050}
 
 
@@ -55,7 +58,7 @@ def export(module: nn.Module, inputs: dict[str, torch.Tensor], outputs: list[str
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module.eval(), tuple(inputs.values()), buffer, opset_version=OPSET, input_names=list(inputs), output_names=outputs,
-            dynamic_axes={name: {0: "B"} for name in (*inputs, *outputs)}, **({"dynamo": False} if torch.__version__ >= "2.5" else {}),
+            dynamic_axes={name: {0: "B"} for name in (*inputs, *outputs)}, **OLD_EXPORTER,
         )
     return onnx.load_from_string(buffer.getvalue())
 
@@ -143,19 +146,31 @@ def encoder_model(t: Tables, encoder: Encoder) -> Graph:
 
 
 def count_gflop(net: Generator, size: int) -> float:
-    """Floating point operations of one frame (a multiply-add is two), convolutions and matrix products, plus the stage's own."""
-    from torch.utils.flop_counter import FlopCounterMode
-
+    """GFLOP of one frame (a multiply-add is two): convolutions, matrix products and codebooks, plus the stage's own."""
     inner = min(size, 256)
     zero = lambda *shape: torch.zeros(1, *shape)  # noqa: E731
     (mw, mh), (ew, eh) = window_sizes(inner)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    total = 0
+
+    def count(module: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
+        nonlocal total
+        if isinstance(module, nn.Conv2d):
+            total += 2 * output.numel() * module.weight[0].numel()
+        elif isinstance(module, nn.Linear):
+            total += 2 * module.weight.numel()
+        else:  # keys and values of a codebook, at every cell
+            total += 4 * sum(k.numel() for k in module.codes()[:1]) * output[0, 0].numel()
+
+    hooks = [m.register_forward_hook(count) for m in net.modules() if isinstance(m, (nn.Conv2d, nn.Linear, Codebook))]
+    with torch.no_grad():
         flow, identity = zero(2, G, G), zero(IDENTITY)
         _, _, motion, _ = net(zero(4, inner, inner), zero(3, inner, inner), zero(4, 128, 128), zero(3, 128, 128), zero(FEATURES, G, G), identity, zero(71), flow, flow)
         net.mouth(zero(3, mh, mw), zero(3, mh, mw), zero(len(MOUTH_GEOMETRY), mh, mw), motion, identity)
         for _ in range(2):
             net.eyes(zero(3, eh, ew), zero(3, eh, ew), zero(len(EYE_GEOMETRY), eh, ew), motion, identity)
-    return round(counter.get_total_flops() / 1e9 + WARP_GFLOP[size], 3)
+    for hook in hooks:
+        hook.remove()
+    return round(total / 1e9 + WARP_GFLOP[size], 3)
 
 
 def load(checkpoint: Path) -> tuple[Encoder, Generator, dict]:

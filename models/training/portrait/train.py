@@ -153,7 +153,7 @@ class Run:
         self.rng = np.random.default_rng(config["seed"])
         self.models = torch.nn.ModuleDict({"encoder": Encoder(), "net": Generator(**config["parts"])}).to(memory_format=torch.channels_last)
         self.average = {k: v.detach().clone() for k, v in self.models.state_dict().items()}
-        self.optimiser = torch.optim.AdamW(self.models.parameters(), lr=config["learningRate"], betas=(0.9, 0.98), weight_decay=1e-3, fused=True)
+        self.optimiser = torch.optim.AdamW(self.models.parameters(), lr=config["learningRate"], betas=(0.9, 0.98), weight_decay=1e-3)
         self.seen, self.rows = 0, []
         if (self.folder / "last.pt").exists():
             state = torch.load(self.folder / "last.pt", map_location="cpu", weights_only=False)
@@ -213,6 +213,8 @@ def main() -> None:
     torch.set_num_threads(config["threads"])
     run = Run(config)
     shards = Shards(Path(config["data"]), "train")
+    if not shards.open:
+        parser.error(f"no prepared shard train-* in {config['data']}: run python -m heads.generate, then python -m portrait.prepare")
     print(f"{len(shards.open)} shards, from sample {run.seen}", flush=True)
     start, saved, sums, steps = time.time(), time.time(), {}, 0
     while run.seen < config["samples"] and time.time() - start < a.minutes * 60:

@@ -1,0 +1,178 @@
+"""The learned renderer: its network, what it is trained for, and the parity of its graphs with PyTorch."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from portrait.build import build, count_gflop, export, inline  # noqa: E402
+from portrait.dataset import colour_map, to_batch  # noqa: E402
+from portrait.layout import FEATURES, IDENTITY, G, window_sizes  # noqa: E402
+from portrait.losses import edges, flow_loss  # noqa: E402
+from portrait.network import Codebook, Encoder, FusedBlock, Generator, composite, pixel_grid, sample, window_feather  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[3]
+FACEKIT = ROOT.parent / "shared/ict-facekit/ict-facekit.npz"
+needs_facekit = pytest.mark.skipif(not FACEKIT.exists(), reason="needs ../shared/ict-facekit")
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(3)
+
+
+def avatar(batch: int = 2, size: int = 256) -> tuple:
+    rand = lambda *shape: torch.rand(batch, *shape)  # noqa: E731
+    return (
+        rand(4, size, size), rand(3, size, size), rand(4, 128, 128), rand(3, 128, 128), rand(FEATURES, G, G), rand(IDENTITY), rand(71),
+        (rand(2, G, G) - 0.5) * 0.1, (rand(2, G, G) - 0.5) * 0.1,
+    )
+
+
+def shake(net: torch.nn.Module) -> torch.nn.Module:
+    """Weights as after some training: nothing is zero any more."""
+    with torch.no_grad():
+        for p in net.parameters():
+            p.add_(torch.randn_like(p) * 0.02)
+    return net.eval()
+
+
+def test_an_untrained_generator_gives_the_warped_portrait():
+    for size in (128, 256):
+        frame, warped, motion, flow = Generator().eval()(*avatar(size=size))
+        assert frame.shape == (2, 3, size, size) and motion.shape == (2, 128) and flow.shape == (2, 2, G, G)
+        assert torch.allclose(frame, warped)
+
+
+def test_sampling_at_pixel_centres_gives_the_image_and_repeats_its_border():
+    image = torch.rand(1, 3, 16, 16)
+    assert torch.allclose(sample(image, pixel_grid(16, 16)), image, atol=1e-5)
+    assert torch.allclose(sample(image, pixel_grid(16, 16) + 5.0), image[..., -1:, -1:].expand_as(image), atol=1e-5)
+
+
+def test_expression_and_identity_change_the_frame_only_where_their_parts_are_on():
+    given = avatar(1)
+    other = list(given)
+    other[6] = torch.cat([1 - given[6][:, :52], given[6][:, 52:]], 1)
+    for on in (True, False):
+        net = shake(Generator(expression=on))
+        moved = (net(*given)[0] - net(*other)[0]).abs().max()
+        assert (moved > 1e-4) == on
+
+
+def test_a_finer_codebook_holds_the_coarser_ones_codes():
+    coarse = Codebook(8, 4, key=6)
+    fine = Codebook(8, 10, key=6, coarse=coarse)
+    keys, values = fine.codes()
+    assert keys.shape == values.shape == (10, 6)
+    assert torch.equal(keys[:4], coarse.keys)
+    assert sum(p.numel() for p in fine.parameters() if p.shape[-1] == 6) == 2 * 6 * 6
+
+
+def test_a_fused_block_follows_the_identity_where_its_mask_is_one_and_the_motion_where_it_is_zero():
+    block = shake(FusedBlock(8, 128))
+    h, motion, identity = torch.randn(1, 8, 4, 4), torch.randn(1, 128), torch.randn(1, IDENTITY)
+    for logit, follows in ((50.0, "identity"), (-50.0, "motion")):
+        torch.nn.init.zeros_(block.mask.weight)
+        torch.nn.init.constant_(block.mask.bias, logit)
+        by_motion = (block.modulate(h, motion, identity) - block.modulate(h, -motion, identity)).abs().max() > 1e-3
+        by_identity = (block.modulate(h, motion, identity) - block.modulate(h, motion, -identity)).abs().max() > 1e-3
+        assert (by_motion, by_identity) == (follows == "motion", follows == "identity")
+
+
+def test_windows_fade_out_at_their_border():
+    feather = window_feather(40, 48)
+    assert feather.shape == (1, 1, 40, 48) and feather[0, 0, 20, 24] == 1 and feather[0, 0, 0].max() < 0.1 and feather[0, 0, :, 0].max() < 0.1
+
+
+def test_edges_sees_blur_that_the_mean_colour_hides():
+    sharp = (torch.arange(32) % 2).float().expand(1, 3, 32, 32)
+    assert edges(torch.full_like(sharp, 0.5), sharp, torch.ones(1, 1, 32, 32)) > 0.5
+    assert edges(sharp, sharp, torch.ones(1, 1, 32, 32)) == 0
+
+
+def test_the_flow_loss_counts_visible_cells_only():
+    truth = pixel_grid(4, 4)
+    visible = torch.zeros(1, 1, 4, 4)
+    visible[..., 0, 0] = 1
+    wrong = truth.clone()
+    wrong[..., 1:, 1:] += 0.3
+    assert flow_loss(wrong, truth, visible) == 0
+    assert flow_loss(truth + 0.1, truth, visible) == pytest.approx(0.2, abs=1e-5)
+
+
+def test_colour_augmentation_is_the_same_in_portrait_warp_and_target():
+    rng = np.random.default_rng(5)
+    image = rng.integers(0, 256, (256, 256, 3), np.uint8)
+    alpha = np.full((1, 1, 256, 256), 255, np.uint8)
+    (mw, mh), (ew, eh) = window_sizes(256)
+    zeros = lambda *shape: torch.zeros(shape, dtype=torch.uint8)  # noqa: E731
+    planes = torch.from_numpy(image).permute(2, 0, 1)[None]
+    raw = {
+        "texture": torch.cat([planes, torch.from_numpy(alpha)], 1), "backdrop": planes, "portrait": torch.from_numpy(image)[None],
+        "target": torch.from_numpy(image)[None], "mouth": planes[:, :, :mh, :mw], "eyes": planes[:, None, :, :eh, :ew].expand(1, 2, 3, eh, ew),
+        "true_flow": zeros(1, 64, 64, 2), "visible": zeros(1, 64, 64), "region": zeros(1, 128, 128), "flow": zeros(1, 2, 64, 64),
+        "mirror": zeros(1, 2, 64, 64), "code": zeros(1, 71), "mouth_geometry": zeros(1, 5, mh, mw), "eye_geometry": zeros(1, 2, 6, eh, ew),
+        "mouth_corner": zeros(1, 2), "eye_corners": zeros(1, 2, 2),
+    }
+    for _ in range(8):
+        batch = to_batch(raw, rng, 1)
+        assert torch.allclose(batch["portrait"], batch["target"])
+        assert torch.allclose(composite(batch["texture"], batch["backdrop"]), batch["target"], atol=1e-5)
+        assert torch.allclose(batch["mouth"], batch["target"][:, :, :mh, :mw], atol=1e-5)
+        assert torch.allclose(batch["eyes"][:, 1], batch["target"][:, :, :eh, :ew], atol=1e-5)
+    maps = [colour_map(rng) for _ in range(200)]
+    assert min(np.linalg.det(m) for m, _ in maps) < 0 < max(np.linalg.det(m) for m, _ in maps)
+
+
+def test_a_frame_stays_under_four_gflop():
+    net = Generator()
+    assert 1 < count_gflop(net, 128) < count_gflop(net, 256) < count_gflop(net, 512) < 4
+
+
+@needs_facekit
+def test_the_built_graphs_draw_what_pytorch_draws(tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    from warp.graph import Graph
+    from warp.run import Package, motion_row, read_portrait, stack
+
+    encoder, net = shake(Encoder()), shake(Generator())
+    manifest = build(FACEKIT, encoder, net, tmp_path, 0)
+    assert [f["role"] for f in manifest["files"]] == ["encoder", "renderer", "renderer", "renderer"]
+    package = Package(tmp_path)
+    pixels, landmarks = read_portrait(ROOT / "models/portraits/ada.jpg")
+    tensors = package.encode(pixels, landmarks)
+    portrait = torch.nn.functional.avg_pool2d(torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255, 2)
+    with torch.no_grad():
+        features, identity = encoder(portrait)
+    assert np.abs(features[0].numpy() - tensors["features"]).max() < 1e-3
+    assert np.abs(identity[0].numpy() - tensors["identity"]).max() < 1e-3
+
+    # The frame network alone, inlined in a bare graph, against PyTorch.
+    given = avatar(2)
+    names = ["texture", "backdrop", "texture128", "backdrop128", "features", "identity", "code", "flow", "mirror"]
+    g = Graph("frame")
+    inputs = {n: g.input(n, "float32", ["B", *v.shape[1:]]) for n, v in zip(names, given)}
+    frame = inline(g, "net", export(net, dict(zip(names, given)), ["frame", "warped", "motion", "refined"]), inputs)[0]
+    g.output(frame, "frame", "float32", ["B", 3, 256, 256])
+    session = onnxruntime.InferenceSession(g.model("frame").SerializeToString(), providers=["CPUExecutionProvider"])
+    three = [torch.cat([v, v[:1]]) for v in given]
+    with torch.no_grad():
+        expected = net(*three)[0].numpy()
+    found = session.run(None, {n: v.numpy() for n, v in zip(names, three)})[0]
+    assert np.abs(found - expected).max() < 2e-3
+
+    # Rows of a batch do not touch each other.
+    motion = np.stack([motion_row(yaw=0.2, jawOpen=0.6), motion_row(pitch=0.1, eyeBlinkLeft=1.0), motion_row(yaw=0.2, jawOpen=0.6)])
+    for size in (128, 256, 512):
+        rgb, i420 = package.render(stack([tensors]), [0, 0, 0], motion, np.zeros((3, 2), np.float32), size)
+        alone, _ = package.render(stack([tensors]), [0], motion[1:2], np.zeros((1, 2), np.float32), size)
+        assert rgb.shape == (3, size, size, 3) and i420.shape == (3, size * 3 // 2, size)
+        assert np.abs(rgb[0].astype(int) - rgb[2]).max() == 0
+        assert np.abs(rgb[1].astype(int) - alone[0]).max() <= 1
