@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { type MotionTrack, trackToMotions } from '@facewire/proto';
 import { type Landmarks, openEngine, readConfig } from '@facewire/server';
 import sharp from 'sharp';
+import { asReceived } from './asReceived.ts';
 import type { AnimateOptions } from './options.ts';
 import { openVideo } from './video.ts';
 
@@ -22,7 +23,8 @@ export interface AnimateReport {
 /** Portrait in, pictures of it moving like the track out. Throws FacewireError for a bad portrait, SyntaxError for bad JSON. */
 export async function animate(options: AnimateOptions, log: (line: string) => void): Promise<AnimateReport> {
   const track = JSON.parse(await readFile(options.track, 'utf8')) as MotionTrack;
-  const motions = trackToMotions(track).slice(0, options.frames);
+  const recorded = trackToMotions(track).slice(0, options.frames);
+  const motions = options.packets === undefined ? recorded : asReceived(recorded, track.fps, options.packets);
   const dataDir = await mkdtemp(join(tmpdir(), 'facewire-animate-'));
   const config = readConfig({ ...process.env, FACEWIRE_DATA: dataDir });
   const engine = await openEngine(

@@ -11,14 +11,17 @@ export interface AnimateOptions {
   model: string | undefined;
   /** frames at most */
   frames: number;
+  /** as a server shows it of so many packets a second; undefined: the track as it is */
+  packets: number | undefined;
 }
 
 export const USAGE = `npm run animate -- --portrait FILE [--landmarks FILE] --track TRACK.json [--yaw DEGREES] --out DIR
-  [--size 128|256|512] [--model DIR] [--frames N]
+  [--size 128|256|512] [--model DIR] [--frames N] [--packets N]
 
 Drives a portrait with a motion track through the server's own renderer and writes PNGs, sheet.jpg and video.webm.
 --landmarks  68 points in pixels, [[x, y], …] or {"landmarks": [[x, y], …]}; default: the .json beside the portrait
---yaw        turns the view`;
+--yaw        turns the view
+--packets    as a server shows it of so many packets a second: coded, calmed, moved on between; default: as recorded`;
 
 /** Throws TypeError or RangeError that say what is wrong. */
 export function readOptions(args: string[]): AnimateOptions {
@@ -33,6 +36,7 @@ export function readOptions(args: string[]): AnimateOptions {
       size: { type: 'string', default: '256' },
       model: { type: 'string' },
       frames: { type: 'string', default: '100000' },
+      packets: { type: 'string' },
     },
   });
   const required = (name: 'portrait' | 'track' | 'out') => {
@@ -56,5 +60,6 @@ export function readOptions(args: string[]): AnimateOptions {
     size: number('size', values.size, 16, 1024),
     frames: Math.floor(number('frames', values.frames, 1, 1e6)),
     model: values.model,
+    packets: values.packets === undefined ? undefined : number('packets', values.packets, 1, 120),
   };
 }
