@@ -102,6 +102,11 @@ export interface Renderer {
   readonly rendersInFlight?: number;
   /** measured on this device for pictures of this size, ascending; empty as long as nothing was measured */
   batchTimes?(size: number): readonly BatchTime[];
+  /**
+   * Whether this avatar can be drawn without waiting for it to be loaded; where not, loading begins. Absent: always.
+   * A render does not ask: it waits, and everybody in its batch with it.
+   */
+  isReady?(avatar: string): boolean;
   /** All pictures of one call have one size. Resolves in the order given; does not block the event loop. Throws FacewireError. */
   render(pictures: readonly Picture[], wanted: RenderWanted): Promise<RenderedPicture[]>;
   close(): Promise<void>;

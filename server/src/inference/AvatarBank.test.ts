@@ -41,6 +41,30 @@ describe('AvatarBank', () => {
     expect(bank.counters).toEqual({ loads: 2, evictions: 0, bytesToDevice: 2 * AVATAR_BYTES, used: 2 });
   });
 
+  it('loads ahead who is asked for, a few at a time, and tells who can be drawn at once', async () => {
+    const { load, waiting } = heldLoads();
+    const { bank } = bankOf(32, load);
+    const ids = ['0.1', '0.2', '0.3', '0.4', '0.5', '0.6'];
+    expect(ids.map((id) => bank.isReady(id))).toEqual(ids.map(() => false));
+    expect([...waiting.keys()]).toEqual(ids.slice(0, 4));
+    waiting.get('0.1')!.resolve();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(ids.map((id) => bank.isReady(id))).toEqual([true, ...ids.slice(1).map(() => false)]);
+    expect(waiting.has('0.5')).toBe(true);
+    expect(waiting.has('0.6')).toBe(false);
+  });
+
+  it('lets an avatar be drawn whose load ahead failed, so that the failure is told', async () => {
+    const { bank } = bankOf(8, async () => {
+      throw new FacewireError('avatar_corrupt', 'broken');
+    });
+    expect(bank.isReady('bad')).toBe(false);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(bank.isReady('bad')).toBe(true);
+    await expect(bank.acquire(['bad'])).rejects.toMatchObject({ code: 'avatar_corrupt' });
+    expect(bank.isReady('bad')).toBe(false);
+  });
+
   it('evicts the avatar that was used longest ago', async () => {
     const { bank } = bankOf(2);
     for (const id of ['0.1', '0.2', '0.1', '0.3']) (await bank.acquire([id])).release();

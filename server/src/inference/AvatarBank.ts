@@ -38,7 +38,14 @@ interface Entry {
   ready: Promise<void>;
   /** deleted while pinned: goes with its last pin */
   forgotten: boolean;
+  loaded: boolean;
 }
+
+/** Loads begun ahead, at once: more would push out what was loaded for a picture that is not drawn yet. */
+const MOST_AHEAD = 4;
+/** Of so many slots one may be filled ahead. */
+const SLOTS_AHEAD = 8;
+const MOST_FAILURES = 1000;
 
 /**
  * The avatars that are in device memory: S slots, each with one avatar's tensors. The least recently used avatar that no
@@ -51,6 +58,9 @@ export class AvatarBank {
   private clock = 0;
   private loads = 0;
   private evictions = 0;
+  private ahead = 0;
+  /** avatars whose load ahead failed: the next draw is to find out why */
+  private readonly failed = new Set<string>();
   private bytesToDevice = 0;
 
   constructor(options: AvatarBankOptions) {
@@ -99,6 +109,30 @@ export class AvatarBank {
     (await this.acquire(ids)).release();
   }
 
+  /**
+   * Whether the avatar can be drawn without waiting. Where not it is loaded in the background, when not enough others
+   * are. Also true when that has failed: whoever draws it is told why.
+   */
+  isReady(id: string): boolean {
+    const entry = this.entries.get(id);
+    if (entry !== undefined) return entry.loaded;
+    if (this.failed.delete(id)) return true;
+    if (this.ahead >= Math.max(1, Math.min(MOST_AHEAD, Math.floor(this.slots / SLOTS_AHEAD)))) return false;
+    this.ahead++;
+    this.acquire([id])
+      .then(
+        (lease) => lease.release(),
+        (error: unknown) => {
+          // No room just now is no failure of the avatar.
+          if (error instanceof FacewireError && error.code === 'bank_full') return;
+          if (this.failed.size >= MOST_FAILURES) this.failed.clear();
+          this.failed.add(id);
+        },
+      )
+      .finally(() => this.ahead--);
+    return false;
+  }
+
   /** Starts loading an avatar that will soon be asked for; nothing happens when the bank is full or the load fails. */
   prefetch(id: string): void {
     if (this.entries.has(id)) return;
@@ -127,6 +161,7 @@ export class AvatarBank {
         usedAt: 0,
         ready: Promise.resolve(),
         forgotten: false,
+        loaded: false,
       };
       entry = loading;
       this.entries.set(id, loading);
@@ -172,6 +207,7 @@ export class AvatarBank {
         this.bytesToDevice += data.byteLength;
       }
       this.loads++;
+      entry.loaded = true;
     } catch (error) {
       // Its waiters hold pins: the slot is free when the last of them has heard of the failure.
       if (this.entries.get(id) === entry) this.forget(id);

@@ -78,6 +78,11 @@ export class MultiRenderer implements DeviceRenderer {
     return Math.max(1, ...this.#working.map(({ rendersInFlight }) => rendersInFlight ?? 1));
   }
 
+  isReady(avatar: string): boolean {
+    const device = this.#placement.place(avatar);
+    return device === undefined || (this.#renderers[device]!.isReady?.(avatar) ?? true);
+  }
+
   /** Of the device that was measured slowest at its largest batch, as if all had as many pictures as that one. */
   batchTimes(size: number): readonly BatchTime[] {
     const working = this.#working;

@@ -172,6 +172,10 @@ export class OnnxRenderer implements Renderer {
     return this.lanes.lanes;
   }
 
+  isReady(avatar: string): boolean {
+    return this.bank.isReady(avatar);
+  }
+
   batchTimes(size: number): readonly BatchTime[] {
     return this.calibration.batchTimes[size] ?? NO_TIMES;
   }

@@ -118,6 +118,7 @@ export class FrameScheduler {
       motionAt: options.motionAt ?? motionAt,
       isCongested: (stream) => this.#fanOut.isCongested(stream.peer),
       retryAtMs: (avatar) => this.#health.retryAtMs(avatar),
+      isReady: (avatar) => this.#renderer.isReady?.(avatar) ?? true,
       metrics: options.metrics,
       sizeOf: ({ size }) => this.#load.sizeOf(size),
     });

@@ -6,7 +6,7 @@ import { type BookLineage, StreamBook } from './StreamBook.ts';
 const peer = { id: 'peer' } as Peer;
 
 /** A book with `count` participants, each seen by one stream, and what a scheduler does with its plans. */
-function bookOf(count: number) {
+function bookOf(count: number, isReady: (avatar: string) => boolean = () => true) {
   let asked = 0;
   const participants = Array.from(
     { length: count },
@@ -45,6 +45,7 @@ function bookOf(count: number) {
     },
     isCongested: () => false,
     retryAtMs: () => undefined,
+    isReady,
     metrics: { count() {}, gauge() {}, observe() {} },
   });
   const lineages = new Map<number, BookLineage>();
@@ -131,4 +132,14 @@ test('turns that pass without a frame are counted as missed, except of those who
   const { turns, missed } = book.takeTurnCount();
   expect(missed).toBeGreaterThanOrEqual(3);
   expect(turns).toBe(4);
+});
+
+test('an avatar that is being loaded keeps nobody else waiting, and is drawn when it is there', () => {
+  const ready = new Set(['a0', 'a2']);
+  const { book, streams, drawAll } = bookOf(3, (avatar) => ready.has(avatar));
+  book.tick(streams, 1, 33);
+  expect(drawAll(33).sort()).toEqual(['p0', 'p2']);
+  ready.add('a1');
+  book.tick(streams, 2, 66);
+  expect(drawAll(66)).toEqual(['p1']);
 });

@@ -32,6 +32,8 @@ export interface StreamBookOptions {
   /** undefined: the avatar renders; a time: it failed, and is tried again (alone) from then on */
   retryAtMs: (avatar: string) => number | undefined;
   metrics: Metrics;
+  /** whether the avatar can be drawn without keeping others waiting; default always */
+  isReady?: (avatar: string) => boolean;
   /** the size at which a stream is drawn, when that is not the one it asked for */
   sizeOf?: (stream: Stream) => number;
 }
@@ -42,8 +44,8 @@ export interface TurnCount {
   missed: number;
 }
 
-/** A key that cannot be given yet is asked for again after so long, ms. */
-const KEY_PAUSE_MS = 8;
+/** A key that cannot be given yet, or an avatar that is being loaded, is asked for again after so long, ms. */
+const SHORT_PAUSE_MS = 8;
 
 /**
  * Keeps count of which streams are due and of what each was last sent, and plans batches of it. Kept up to date from
@@ -287,11 +289,18 @@ export class StreamBook {
       if (lineage) lineages.set(id, lineage);
     }
     const candidates = candidatesOf(demands, [...lineages.values()], context.orphans, nowMs, subject.order);
-    if (candidates.length > 0) subject.stir();
-    else if (demands.some(({ due, needsKey }) => due && needsKey)) subject.pauseBlocked(nowMs, nowMs + KEY_PAUSE_MS);
+    if (candidates.length > 0) {
+      subject.stir();
+      // One that failed before is tried whatever the bank says: drawing it tells what is wrong.
+      if (retryAtMs !== undefined || this.#options.isReady?.(avatar) !== false) return candidates;
+      this.#options.metrics.count('avatar_waits_total');
+      subject.pauseBlocked(nowMs, nowMs + SHORT_PAUSE_MS);
+      return [];
+    }
+    if (demands.some(({ due, needsKey }) => due && needsKey)) subject.pauseBlocked(nowMs, nowMs + SHORT_PAUSE_MS);
     else if (demands.some(({ due, changed }) => due && changed)) subject.pauseBlocked(nowMs);
     else subject.pauseIdle(nowMs, resolved.version);
-    return candidates;
+    return [];
   }
 
   /** The subject's streams that could take a frame now. */
