@@ -96,7 +96,8 @@ describe('a motion budget', () => {
     const again = await play(4);
     expect(errorOf(again.motions, end)).toBeLessThan(0.0097);
     expect(again.motions).toHaveLength(120);
-    expect(again.bytesPerSecond / free.bytesPerSecond).toBeCloseTo(1, 1);
+    // not the same: the codec has learnt the face meanwhile
+    expect(Math.abs(again.bytesPerSecond / free.bytesPerSecond - 1)).toBeLessThan(0.2);
     expect(server.motionErrors).toEqual([]);
   });
 
