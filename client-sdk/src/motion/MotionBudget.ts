@@ -1,4 +1,11 @@
-import { type CompactQuality, CompactRateController, ladderFrom, MEASURED_LADDER, type Rung } from '@facewire/proto';
+import {
+  type CompactQuality,
+  CompactRateController,
+  DEFAULT_SETTINGS,
+  ladderFrom,
+  MEASURED_LADDER,
+  type Rung,
+} from '@facewire/proto';
 
 export interface MotionBudgetOptions {
   /** with each message's `overheadBytes`; undefined: the default precision, whatever it costs */
@@ -10,7 +17,11 @@ export interface MotionBudgetOptions {
 }
 
 /** The codec's own default, under a tracker's tremble (docs/protocol-compact.md). */
-const DEFAULT_QUALITY = { poseStep: 1 / 256, expressionStep: 1 / 52, expressionCount: 52 } as const;
+const DEFAULT_QUALITY = {
+  poseStep: 1 / DEFAULT_SETTINGS.poseDenominator,
+  expressionStep: 1 / DEFAULT_SETTINGS.expressionDenominator,
+  expressionCount: DEFAULT_SETTINGS.expressionCount,
+} as const;
 /** Its mean distance from the true face, mm (`npm run bench -- codec`, vertexMm). */
 const DEFAULT_ERROR_MM = 0.44;
 /** So many bytes that wait in the socket are no accident. */

@@ -277,7 +277,7 @@ export class StreamBook {
       subject.pauseBlocked(nowMs, retryAtMs);
       return [];
     }
-    const resolved = this.#options.motionAt(subject.participant, nowMs);
+    const resolved = this.#options.motionAt(subject.participant, nowMs, fastestOf(subject));
     if (avatar === undefined || subject.isStill(resolved.version)) {
       subject.pauseIdle(nowMs, resolved.version);
       return [];
@@ -354,4 +354,10 @@ interface PlanContext {
   orphans: () => LineageState[];
   pictures: Map<string, PictureContent>;
   congested: Map<object, boolean>;
+}
+
+function fastestOf({ records }: Subject): number {
+  let fastest = 1;
+  for (const { stream } of records) if (stream.framesPerSecond > fastest) fastest = stream.framesPerSecond;
+  return fastest;
 }

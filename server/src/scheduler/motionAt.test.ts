@@ -34,6 +34,14 @@ test('a turning face has three pictures for each packet at ten packets a second,
   for (const look of looks) expect(look).toMatchObject({ fresh: true, sequence: 19, arrivedAtMs: lastMs });
 });
 
+test('a viewer of sixty frames a second sees the face move between packets of thirty', () => {
+  const { participant, lastMs } = sender(33, turning);
+  const looks = [0, 17].map((ms) => motionAt(participant, lastMs + ms, 60));
+  expect(looks[1]!.version).not.toBe(looks[0]!.version);
+  expect(looks[1]!.motion.pose.yaw).toBeGreaterThan(looks[0]!.motion.pose.yaw + 0.004);
+  expect(motionAt(participant, lastMs + 45, 10).version).toBe(looks[0]!.version);
+});
+
 test('at thirty packets a second each packet has one picture, also when the next is a little late', () => {
   const { participant, lastMs } = sender(33, turning);
   const versions = [0, 10, 20, 33, 40].map((ms) => motionAt(participant, lastMs + ms).version);

@@ -11,10 +11,8 @@ import type { Participant } from '../contracts.ts';
 
 /** Pictures of one second of easing; more would only cost renders. */
 const EASE_STEPS = 30;
-/** Between packets the face moves on in pictures about so far apart. */
-const STEP_MS = 1000 / 30;
-/** The packet that is about to come shall not find its turn taken by a guess at it: it may be so late, ms */
-const PATIENCE_MS = STEP_MS / 4;
+/** The packet that is about to come shall not find its turn taken by a guess at it: it may be late by this share of a picture */
+const PATIENCE_PICTURES = 0.25;
 /** or so many times its sender's mean lateness. */
 const PATIENCE = 2;
 
@@ -32,7 +30,8 @@ export interface ResolvedMotion {
   fresh: boolean;
 }
 
-export type MotionAt = (participant: Participant, nowMs: number) => ResolvedMotion;
+/** `framesPerSecond`: of the fastest stream that looks on; between packets the face moves on in so many pictures */
+export type MotionAt = (participant: Participant, nowMs: number, framesPerSecond: number) => ResolvedMotion;
 
 const REST = neutralMotion();
 
@@ -41,14 +40,14 @@ const REST = neutralMotion();
  * neutral face within a second once none came for two. Pure; worked out only when it is asked for, as most looks at a
  * participant end with "same version as before".
  */
-export function motionAt(participant: Participant, nowMs: number): ResolvedMotion {
+export function motionAt(participant: Participant, nowMs: number, framesPerSecond = 30): ResolvedMotion {
   const { received } = participant;
   if (!received) return { motion: REST, sequence: 0, timeMs: 0, arrivedAtMs: undefined, version: 'rest', fresh: false };
   const { sequence, timeMs } = received;
   const arrivedAtMs = received.clock.arrivedMs;
   const sinceMs = nowMs - arrivedAtMs;
   const easing = Math.min(EASE_STEPS, Math.ceil(((sinceMs - IDLE_AFTER_MS) / EASE_MS) * EASE_STEPS));
-  const moved = stepAt(Math.min(sinceMs, movesForMs(received)), received.clock);
+  const moved = stepAt(Math.min(sinceMs, movesForMs(received)), received.clock, 1000 / framesPerSecond);
   // The arrival tells two packets apart even when the sequence number has come round.
   const version = `${sequence}@${arrivedAtMs}${moved > 0 ? `+${moved}` : ''}${easing > 0 ? `~${easing}` : ''}`;
   let motion: Motion | undefined;
@@ -66,9 +65,9 @@ export function motionAt(participant: Participant, nowMs: number): ResolvedMotio
 }
 
 /** How many pictures after the packet's own one the face is: evenly up to the next packet, and on when that is overdue. */
-function stepAt(sinceMs: number, { intervalMs, jitterMs }: ReceivedMotion['clock']): number {
-  const steps = Math.max(1, Math.round(intervalMs / STEP_MS));
+function stepAt(sinceMs: number, { intervalMs, jitterMs }: ReceivedMotion['clock'], pictureMs: number): number {
+  const steps = Math.max(1, Math.round(intervalMs / pictureMs));
   if (sinceMs < intervalMs) return Math.floor((sinceMs * steps) / intervalMs);
-  const overdueMs = sinceMs - intervalMs - Math.max(PATIENCE_MS, PATIENCE * jitterMs);
-  return overdueMs < 0 ? steps - 1 : steps + Math.floor(overdueMs / STEP_MS);
+  const overdueMs = sinceMs - intervalMs - Math.max(PATIENCE_PICTURES * pictureMs, PATIENCE * jitterMs);
+  return overdueMs < 0 ? steps - 1 : steps + Math.floor(overdueMs / pictureMs);
 }
