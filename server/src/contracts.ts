@@ -79,6 +79,11 @@ export interface RenderedPicture {
   i420?: Uint8Array;
   /** interleaved RGB, full range, size·size·3 bytes; present when asked for */
   rgb?: Uint8Array;
+  /**
+   * Gives the memory back to the renderer, which then draws other pictures there: when nobody reads it any more. Need not
+   * be called; calling twice does nothing.
+   */
+  release?(): void;
 }
 
 export interface RenderWanted {

@@ -75,6 +75,20 @@ describe('OnnxRenderer on the CPU', () => {
     expect(first!.rgb![0]).toBe(51);
   });
 
+  it('draws in memory that was released, and never in memory that was not', async () => {
+    const draw = async (avatar: string) =>
+      (await renderer.render([picture(avatar, 16)], { i420: false, rgb: true }))[0]!;
+    const first = await draw('dark');
+    const memory = first.rgb!;
+    first.release!();
+    first.release!();
+    const second = await draw('light');
+    expect(second.rgb).toBe(memory);
+    const third = await draw('mid');
+    expect(third.rgb).not.toBe(memory);
+    expect(second.rgb![0]).toBe(153);
+  });
+
   it('keeps calls apart that are made at the same time', async () => {
     const calls = Array.from({ length: 12 }, (_, index) =>
       renderer.render([picture(index % 2 ? 'light' : 'dark', index % 3 ? 16 : 32, { jawOpen: index / 20 })], BOTH),

@@ -191,7 +191,7 @@ export class OnnxRenderer implements Renderer {
 
   /**
    * Draws pictures of one size, up to maxBatch of them; loads the avatars that are missing first. The frames returned are
-   * the caller's: fresh memory that no later call touches.
+   * the caller's: no later call touches their memory, unless the caller releases it.
    *
    * @throws RangeError for pictures of several sizes or more than maxBatch
    * @throws FacewireError size_unsupported, bank_full, avatar_unknown, avatar_corrupt, inference_failed

@@ -1,6 +1,7 @@
 import { EXPRESSION_COUNT, type Motion, type View } from '@facewire/proto';
 import type { Picture, RenderedPicture, RenderWanted } from '../contracts.ts';
 import type { BankMemory } from './BankMemory.ts';
+import { FramePool } from './FramePool.ts';
 import { MOTION_COLUMNS, type RendererFile, VIEW_COLUMNS } from './manifest.ts';
 import type { OrtBinding } from './ort/OrtBinding.ts';
 import type { OrtSession } from './ort/OrtSession.ts';
@@ -37,6 +38,7 @@ export class SizeRenderer {
   private readonly maxBatch: number;
   private readonly bankNames: readonly string[];
   private readonly lanes = new Map<number, Lane>();
+  private readonly pool = new FramePool();
 
   constructor(file: RendererFile, session: OrtSession, memory: BankMemory, maxBatch: number) {
     this.size = file.size;
@@ -71,11 +73,14 @@ export class SizeRenderer {
     for (const name of ['rgb', 'i420'] as const) {
       if (wanted[name]) traffic.bytesFromDevice += batch[name].data!.byteLength;
     }
-    return pictures.map((_, index) => ({
-      size: this.size,
-      ...(wanted.i420 && { i420: row(batch.i420, index) }),
-      ...(wanted.rgb && { rgb: row(batch.rgb, index) }),
-    }));
+    return pictures.map((_, index) =>
+      this.pool.picture(
+        this.size,
+        wanted,
+        () => row(batch.i420, index),
+        () => row(batch.rgb, index),
+      ),
+    );
   }
 
   /** May be called twice; not during a run. */
@@ -175,10 +180,10 @@ function writeView(out: Float32Array, offset: number, view: View): void {
   out[offset + 1] = view.pitch;
 }
 
-/** A copy of one picture's bytes: the next run overwrites the tensor. */
+/** One picture's bytes, until the lane's next run overwrites them. */
 function row(tensor: OrtTensor, index: number): Uint8Array {
   const length = tensor.data!.byteLength / tensor.shape[0]!;
-  return tensor.data!.slice(index * length, (index + 1) * length);
+  return tensor.data!.subarray(index * length, (index + 1) * length);
 }
 
 function hasInput(file: RendererFile, name: string): boolean {

@@ -18,6 +18,7 @@ const TICK_MS = 25;
 function setUp(players: number, rendersInFlight: number) {
   let nowMs = 1000;
   let timer: { atMs: number; callback: () => void } | undefined;
+  const released: string[] = [];
   const runs: { pictures: readonly Picture[]; end: () => void; fail: (error: Error) => void }[] = [];
   const renderer: Renderer = {
     model: 'fake',
@@ -29,7 +30,14 @@ function setUp(players: number, rendersInFlight: number) {
       new Promise<RenderedPicture[]>((resolve, reject) => {
         runs.push({
           pictures,
-          end: () => resolve(pictures.map(({ size }) => ({ size, i420: new Uint8Array(1) }))),
+          end: () =>
+            resolve(
+              pictures.map(({ size, avatar }) => ({
+                size,
+                i420: new Uint8Array(1),
+                release: () => released.push(`${avatar} after ${delivered.join()}`),
+              })),
+            ),
           fail: reject,
         });
       }),
@@ -103,6 +111,7 @@ function setUp(players: number, rendersInFlight: number) {
     scheduler,
     runs,
     delivered,
+    released,
     warnings,
     counts,
     settle,
@@ -192,4 +201,12 @@ test('a device that does not answer is asked ever more rarely, blames no avatar,
     asked = room.runs.length;
   }
   expect(Math.min(...room.delivered)).toBeGreaterThan(10);
+});
+
+test('a picture is given back when all its encodes are done', async () => {
+  const room = withPlayers(2, 1);
+  await room.tick();
+  expect(room.released).toEqual([]);
+  await room.end(0);
+  expect(room.released).toEqual(['a0 after 1,1', 'a1 after 1,1']);
 });

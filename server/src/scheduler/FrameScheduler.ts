@@ -196,9 +196,15 @@ export class FrameScheduler {
       const picture = rendered.then((results) => pictureOf(results[index]!));
       // It is awaited later, when the encoder has done what came before.
       picture.catch(() => undefined);
+      let readers = planned.encodes.length;
       for (const encode of planned.encodes) {
         const encoded = this.#encode(encode, content, picture, nowMs).then(() => {
           batch.encoded();
+          if (--readers === 0)
+            picture.then(
+              (drawn) => drawn.release?.(),
+              () => undefined,
+            );
           if (this.#held) this.#pump();
         });
         this.#track(encoded);
