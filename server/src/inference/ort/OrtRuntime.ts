@@ -7,8 +7,11 @@ import { bindOrtFunctions, ORT_API_VERSION, type OrtFunctionName, type OrtFuncti
 
 const LOGGING_LEVEL_ERROR = 3;
 
-/** Calls on worker threads at once: Node has four threads for them by default, more would queue and hold stacks. */
-const CALLS_AT_ONCE = 4;
+/**
+ * Calls on worker threads at once: Node has four threads for them unless UV_THREADPOOL_SIZE says otherwise; more would
+ * queue and hold stacks. Two runs in flight on more than two devices need more, see docs/gpu.md.
+ */
+const CALLS_AT_ONCE = Math.min(64, Math.max(1, Number(process.env.UV_THREADPOOL_SIZE) || 4));
 
 /**
  * ONNX Runtime's native library, loaded once per process, with one environment.
