@@ -14,6 +14,7 @@ import { backoffDelay, DEFAULT_RECONNECT, type ReconnectOptions } from './backof
 import { ClockSync } from './ClockSync.ts';
 import { detectCodecs } from './decoding/detectCodecs.ts';
 import { Emitter } from './Emitter.ts';
+import { Heartbeat } from './Heartbeat.ts';
 import { MotionPublisher, type PublishStats } from './MotionPublisher.ts';
 import { type MotionFormat, motionEncoder } from './motion/motionEncoder.ts';
 import { patientTimeout } from './patientTimeout.ts';
@@ -22,11 +23,6 @@ import type { Transport, TransportFactory } from './transport/Transport.ts';
 import { type WebSocketConstructor, WebSocketTransport } from './transport/WebSocketTransport.ts';
 import { webSocketAddress } from './transport/webSocketAddress.ts';
 
-/** Pings follow the welcome at these times, ms, and then regularly. */
-const FIRST_PINGS_MS = [0, 100, 250, 500, 1_000];
-const PING_INTERVAL_MS = 2_000;
-/** So many regular pings in a row without any sign of life: the connection is dead although nobody closed it. */
-const UNANSWERED_PINGS = 4;
 /** A server that grants no welcome within this is given up, ms. */
 const JOIN_TIMEOUT_MS = 10_000;
 /** Refusals that trying again will not change. */
@@ -101,6 +97,10 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
   readonly #reconnect: ReconnectOptions | undefined;
   readonly #streams: StreamTable;
   readonly #publisher: MotionPublisher;
+  readonly #heartbeat = new Heartbeat({
+    ping: () => this.#transport?.sendControl({ type: 'ping', clientTimeMs: this.clock.now() }),
+    handleSilence: () => this.#handleLost('the server went silent'),
+  });
   #participants = new Map<string, ParticipantInfo>();
   #state: State = 'idle';
   #session: Session | undefined;
@@ -108,10 +108,9 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
   #avatar: string | undefined;
   /** the avatar before the last setAvatar(), should the server refuse that */
   #avatarBefore: string | undefined;
-  #unanswered = 0;
   #codecs: readonly FrameCodec[] | undefined;
   #abortAttempt: (() => void) | undefined;
-  #timers = new Set<ReturnType<typeof setTimeout>>();
+  #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #received = { frames: 0, bytes: 0 };
 
   /** Throws TypeError for options that contradict each other, RangeError for numbers out of their range. */
@@ -259,7 +258,7 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
       const handlers = {
         handleControl: (message: ServerControl) => {
           if (!current()) return;
-          this.#unanswered = 0;
+          this.#heartbeat.handleSign();
           if (joined) return this.#handleControl(message);
           if (message.type === 'error') return fail(toError(message));
           if (message.type !== 'welcome') return;
@@ -269,7 +268,7 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
           resolve(this.#handleWelcome(message));
         },
         handleFrame: (packet: Uint8Array) => {
-          this.#unanswered = 0;
+          this.#heartbeat.handleSign();
           if (current() && joined) this.#handleFrame(packet);
         },
         handleError: (error: FacewireError) => {
@@ -301,8 +300,7 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
     this.#session = { participant, room, version, codec, sizes };
     this.#state = 'open';
     this.clock.handleServerTime(welcome.serverTimeMs);
-    for (const delayMs of FIRST_PINGS_MS) this.#later(delayMs, () => this.#ping());
-    this.#later(PING_INTERVAL_MS, () => this.#pingRegularly());
+    this.#heartbeat.start();
     const before = this.#participants;
     this.#participants = new Map(welcome.participants.map((each) => [each.id, each]));
     const after = [...welcome.participants];
@@ -384,7 +382,7 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
     }
     const delayMs = backoffDelay(attempt, options, Math.random());
     this.emit('reconnecting', attempt, delayMs, cause);
-    this.#later(delayMs, () => {
+    this.#retryTimer = setTimeout(() => {
       this.#attempt().catch((error: unknown) => {
         if (this.#state !== 'reconnecting') return;
         if (error instanceof FacewireError && FINAL_REFUSALS.has(error.code)) {
@@ -393,35 +391,13 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
         }
         this.#retry(attempt + 1, error instanceof Error ? error.message : String(error), options);
       });
-    });
-  }
-
-  #ping(): void {
-    if (this.#state === 'open') this.#transport?.sendControl({ type: 'ping', clientTimeMs: this.clock.now() });
-  }
-
-  /** Timers of a page that slept come late, but never twice: so silence is counted in pings, not in ms. */
-  #pingRegularly(): void {
-    if (++this.#unanswered > UNANSWERED_PINGS) {
-      this.#handleLost('the server went silent');
-      return;
-    }
-    this.#ping();
-    this.#later(PING_INTERVAL_MS, () => this.#pingRegularly());
-  }
-
-  #later(delayMs: number, task: () => void): void {
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
-      task();
     }, delayMs);
-    this.#timers.add(timer);
   }
 
   /** Forgets the connection, keeps what is to be restored. */
   #drop(): void {
-    for (const timer of this.#timers) clearTimeout(timer);
-    this.#timers.clear();
+    clearTimeout(this.#retryTimer);
+    this.#heartbeat.stop();
     this.#publisher.pause();
     this.#streams.handleDisconnected();
     this.#session = undefined;
