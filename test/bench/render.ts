@@ -49,6 +49,8 @@ export async function run(args: string[]): Promise<object> {
       batches: { type: 'string' },
       /** each row runs so long */
       rowMs: { type: 'string', default: '1000' },
+      /** runs under way at once; default what the renderer asks for */
+      inFlight: { type: 'string' },
       'no-peer': { type: 'boolean', default: false },
       ladder: { type: 'boolean', default: false },
     },
@@ -67,7 +69,8 @@ export async function run(args: string[]): Promise<object> {
     const batches = (values.batches ?? (config.device.includes('cpu') ? '1,2,4,8' : '1,2,4,8,16,32,64'))
       .split(',')
       .map(Number);
-    const { rows, ...what } = await measureRows(config, sizes, batches, rowMs);
+    const inFlight = values.inFlight ? Number(values.inFlight) : undefined;
+    const { rows, ...what } = await measureRows(config, sizes, batches, rowMs, inFlight);
     const device = openedDevice(what.device);
     const options = { device, threads: config.threads };
     const ceiling = await measureCeiling(options, 'float32', 2 * rowMs);
@@ -84,7 +87,13 @@ export async function run(args: string[]): Promise<object> {
 }
 
 /** The renderer at every size and batch. */
-async function measureRows(config: Config, sizes: readonly number[], batches: readonly number[], rowMs: number) {
+async function measureRows(
+  config: Config,
+  sizes: readonly number[],
+  batches: readonly number[],
+  rowMs: number,
+  asked: number | undefined,
+) {
   const engine = await openEngine({ ...config, device: 'cpu' });
   // A renderer of its own: the engine's batches are as large as its device gains from.
   const renderer = await OnnxRenderer.create({
@@ -98,11 +107,12 @@ async function measureRows(config: Config, sizes: readonly number[], batches: re
   });
   try {
     const ids = engine.avatars.list().map(({ id }) => id);
+    const inFlight = asked ?? renderer.rendersInFlight;
     const gflopOf = (size: number) => engine.package.renderers.find((file) => file.size === size)?.gflop;
     const rows: Row[] = [];
     for (const size of renderer.sizes) {
       for (const batch of batches) {
-        const msPerFrame = (await medianMs(renderer, ids, size, batch, rowMs)) / batch;
+        const msPerFrame = await measureFrame(renderer, ids, { size, batch, inFlight, rowMs });
         const gflop = gflopOf(size);
         const row: Row = {
           size,
@@ -115,23 +125,24 @@ async function measureRows(config: Config, sizes: readonly number[], batches: re
         console.log(JSON.stringify(row));
       }
     }
-    return { model: renderer.model, device: renderer.device, rows };
+    return { model: renderer.model, device: renderer.device, inFlight, rows };
   } finally {
     await renderer.close();
     await engine.close();
   }
 }
 
-async function medianMs(
-  renderer: OnnxRenderer,
-  ids: readonly string[],
-  size: number,
-  batch: number,
-  rowMs: number,
-): Promise<number> {
-  const times: number[] = [];
-  const untilMs = performance.now() + rowMs;
-  for (let index = 0; index < 3 || performance.now() < untilMs; index++) {
+interface RowOptions {
+  size: number;
+  batch: number;
+  inFlight: number;
+  rowMs: number;
+}
+
+/** Milliseconds a frame: of the median run, or with several in flight of all of them together. */
+async function measureFrame(renderer: OnnxRenderer, ids: readonly string[], options: RowOptions): Promise<number> {
+  const { size, batch, inFlight, rowMs } = options;
+  const draw = async (index: number) => {
     const pictures = Array.from({ length: batch }, (_, item) => ({
       avatar: ids[item % ids.length]!,
       size,
@@ -139,12 +150,21 @@ async function medianMs(
       motion: synthesizeMotion(index / 30, item + 1),
     }));
     const startedAtMs = performance.now();
-    await renderer.render(pictures, { i420: true, rgb: false });
-    // The first run loads avatars and warms the allocator up.
-    if (index >= 1) times.push(performance.now() - startedAtMs);
-  }
-  times.sort((a, b) => a - b);
-  return times[times.length >> 1]!;
+    const frames = await renderer.render(pictures, { i420: true, rgb: false });
+    for (const frame of frames) frame.release?.();
+    return performance.now() - startedAtMs;
+  };
+  // Loads avatars, and warms the allocator up.
+  await Promise.all(Array.from({ length: inFlight }, (_, lane) => draw(lane)));
+  const startedAtMs = performance.now();
+  const times: number[] = [];
+  const lane = async () => {
+    for (let index = 1; index < 3 || performance.now() < startedAtMs + rowMs; index++) times.push(await draw(index));
+  };
+  await Promise.all(Array.from({ length: inFlight }, lane));
+  const elapsedMs = performance.now() - startedAtMs;
+  const median = times.sort((a, b) => a - b)[times.length >> 1]!;
+  return inFlight === 1 ? median / batch : elapsedMs / (times.length * batch);
 }
 
 async function measurePeer(
