@@ -13,6 +13,8 @@ from tracker.layout import CROP, CROP_MARGIN, DETECTOR, STRIDE
 
 DETECTED = 0.3  # score from which a detection is looked at
 FACE = 0.5  # the landmark network's verdict
+TURNS = (0.0, np.pi / 2, -np.pi / 2, np.pi)  # the detector knows faces turned by up to about 60 degrees
+UNSURE = 0.08  # spread of the landmarks by the face's size above which they are guesses
 SMALL = 0.4  # in the doubled picture, faces up to this part of it are taken
 
 
@@ -81,10 +83,10 @@ class Tracker:
         session = lambda name: ort.InferenceSession(str(Path(folder) / name), options, providers=["CPUExecutionProvider"])  # noqa: E731
         self.detector, self.landmarks = session("detector.onnx"), session("landmarks.onnx")
 
-    def detect(self, image: np.ndarray) -> list[tuple[float, Crop]]:
-        """(score, box in the image's pixels) of every candidate, from two scales."""
+    def detect(self, image: np.ndarray, turned: float = 0.0) -> list[tuple[float, Crop]]:
+        """(score, box in the image's pixels) of every candidate, from two scales, in the picture turned back by `turned`."""
         height, width = image.shape[:2]
-        frame = Crop(width / 2, height / 2, max(width, height), 0.0)
+        frame = Crop(width / 2, height / 2, max(width, height), turned)
         found = []
         for side in (DETECTOR, 2 * DETECTOR):
             cells = self.detector.run(None, {"image": cut(image, frame, side)[None]})[0][0]
@@ -92,7 +94,7 @@ class Tracker:
                 if side > DETECTOR and box.side > SMALL * side:
                     continue
                 x, y = frame.to_picture(np.array([box.x, box.y]) / side * 2 - 1)
-                found.append((score, Crop(float(x), float(y), box.side / side * frame.side, box.roll)))
+                found.append((score, Crop(float(x), float(y), box.side / side * frame.side, box.roll + turned)))
         return distinct(found)[:8]
 
     def look(self, image: np.ndarray, crop: Crop) -> Face:
@@ -108,14 +110,23 @@ class Tracker:
         return self.look(image, face_crop(landmarks, roll))
 
     def find(self, image: np.ndarray) -> list[Face]:
-        """Every face, largest first: detected, looked at, and looked at again from where the first look saw it."""
+        """Every face, largest first: detected, looked at, and looked at again from where the first look saw it. Where no face
+        stands about upright, the picture is turned by quarters."""
+        for turned in TURNS:
+            faces = self._find(image, turned)
+            if faces:
+                return faces
+        return []
+
+    def _find(self, image: np.ndarray, turned: float) -> list[Face]:
         faces: list[Face] = []
-        for _, box in self.detect(image):
+        for _, box in self.detect(image, turned):
             first = self.look(image, Crop(box.x, box.y, box.side * CROP_MARGIN, box.roll))
             if first.face < FACE / 2:
                 continue
             face = self.follow(image, first.landmarks, float(first.motion[2]))
-            own = face_box(face.landmarks, face.crop.roll)
-            if face.face > FACE and not any(same_face(own, face_box(f.landmarks, f.crop.roll)) for f in faces):
+            own = face_box(face.landmarks, float(face.motion[2]))
+            sure = face.face > FACE and face.spread.mean() < UNSURE * own.side
+            if sure and not any(same_face(own, face_box(f.landmarks, float(f.motion[2]))) for f in faces):
                 faces.append(face)
-        return sorted(faces, key=lambda f: -face_box(f.landmarks, f.crop.roll).side)
+        return sorted(faces, key=lambda f: -face_box(f.landmarks, float(f.motion[2])).side)

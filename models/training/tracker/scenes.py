@@ -1,4 +1,4 @@
-"""Training samples of the detector: pictures with no, one or several heads of any size and turn."""
+"""Training samples of the detector: pictures with no, one or several heads of any size, turned by up to 60 degrees."""
 
 from __future__ import annotations
 
@@ -89,8 +89,9 @@ class SceneSampler:
         return mirrored(frame) if self.rng.random() < 0.5 else frame
 
     def _roll(self) -> float:
+        """Within 60 degrees: for more the tracker turns the picture and looks again."""
         rng = self.rng
-        return float(rng.uniform(-np.pi, np.pi) if rng.random() < 0.35 else rng.normal(0, 0.2))
+        return float(rng.uniform(-1, 1) if rng.random() < 0.4 else rng.normal(0, 0.2))
 
     def _view(self, frame: Frame, low: float, high: float) -> tuple[Crop, Crop]:
         """(the part of the frame that fills the scene, the face's box in the scene): face of low..high of the scene's side."""

@@ -29,7 +29,11 @@ const DETECTED = 0.3;
 const FACE = 0.5;
 /** in the doubled picture, where large faces fall apart into features, only boxes up to this part of it count */
 const SMALL = 0.4;
+/** spread of the landmarks by the face's size above which they are guesses: wheels and coins look like that, faces do not */
+const UNSURE = 0.08;
 const MAX_CANDIDATES = 8;
+/** the detector knows faces turned by up to about 60° */
+const TURNS = [0, Math.PI / 2, -Math.PI / 2, Math.PI] as const;
 
 /** A face in a picture. */
 export interface TrackedFace extends FaceLight {
@@ -79,18 +83,17 @@ export class FaceTracker {
     this.landmarks = new LandmarkPass(opened);
   }
 
-  /** Every face in a picture, largest first. Throws inference_failed. */
+  /**
+   * Every face in a picture, largest first. Where no face stands about upright, the picture is turned by quarters; faces
+   * of one picture that are turned differently are not all found. Throws inference_failed.
+   */
   find(image: RgbImage): Promise<TrackedFace[]> {
     return this.queue.run(async () => {
-      const found: { face: TrackedFace; box: FaceCrop }[] = [];
-      for (const { box } of await this.detect(image)) {
-        const first = await this.landmarks.look(image, cropAround(box));
-        if (first.score < FACE / 2) continue;
-        const face = await this.landmarks.look(image, cropAround(faceBox(first.landmarks, first.motion[2]!)));
-        const own = faceBox(face.landmarks, face.motion[2]!);
-        if (face.score > FACE && !found.some(({ box }) => isSameFace(box, own))) found.push({ face, box: own });
+      for (const turned of TURNS) {
+        const faces = await this.search(image, turned);
+        if (faces.length > 0) return faces;
       }
-      return found.sort((a, b) => b.box.side - a.box.side).map(({ face }) => face);
+      return [];
     });
   }
 
@@ -102,7 +105,7 @@ export class FaceTracker {
   follow(image: RgbImage, last: Pick<TrackedFace, 'landmarks' | 'motion'>): Promise<TrackedFace | undefined> {
     return this.queue.run(async () => {
       const face = await this.landmarks.look(image, cropAround(faceBox(last.landmarks, last.motion[2]!)));
-      return face.score > FACE ? face : undefined;
+      return isFace(face, faceBox(face.landmarks, face.motion[2]!)) ? face : undefined;
     });
   }
 
@@ -117,15 +120,27 @@ export class FaceTracker {
     });
   }
 
-  /** Boxes in pixels of the picture, best first. */
-  private async detect(image: RgbImage): Promise<Detection[]> {
-    const square = squareAround(image.width, image.height);
+  private async search(image: RgbImage, turned: number): Promise<TrackedFace[]> {
+    const found: { face: TrackedFace; box: FaceCrop }[] = [];
+    for (const { box } of await this.detect(image, turned)) {
+      const first = await this.landmarks.look(image, cropAround(box));
+      if (first.score < FACE / 2) continue;
+      const face = await this.landmarks.look(image, cropAround(faceBox(first.landmarks, first.motion[2]!)));
+      const own = faceBox(face.landmarks, face.motion[2]!);
+      if (isFace(face, own) && !found.some(({ box }) => isSameFace(box, own))) found.push({ face, box: own });
+    }
+    return found.sort((a, b) => b.box.side - a.box.side).map(({ face }) => face);
+  }
+
+  /** Boxes in pixels of the picture, best first, as the detector sees them in the picture turned back by `turned`. */
+  private async detect(image: RgbImage, turned: number): Promise<Detection[]> {
+    const square = { ...squareAround(image.width, image.height), roll: turned };
     const found: Detection[] = [];
     for (const pass of this.detectors) {
       for (const { score, box } of await pass.run(image, square)) {
         if (pass.size > DETECTOR_SIZE && box.side > SMALL * pass.size) continue;
         const [x, y] = toPicture(square, (box.x / pass.size) * 2 - 1, (box.y / pass.size) * 2 - 1);
-        found.push({ score, box: { x, y, side: (box.side / pass.size) * square.side, roll: box.roll } });
+        found.push({ score, box: { x, y, side: (box.side / pass.size) * square.side, roll: box.roll + turned } });
       }
     }
     return distinctDetections(found).slice(0, MAX_CANDIDATES);
@@ -202,6 +217,10 @@ class LandmarkPass {
   close(): void {
     for (const tensor of [this.image, ...Object.values(this.outputs)]) tensor.close();
   }
+}
+
+function isFace(face: TrackedFace, box: FaceCrop): boolean {
+  return face.score > FACE && face.spread < UNSURE * box.side;
 }
 
 function floats({ data }: OrtTensor): Float32Array {
