@@ -297,9 +297,11 @@ export class StreamBook {
       subject.pauseBlocked(nowMs, nowMs + SHORT_PAUSE_MS);
       return [];
     }
-    if (demands.some(({ due, needsKey }) => due && needsKey)) subject.pauseBlocked(nowMs, nowMs + SHORT_PAUSE_MS);
-    else if (demands.some(({ due, changed }) => due && changed)) subject.pauseBlocked(nowMs);
-    else subject.pauseIdle(nowMs, resolved.version);
+    if (demands.some(({ due, changed, needsKey }) => due && (changed || needsKey))) {
+      // It waits for an encoder to come free, which is told, or for the time at which a key frame may be made.
+      const busy = [...lineages.values()].some(({ pending }) => pending >= MAX_PENDING_ENCODES);
+      subject.pauseBlocked(nowMs, busy ? undefined : nowMs + SHORT_PAUSE_MS);
+    } else subject.pauseIdle(nowMs, resolved.version);
     return [];
   }
 
