@@ -48,6 +48,27 @@ describe('createMotionDecoder', () => {
     expect(refused.slice(1).every((code) => code === 'packet_no_baseline')).toBe(true);
   });
 
+  it('notices by what they decode to that four packets were lost, which their counter does not tell', () => {
+    for (let trial = 0; trial < 40; trial++) {
+      const encoder = new CompactMotionEncoder();
+      const decode = createMotionDecoder();
+      const lostAt = 20 + (trial % 20);
+      let [wrong, noticed] = [0, false];
+      for (let sequence = 0; sequence < 120 && !noticed; sequence++) {
+        const motion = synthesizeMotion(3 * trial + sequence / 30, 1 + (trial % 7));
+        const packet = encoder.encode({ motion, sequence, timeMs: sequence * 33 });
+        if (sequence >= lostAt && sequence < lostAt + 4) continue;
+        try {
+          if (decode(packet).sequence !== sequence) wrong++;
+        } catch {
+          noticed = true;
+        }
+      }
+      expect(noticed).toBe(true);
+      expect(wrong).toBeLessThan(10);
+    }
+  });
+
   it('after a malformed compact packet waits for one that stands alone', () => {
     const encoder = new CompactMotionEncoder();
     const decode = createMotionDecoder();
