@@ -1,10 +1,19 @@
 import { type CompactSettings, DEFAULT_SETTINGS } from '../src/compact/CompactSettings.ts';
-import { CompactState, quantise } from '../src/compact/CompactState.ts';
+import {
+  CHANGE,
+  CHANGE_BEFORE,
+  CompactState,
+  LIVELY,
+  MEAN,
+  quantise,
+  STRIDE,
+  VALUE,
+} from '../src/compact/CompactState.ts';
 import { blankTables, type CompactTables, PREDECESSOR_COUNT, WEIGHT_COUNT } from '../src/compact/CompactTables.ts';
-import { PacketBody } from '../src/compact/PacketBody.ts';
 import { RangeCoder } from '../src/compact/rangeCoder.ts';
+import { ScalarCoder } from '../src/compact/ScalarCoder.ts';
 import { EXPRESSION_ORDER, FACE_COUNT, POSE_COUNT, ROW_COUNT, rowOf } from '../src/compact/scalars.ts';
-import type { Motion } from '../src/index.ts';
+import { EXPRESSION_NAMES, type Motion } from '../src/index.ts';
 
 /** Sums of one track from which predictors of any set of tracks can be solved. */
 export interface TrackSums {
@@ -20,7 +29,9 @@ const FEATURES = NEIGHBOURS + OWN;
 const RIDGE = 200;
 const OWN_RIDGE = 20;
 const CHANGE_LIMIT = 12;
-const PASSES = 3;
+const PASSES = 4;
+/** passes at whose tracks' ends the weights are taken and averaged */
+const AVERAGED = 2;
 const KEYPOINT_OFFSETS = [3, 6, 1, 2];
 
 /** training sees every coefficient, so that ranks do not matter */
@@ -54,7 +65,9 @@ export function sumTrack(motions: readonly Motion[], settings = defaultSettings(
   const used = new Int32Array(FEATURES);
   quantiseTrack(motions, settings).forEach((values, frame) => {
     if (frame > 0) {
-      const changes = values.map((value, scalar) => Math.max(-63, Math.min(63, value - state.values[scalar]!)));
+      const changes = values.map((value, scalar) =>
+        Math.max(-63, Math.min(63, value - state.scalars[scalar * STRIDE + VALUE]!)),
+      );
       const total = changes.reduce((sum, change) => sum + Math.min(8, Math.abs(change)), 0);
       const coded: number[] = [];
       const order = [
@@ -70,13 +83,13 @@ export function sumTrack(motions: readonly Motion[], settings = defaultSettings(
           });
         }
         const isExpression = scalar >= POSE_COUNT && scalar < FACE_COUNT;
-        const drift = (state.values[scalar]! << 8) - state.mean[scalar]!;
-        features[NEIGHBOURS] = Math.max(-63, Math.min(63, state.change[scalar]!));
-        features[NEIGHBOURS + 1] = Math.max(-63, Math.min(63, state.changeBefore[scalar]!));
+        const drift = (state.scalars[scalar * STRIDE + VALUE]! << 8) - state.scalars[scalar * STRIDE + MEAN]!;
+        features[NEIGHBOURS] = Math.max(-63, Math.min(63, state.scalars[scalar * STRIDE + CHANGE]!));
+        features[NEIGHBOURS + 1] = Math.max(-63, Math.min(63, state.scalars[scalar * STRIDE + CHANGE_BEFORE]!));
         features[NEIGHBOURS + 2] = Math.max(-16, Math.min(16, drift / 256));
-        features[NEIGHBOURS + 3] = isExpression && state.values[scalar] === 0 ? 1 : 0;
+        features[NEIGHBOURS + 3] = isExpression && state.scalars[scalar * STRIDE + VALUE]! === 0 ? 1 : 0;
         features[NEIGHBOURS + 4] = 1;
-        const weight = 1 / (1 + total / 40) / (0.5 + state.lively[scalar]! / 256);
+        const weight = 1 / (1 + total / 40) / (0.5 + state.scalars[scalar * STRIDE + LIVELY]! / 256);
         const target = Math.max(-CHANGE_LIMIT, Math.min(CHANGE_LIMIT, changes[scalar]!));
         accumulate(matrices[rowOf(scalar)]!, targets[rowOf(scalar)]!, features, used, weight, target);
         if (scalar < FACE_COUNT) coded.push(scalar);
@@ -182,8 +195,8 @@ export interface TrainingTrack {
 }
 
 /**
- * Tables from tracks: predictors by regression, probabilities and mixer by coding the tracks over and over and keeping
- * what the adaptive model then knows.
+ * Tables from tracks: predictors by regression, decisions by coding the tracks over and over and keeping what the
+ * adaptive model knows on average over the ends of tracks.
  */
 export function trainTables(
   sums: readonly TrackSums[],
@@ -194,20 +207,41 @@ export function trainTables(
   fitPredictors(sums, tables);
   const coder = new RangeCoder();
   const buffer = new Uint8Array(8192);
-  const body = new PacketBody(coder, tables, true, false);
+  const scalars = new ScalarCoder(coder, tables, true, false);
+  const learned = new Float64Array(tables.questions.length);
   for (let pass = 0; pass < passes; pass++) {
     for (const { motions, settings } of tracks) {
       const state = new CompactState(ALL);
+      scalars.forgetFace();
       quantiseTrack(motions, settings).forEach((values, frame) => {
         coder.startEncoding(buffer);
         if (frame === 0) state.reset(settings);
-        body.values.set(values);
-        body.codeScalars(state, frame === 0);
-        state.advance(body.values, frame === 0);
+        scalars.values.set(values);
+        scalars.code(state, frame === 0);
+        if (frame > 0) scalars.learn(state);
+        state.advance(scalars.values, frame === 0);
       });
+      if (pass >= passes - AVERAGED) scalars.model.addTo(learned);
     }
   }
-  Object.assign(tables, body.model.save());
-  // every sender's clock is its own: nothing is learned about time but that it keeps its pace
+  const ends = AVERAGED * tracks.length;
+  tables.questions.set(learned.map((sum) => Math.max(-127, Math.min(127, Math.round(sum / ends)))));
   return tables;
 }
+
+/** The motions in a mirror: what faces do on one side they do on the other, which doubles what tracks can teach. */
+export function mirrored(motions: readonly Motion[]): Motion[] {
+  return motions.map(({ pose, expression, keypoints }) => ({
+    pose: { ...pose, yaw: -pose.yaw, roll: -pose.roll, tx: -pose.tx },
+    expression: expression.map((_, index) => expression[MIRROR[index]!]!),
+    ...(keypoints === undefined ? {} : { keypoints: keypoints.map((each, at) => (at % 3 === 0 ? -each : each)) }),
+  }));
+}
+
+const MIRROR = (() => {
+  const names: readonly string[] = EXPRESSION_NAMES;
+  return names.map((name) => {
+    const other = name.endsWith('Left') ? name.replace(/Left$/, 'Right') : name.replace(/Right$/, 'Left');
+    return names.indexOf(names.includes(other) ? other : name);
+  });
+})();

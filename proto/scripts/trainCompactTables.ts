@@ -38,7 +38,7 @@ writeFileSync(
 /** Written by proto/scripts/trainCompactTables.ts from ${tracks.length} motion tracks; docs/compact-tables.json holds the same. */
 // biome-ignore format: numbers
 export const LEARNED_TABLES: CompactTables = {
-${(['predecessors', 'weights', 'probabilities', 'mixer', 'ranks'] as const).map(field).join('\n')}
+${(['predecessors', 'weights', 'questions', 'ranks'] as const).map(field).join('\n')}
 };
 `,
 );

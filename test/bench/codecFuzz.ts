@@ -76,14 +76,14 @@ function mutate(packet: Uint8Array, below: (limit: number) => number, random: ()
   const kind = below(6);
   if (kind === 0) return packet.slice(0, below(packet.length + 1));
   if (kind === 1) return Uint8Array.of(...packet, ...Array.from({ length: 1 + below(40) }, () => below(256)));
-  if (kind === 2) return Uint8Array.from({ length: below(90) }, (_, at) => (at === 0 ? 0x40 + below(64) : below(256)));
+  if (kind === 2) return Uint8Array.from({ length: below(90) }, (_, at) => (at === 0 ? 0x40 + below(192) : below(256)));
   const copy = packet.slice();
   const changes = kind === 3 ? 1 : 1 + below(6);
   for (let each = 0; each < changes; each++) {
     const at = below(copy.length);
     copy[at] = kind === 4 ? below(256) : copy[at]! ^ (1 << below(8));
   }
-  if (random() < 0.9) copy[0] = 0x40 | (copy[0]! & 0x3f);
+  if (random() < 0.9 && copy[0]! < 0x40) copy[0] = copy[0]! | 0x40;
   return copy;
 }
 

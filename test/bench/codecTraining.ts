@@ -1,6 +1,7 @@
 import type { CompactTables, Motion } from '@facewire/proto';
 import {
   defaultSettings,
+  mirrored,
   sumTrack,
   type TrackSums,
   type TrainingTrack,
@@ -17,6 +18,9 @@ export const BENCH_KEYPOINTS = 20;
 export function withKeypoints(motions: readonly Motion[], basis: FaceBasis): Motion[] {
   return motions.map((motion) => ({ ...motion, keypoints: keypointsOf(basis, motion.expression, BENCH_KEYPOINTS) }));
 }
+
+/** the codec must serve coarser steps too */
+const COARSE = { poseDenominator: 128, expressionDenominator: 26, keypointDenominator: 128 };
 
 /** Trains on any subset of tracks; what a track contributes is computed once. */
 export class CodecTrainer {
@@ -44,14 +48,19 @@ export class CodecTrainer {
     const known = this.known.get(track);
     if (known !== undefined) return known;
     const { motions } = track;
+    const views = [motions, mirrored(motions)];
     // keypoints have rows of their own in the tables; a third of each track teaches them
-    const pointed = withKeypoints(motions.slice(0, Math.ceil(motions.length / 3)), this.basis);
+    const pointed = views.map((view) => withKeypoints(view.slice(0, Math.ceil(view.length / 3)), this.basis));
+    const all = [...pointed, ...views];
     const prepared = {
-      sums: [sumTrack(motions), sumTrack(pointed)],
-      tracks: [
-        { motions: pointed, settings: defaultSettings(pointed) },
-        { motions, settings: defaultSettings(motions) },
-      ],
+      sums: all.map((view) => sumTrack(view)),
+      tracks: all.flatMap((view) => {
+        const settings = defaultSettings(view);
+        return [
+          { motions: view, settings: { ...settings, ...COARSE } },
+          { motions: view, settings },
+        ];
+      }),
     };
     this.known.set(track, prepared);
     return prepared;

@@ -1,7 +1,9 @@
 import { synthesizeMotion } from '@facewire/proto';
 import { type Config, openEngine } from '@facewire/server';
 import { OnnxRenderer } from '../../server/src/inference/OnnxRenderer.ts';
-import { DEFAULT_TUNING, type SessionTuning } from '../../server/src/inference/ort/OrtSession.ts';
+import { DEFAULT_TUNING, OrtSession, type SessionTuning } from '../../server/src/inference/ort/OrtSession.ts';
+import { OrtTensor } from '../../server/src/inference/ort/OrtTensor.ts';
+import { GraphWriter } from './renderGraph.ts';
 
 interface Rung {
   name: string;
@@ -33,76 +35,117 @@ function rungs(threads: number): Rung[] {
   ];
 }
 
+/** What a rung runs again and again. */
+interface Subject {
+  run(turn: number): Promise<unknown>;
+  close(): Promise<void> | void;
+}
+
 /**
- * ONNX Runtime's session options on the CPU, one changed at a time. All rungs take turns, run by run, so that a noisy
- * machine is noisy for all of them. `ms` is of the fastest run, as others share the machine; `cpuMs` the median of the
- * processor time that a run took, on all threads, which hardly depends on what else runs. Ratios above 1 are worse than
- * the default.
+ * ONNX Runtime's session options on the CPU, one changed at a time, with the model's renderers and with a plain
+ * convolutional decoder. All rungs take turns, run by run, so that a noisy machine is noisy for all of them. `ms` is of
+ * the fastest run, as others share the machine; `cpuMs` the median of the processor time that a run took, on all threads,
+ * which hardly depends on what else runs. Ratios above 1 are worse than the default.
  */
 export async function measureLadder(config: Config, sizes: readonly number[], rowMs: number): Promise<object> {
   const engine = await openEngine({ ...config, device: 'cpu' });
+  const avatar = engine.avatars.list()[0]!.id;
+  const picture = (size: number, turn: number) => ({
+    avatar,
+    size,
+    view: { yaw: 0, pitch: 0 },
+    motion: synthesizeMotion(turn / 30, 1),
+  });
+  const renderer = async (size: number, { threads, tuning }: Rung): Promise<Subject> => {
+    const opened = await OnnxRenderer.create({
+      package: engine.package,
+      threads,
+      tuning,
+      sizes: [size],
+      maxBatch: 1,
+      bankSlots: 4,
+      loadAvatar: (id) => engine.avatars.load(id),
+    });
+    return {
+      run: (turn) => opened.render([picture(size, turn)], { i420: true, rgb: false }),
+      close: () => opened.close(),
+    };
+  };
   try {
-    const ids = engine.avatars.list().map(({ id }) => id);
-    const rows = [];
+    const rows: object[] = [];
     for (const size of sizes) {
-      const opened = await Promise.all(
-        rungs(config.threads).map(async ({ name, threads, tuning }) => ({
-          name,
-          times: [] as number[],
-          cpuTimes: [] as number[],
-          renderer: await OnnxRenderer.create({
-            package: engine.package,
-            threads,
-            tuning,
-            sizes: [size],
-            maxBatch: 1,
-            bankSlots: 4,
-            loadAvatar: (id) => engine.avatars.load(id),
-          }),
-        })),
-      );
-      const untilMs = performance.now() + rowMs * opened.length;
-      for (let turn = 0; turn < 4 || performance.now() < untilMs; turn++) {
-        await new Promise((resolve) => setTimeout(resolve, SPINNING_ENDS_MS));
-        for (const { renderer, times, cpuTimes } of opened) {
-          const motion = synthesizeMotion(turn / 30, 1);
-          const cpuBefore = process.cpuUsage();
-          const startedAtMs = performance.now();
-          await renderer.render([{ avatar: ids[0]!, size, view: { yaw: 0, pitch: 0 }, motion }], {
-            i420: true,
-            rgb: false,
-          });
-          const elapsedMs = performance.now() - startedAtMs;
-          const { user, system } = process.cpuUsage(cpuBefore);
-          if (turn === 0) continue;
-          times.push(elapsedMs);
-          cpuTimes.push((user + system) / 1000);
-        }
-      }
-      const of = ({ times, cpuTimes }: { times: number[]; cpuTimes: number[] }) => ({
-        ms: Math.min(...times),
-        cpuMs: cpuTimes.sort((a, b) => a - b)[cpuTimes.length >> 1]!,
-      });
-      const base = of(opened[0]!);
-      for (const { renderer, name, ...times } of opened) {
-        const { ms, cpuMs } = of(times);
-        const row = {
-          size,
-          name,
-          ms: round(ms),
-          cpuMs: round(cpuMs),
-          ratio: round(ms / base.ms),
-          cpuRatio: round(cpuMs / base.cpuMs),
-        };
-        rows.push(row);
-        console.log(JSON.stringify(row));
-        await renderer.close();
-      }
+      rows.push(...(await climb(`${engine.renderer.model} ${size}`, config, rowMs, (rung) => renderer(size, rung))));
     }
-    return { bench: 'render', ladder: true, model: engine.renderer.model, device: 'cpu', rows };
+    rows.push(...(await climb('decoder', config, rowMs, decoder)));
+    return { bench: 'render', ladder: true, device: 'cpu', rows };
   } finally {
     await engine.close();
   }
+}
+
+async function climb(
+  what: string,
+  config: Config,
+  rowMs: number,
+  open: (rung: Rung) => Promise<Subject>,
+): Promise<object[]> {
+  const opened = [];
+  for (const rung of rungs(config.threads)) {
+    opened.push({ name: rung.name, subject: await open(rung), times: [] as number[], cpuTimes: [] as number[] });
+  }
+  const untilMs = performance.now() + rowMs * opened.length;
+  for (let turn = 0; turn < 4 || performance.now() < untilMs; turn++) {
+    await new Promise((resolve) => setTimeout(resolve, SPINNING_ENDS_MS));
+    for (const { subject, times, cpuTimes } of opened) {
+      const cpuBefore = process.cpuUsage();
+      const startedAtMs = performance.now();
+      await subject.run(turn);
+      const elapsedMs = performance.now() - startedAtMs;
+      const { user, system } = process.cpuUsage(cpuBefore);
+      if (turn === 0) continue;
+      times.push(elapsedMs);
+      cpuTimes.push((user + system) / 1000);
+    }
+  }
+  const fastest = ({ times }: { times: number[] }) => Math.min(...times);
+  const median = ({ cpuTimes }: { cpuTimes: number[] }) => cpuTimes.sort((a, b) => a - b)[cpuTimes.length >> 1]!;
+  const [baseMs, baseCpuMs] = [fastest(opened[0]!), median(opened[0]!)];
+  const rows = [];
+  for (const each of opened) {
+    const [ms, cpuMs] = [fastest(each), median(each)];
+    const ratios = { ratio: round(ms / baseMs), cpuRatio: round(cpuMs / baseCpuMs) };
+    const row = { what, name: each.name, ms: round(ms), cpuMs: round(cpuMs), ...ratios };
+    rows.push(row);
+    console.log(JSON.stringify(row));
+    await each.subject.close();
+  }
+  return rows;
+}
+
+/** 64 channels at 64² to three at 256²: 2.7 GFLOP of 3×3 convolutions, as a neural renderer of this size has. */
+async function decoder({ threads, tuning }: Rung): Promise<Subject> {
+  const graph = new GraphWriter();
+  let x = graph.input('x', [1, 64, 64, 64]);
+  for (let layer = 0; layer < 3; layer++) x = graph.relu(graph.conv(x, 64, 3));
+  for (const channels of [32, 16]) {
+    x = graph.relu(graph.conv(graph.enlarge(x, 2), channels, 3));
+    x = graph.relu(graph.conv(x, channels, 3));
+  }
+  const output = graph.add('Sigmoid', [graph.conv(x, 3, 3)], [1, 3, 256, 256]);
+  const device = { kind: 'cpu', index: 0 } as const;
+  const session = await OrtSession.open(graph.model('decoder', output), { device, threads, tuning });
+  const tensors = [OrtTensor.host('float32', [1, 64, 64, 64]), OrtTensor.host('float32', output.shape)] as const;
+  new Float32Array(tensors[0].data!.buffer).fill(0.5);
+  const binding = session.createBinding();
+  binding.bindInput('x', tensors[0]);
+  binding.bindOutput(output.name, tensors[1]);
+  return {
+    run: () => session.run(binding),
+    close: () => {
+      session.close();
+      for (const tensor of tensors) tensor.close();
+    },
+  };
 }
 
 function round(value: number): number {

@@ -8,8 +8,8 @@ import { PacketBody } from './PacketBody.ts';
 import { COUNTER_BITS, type CompactHeader, codeHeader, DISTANCE_LIMIT, SEQUENCE_BITS } from './packetHeader.ts';
 import { RangeCoder } from './rangeCoder.ts';
 
-/** The first byte of a compact motion packet is in 0x40…0x7f; its low bits already belong to the coded data. */
-export const isCompactMotion = (firstByte: number): boolean => (firstByte & 0xc0) === 0x40;
+/** The first byte of a compact motion packet is in 0x40…0xff, and already belongs to the coded data. */
+export const isCompactMotion = (firstByte: number): boolean => firstByte >= 0x40;
 
 const COUNTER_MASK = (1 << COUNTER_BITS) - 1;
 const SEQUENCE_SPAN = 1 << SEQUENCE_BITS;
@@ -67,7 +67,7 @@ export class CompactMotionDecoder {
     if (!isCompactMotion(packet[0]!)) {
       throw new FacewireError('packet_unknown_kind', `packet kind 0x${packet[0]!.toString(16)} is no compact motion`, {
         received: packet[0],
-        remedy: 'the first byte of a compact motion packet is 0x40 to 0x7f',
+        remedy: 'the first byte of a compact motion packet is 0x40 to 0xff',
       });
     }
     this.coder.startDecoding(packet);
@@ -91,11 +91,11 @@ export class CompactMotionDecoder {
       throw noBaseline(`counter ${header.counter}`, 'the packet before it is missing');
     }
     const sequence = (chain.state.sequence + header.step) & 0xffff;
+    chain.body.begin();
     try {
-      chain.body.model.begin();
       this.decodeDifference(chain.body, chain.state, sequence, header.step);
     } catch (error) {
-      chain.body.model.undo();
+      chain.body.undo();
       throw error;
     }
     chain.counter = expected;
@@ -107,7 +107,8 @@ export class CompactMotionDecoder {
     // in a body of its own, so that the chain stays whole should the packet be malformed
     this.spare ??= new PacketBody(this.coder, this.tables, true, true);
     const body = this.spare;
-    body.model.load(this.tables);
+    body.forget();
+    body.begin();
     this.decodeSelfContained(body, header);
     this.scratch = chain.state;
     this.spare = chain.body;
@@ -167,7 +168,7 @@ export class CompactMotionDecoder {
       from.convert(settings);
     }
     body.codeTime(from, 0, Math.max(1, Math.min(steps, DISTANCE_LIMIT)));
-    body.codeScalars(from, false);
+    body.scalars.code(from, false);
     this.coder.finishDecoding();
     body.commit(from, sequence, false);
     if (from !== state) state.copyFrom(from);
@@ -177,7 +178,7 @@ export class CompactMotionDecoder {
     const { scratch } = this;
     scratch.reset(body.codeSettings(DEFAULT_SETTINGS));
     body.startTime(header.timeMs);
-    body.codeScalars(scratch, true);
+    body.scalars.code(scratch, true);
     this.coder.finishDecoding();
     body.commit(scratch, header.sequence, true);
   }

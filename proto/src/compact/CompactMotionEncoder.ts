@@ -38,7 +38,8 @@ const BUFFER_BYTES = 8192;
 const COUNTER_MASK = (1 << COUNTER_BITS) - 1;
 
 /**
- * Writes compact motion packets (docs/protocol-compact.md). Pose and coefficients come back within half a step. On
+ * Writes compact motion packets (docs/protocol-compact.md). Pose and keypoints come back within half a
+ * step, coefficients within 33/64. On
  * ordered transports every packet that is encoded must be sent: drop samples before encode(), never after.
  */
 export class CompactMotionEncoder {
@@ -101,7 +102,7 @@ export class CompactMotionEncoder {
     const sequence = sample.sequence & 0xffff;
     const timeMs = Math.round(sample.timeMs) & 0xffff;
     const { coder, body, state } = this;
-    quantise(sample.motion, settings, this.tables.ranks, body.values);
+    quantise(sample.motion, settings, this.tables.ranks, body.scalars.values, this.known);
     this.settings = settings;
     const steps = this.known === undefined ? 0 : (sequence - this.known.sequence) & 0xffff;
     const selfContained = this.known === undefined || steps === 0 || (this.acknowledging && steps > DISTANCE_LIMIT);
@@ -109,7 +110,7 @@ export class CompactMotionEncoder {
     if (selfContained) {
       this.counter = 0;
       codeHeader(coder, { kind: 'selfContained', sequence, timeMs, adaptive: !this.acknowledging });
-      if (!this.acknowledging) body.model.load(this.tables);
+      if (!this.acknowledging) body.forget();
       state.reset(body.codeSettings(settings));
       body.startTime(timeMs);
     } else {
@@ -124,7 +125,7 @@ export class CompactMotionEncoder {
       if (next !== state.settings) state.convert(next);
       body.codeTime(state, timeMs, Math.min(steps, DISTANCE_LIMIT));
     }
-    body.codeScalars(state, selfContained);
+    body.scalars.code(state, selfContained);
     body.commit(state, sequence, selfContained);
     if (this.acknowledging) this.remember(state);
     else this.known = state;

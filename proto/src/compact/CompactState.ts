@@ -1,7 +1,7 @@
 import { FacewireError } from '../errors.ts';
 import { EXPRESSION_COUNT } from '../motion/expressions.ts';
 import type { Motion } from '../motion/Motion.ts';
-import { type CompactSettings, DEFAULT_SETTINGS } from './CompactSettings.ts';
+import { type CompactSettings, DEFAULT_SETTINGS, sameSettings } from './CompactSettings.ts';
 import { FACE_COUNT, POSE_COUNT } from './scalars.ts';
 
 /** π in 1/1024, rounded down */
@@ -14,9 +14,25 @@ const FIRST_EXPECTATION = 512;
 const SETTLED_EXPECTATION = 128;
 const MAGNITUDE_LIMIT = 8;
 
+/** quantised value */
+export const VALUE = 0;
+/** the last change and the one before */
+export const CHANGE = 1;
+export const CHANGE_BEFORE = 2;
+/** running means of the size of changes (at most 8): over about 4 packets in 1/256, over about 32 in 1/4096 */
+export const LIVELY = 3;
+export const LIVELY_LONG = 4;
+/** running means of the value over about 16 packets and over about 4, 1/256 */
+export const MEAN = 5;
+export const MEAN_SHORT = 6;
+/** how far a coefficient may be from its last value, in steps, and keep it: 0.0099 at the default step */
+export const STAY = 33 / 64;
+/** numbers for each scalar; one is spare, so that they start at whole 32 bytes */
+export const STRIDE = 8;
+
 /**
- * All that prediction rests on: the last quantised motion and its short history. Both ends hold equal copies. Arrays
- * have one entry for each scalar (pose, 52 coefficients, 3K keypoints).
+ * All that prediction rests on: the last quantised motion and its short history, for each scalar (pose, 52
+ * coefficients, 3K keypoints). Both ends hold equal copies.
  */
 export class CompactState {
   /** CompactTables.ranks */
@@ -27,35 +43,27 @@ export class CompactState {
   /** the sender's clock as the packets show it, 1/256 ms modulo 2^24, and the interval between its packets, 1/256 ms */
   clock = 0;
   interval = FIRST_INTERVAL;
-  /** quantised values */
-  values = new Int32Array(FACE_COUNT);
-  /** the last change and the one before */
-  change = new Int32Array(FACE_COUNT);
-  changeBefore = new Int32Array(FACE_COUNT);
-  /** running means of the size of changes (at most 8): over about 4 packets in 1/256, over about 32 in 1/4096 */
-  lively = new Int32Array(FACE_COUNT);
-  livelyLong = new Int32Array(FACE_COUNT);
-  /** running mean of the value over about 16 packets, 1/256 */
-  mean = new Int32Array(FACE_COUNT);
+  /** for each scalar STRIDE numbers: those named below */
+  scalars = new Int32Array(FACE_COUNT * STRIDE);
 
   constructor(ranks: Uint8Array) {
     this.ranks = ranks;
   }
 
   get scalarCount(): number {
-    return this.values.length;
+    return this.scalars.length / STRIDE;
   }
 
   /** The state before a self-contained packet. */
   reset(settings: CompactSettings): void {
     this.settings = settings;
     this.resize(FACE_COUNT + 3 * settings.keypointCount);
-    this.values.fill(0);
-    this.change.fill(0);
-    this.changeBefore.fill(0);
-    this.lively.fill(FIRST_EXPECTATION);
-    this.livelyLong.fill(FIRST_EXPECTATION << 4);
-    this.mean.fill(0);
+    const { scalars } = this;
+    scalars.fill(0);
+    for (let at = 0; at < scalars.length; at += STRIDE) {
+      scalars[at + LIVELY] = FIRST_EXPECTATION;
+      scalars[at + LIVELY_LONG] = FIRST_EXPECTATION << 4;
+    }
   }
 
   copyFrom(other: CompactState): void {
@@ -65,77 +73,66 @@ export class CompactState {
     this.clock = other.clock;
     this.interval = other.interval;
     this.resize(other.scalarCount);
-    this.values.set(other.values);
-    this.change.set(other.change);
-    this.changeBefore.set(other.changeBefore);
-    this.lively.set(other.lively);
-    this.livelyLong.set(other.livelyLong);
-    this.mean.set(other.mean);
+    this.scalars.set(other.scalars);
   }
 
   /** Takes the scalars over into other steps and counts: round(value · new / old), halves upwards. */
   convert(settings: CompactSettings): void {
     const before = this.settings;
-    const kept = Math.min(this.scalarCount, FACE_COUNT + 3 * settings.keypointCount);
-    const values = this.values.slice(0, kept);
-    const lively = this.lively.slice(0, kept);
-    const livelyLong = this.livelyLong.slice(0, kept);
+    const kept = this.scalars.slice(0, STRIDE * (FACE_COUNT + 3 * settings.keypointCount));
     this.reset(settings);
-    this.lively.set(lively);
-    this.livelyLong.set(livelyLong);
-    for (let scalar = 0; scalar < kept; scalar++) {
-      if (!this.travels(scalar)) continue;
+    const { scalars, ranks } = this;
+    for (let scalar = 0; scalar * STRIDE < kept.length; scalar++) {
+      const at = scalar * STRIDE;
+      scalars[at + LIVELY] = kept[at + LIVELY]!;
+      scalars[at + LIVELY_LONG] = kept[at + LIVELY_LONG]!;
+      if (!travels(settings, ranks, scalar)) continue;
       const old = denominator(before, scalar);
       const next = denominator(settings, scalar);
-      const value = Math.floor((2 * values[scalar]! * next + old) / (2 * old));
-      this.values[scalar] = clamp(value, lowest(settings, scalar), highest(settings, scalar));
+      const value = Math.floor((2 * kept[at + VALUE]! * next + old) / (2 * old));
+      scalars[at + VALUE] = clamp(value, lowest(settings, scalar), highest(settings, scalar));
+      scalars[at + MEAN] = scalars[at + VALUE]! << 8;
+      scalars[at + MEAN_SHORT] = scalars[at + VALUE]! << 8;
     }
-    for (let scalar = 0; scalar < this.scalarCount; scalar++) this.mean[scalar] = this.values[scalar]! << 8;
   }
 
   /** Moves on to the values that a packet carried. */
   advance(values: Int32Array, selfContained: boolean): void {
-    const count = this.scalarCount;
-    const { change, changeBefore, lively, livelyLong, mean } = this;
-    if (selfContained) {
-      for (let scalar = 0; scalar < count; scalar++) {
-        this.values[scalar] = values[scalar]!;
-        mean[scalar] = values[scalar]! << 8;
-        lively[scalar] = SETTLED_EXPECTATION;
-        livelyLong[scalar] = SETTLED_EXPECTATION << 4;
-      }
-      return;
-    }
-    for (let scalar = 0; scalar < count; scalar++) {
+    const { scalars, scalarCount } = this;
+    for (let scalar = 0; scalar < scalarCount; scalar++) {
+      const at = scalar * STRIDE;
       const value = values[scalar]!;
-      const difference = value - this.values[scalar]!;
-      const size = difference < 0 ? -difference : difference;
-      const magnitude = Math.min(size, MAGNITUDE_LIMIT);
-      changeBefore[scalar] = change[scalar]!;
-      change[scalar] = difference;
-      lively[scalar] = lively[scalar]! + (((magnitude << 8) - lively[scalar]!) >> 2);
-      livelyLong[scalar] = livelyLong[scalar]! + (((magnitude << 12) - livelyLong[scalar]!) >> 5);
-      mean[scalar] = mean[scalar]! + (((value << 8) - mean[scalar]!) >> 4);
-      this.values[scalar] = value;
+      if (selfContained) {
+        scalars[at + VALUE] = value;
+        scalars[at + MEAN] = value << 8;
+        scalars[at + MEAN_SHORT] = value << 8;
+        scalars[at + LIVELY] = SETTLED_EXPECTATION;
+        scalars[at + LIVELY_LONG] = SETTLED_EXPECTATION << 4;
+        continue;
+      }
+      const change = value - scalars[at + VALUE]!;
+      const size = change < 0 ? -change : change;
+      const magnitude = size > MAGNITUDE_LIMIT ? MAGNITUDE_LIMIT : size;
+      scalars[at + CHANGE_BEFORE] = scalars[at + CHANGE]!;
+      scalars[at + CHANGE] = change;
+      scalars[at + LIVELY] = scalars[at + LIVELY]! + (((magnitude << 8) - scalars[at + LIVELY]!) >> 2);
+      scalars[at + LIVELY_LONG] = scalars[at + LIVELY_LONG]! + (((magnitude << 12) - scalars[at + LIVELY_LONG]!) >> 5);
+      scalars[at + MEAN] = scalars[at + MEAN]! + (((value << 8) - scalars[at + MEAN]!) >> 4);
+      scalars[at + MEAN_SHORT] = scalars[at + MEAN_SHORT]! + (((value << 8) - scalars[at + MEAN_SHORT]!) >> 2);
+      scalars[at + VALUE] = value;
     }
-  }
-
-  /** Whether a scalar is in packets at the state's settings. */
-  travels(scalar: number): boolean {
-    if (scalar < POSE_COUNT) return true;
-    if (scalar < FACE_COUNT) return this.ranks[scalar - POSE_COUNT]! < this.settings.expressionCount;
-    return scalar < FACE_COUNT + 3 * this.settings.keypointsSent;
   }
 
   private resize(count: number): void {
-    if (count === this.scalarCount) return;
-    this.values = new Int32Array(count);
-    this.change = new Int32Array(count);
-    this.changeBefore = new Int32Array(count);
-    this.lively = new Int32Array(count);
-    this.livelyLong = new Int32Array(count);
-    this.mean = new Int32Array(count);
+    if (count !== this.scalarCount) this.scalars = new Int32Array(count * STRIDE);
   }
+}
+
+/** Whether a scalar is in packets. */
+export function travels(settings: CompactSettings, ranks: Uint8Array, scalar: number): boolean {
+  if (scalar < POSE_COUNT) return true;
+  if (scalar < FACE_COUNT) return ranks[scalar - POSE_COUNT]! < settings.expressionCount;
+  return scalar < FACE_COUNT + 3 * settings.keypointsSent;
 }
 
 export function denominator(settings: CompactSettings, scalar: number): number {
@@ -155,9 +152,17 @@ export function lowest(settings: CompactSettings, scalar: number): number {
 
 /**
  * The motion in steps, round(value · denominator) with halves upwards, clamped to its range; `values` has one entry
- * for each scalar. Angles are wrapped to ±π first. Throws packet_bad_value on a number that is not finite.
+ * for each scalar. Angles are wrapped to ±π first. Coefficients stay where `known` has them while they are within
+ * STAY steps of it: one on the edge between two steps does not flicker. Throws packet_bad_value on a number that is
+ * not finite.
  */
-export function quantise(motion: Motion, settings: CompactSettings, ranks: Uint8Array, values: Int32Array): void {
+export function quantise(
+  motion: Motion,
+  settings: CompactSettings,
+  ranks: Uint8Array,
+  values: Int32Array,
+  known?: CompactState,
+): void {
   const { pose, expression, keypoints } = motion;
   const { poseDenominator, expressionDenominator, keypointDenominator } = settings;
   values[0] = inSteps(wrapAngle(pose.pitch), poseDenominator);
@@ -170,11 +175,18 @@ export function quantise(motion: Motion, settings: CompactSettings, ranks: Uint8
     const limit = highest(settings, scalar);
     values[scalar] = clamp(values[scalar]!, -limit, limit);
   }
+  const stays = known !== undefined && sameSettings(known.settings, settings) ? known.scalars : undefined;
   for (let index = 0; index < EXPRESSION_COUNT; index++) {
-    values[POSE_COUNT + index] =
-      ranks[index]! < settings.expressionCount
-        ? clamp(inSteps(expression[index]!, expressionDenominator), 0, expressionDenominator)
-        : 0;
+    const scalar = POSE_COUNT + index;
+    const value = expression[index]!;
+    if (ranks[index]! >= settings.expressionCount) {
+      values[scalar] = 0;
+      continue;
+    }
+    values[scalar] = clamp(inSteps(value, expressionDenominator), 0, expressionDenominator);
+    if (stays === undefined) continue;
+    const last = stays[scalar * STRIDE + VALUE]!;
+    if (Math.abs(value * expressionDenominator - last) <= STAY) values[scalar] = last;
   }
   const limit = keypointDenominator * LENGTH_LIMIT;
   for (let index = 0; index < 3 * settings.keypointCount; index++) {
@@ -184,27 +196,27 @@ export function quantise(motion: Motion, settings: CompactSettings, ranks: Uint8
 }
 
 export function dequantise(state: CompactState): Motion {
-  const { values, settings } = state;
+  const { scalars, settings } = state;
   const { poseDenominator, expressionDenominator, keypointDenominator } = settings;
   const expression = new Float32Array(EXPRESSION_COUNT);
   for (let index = 0; index < EXPRESSION_COUNT; index++) {
-    expression[index] = values[POSE_COUNT + index]! / expressionDenominator;
+    expression[index] = scalars[(POSE_COUNT + index) * STRIDE]! / expressionDenominator;
   }
   const motion: Motion = {
     pose: {
-      pitch: values[0]! / poseDenominator,
-      yaw: values[1]! / poseDenominator,
-      roll: values[2]! / poseDenominator,
-      tx: values[3]! / poseDenominator,
-      ty: values[4]! / poseDenominator,
-      logScale: values[5]! / poseDenominator,
+      pitch: scalars[0]! / poseDenominator,
+      yaw: scalars[STRIDE]! / poseDenominator,
+      roll: scalars[2 * STRIDE]! / poseDenominator,
+      tx: scalars[3 * STRIDE]! / poseDenominator,
+      ty: scalars[4 * STRIDE]! / poseDenominator,
+      logScale: scalars[5 * STRIDE]! / poseDenominator,
     },
     expression,
   };
   if (settings.keypointCount > 0) {
     const keypoints = new Float32Array(3 * settings.keypointCount);
     for (let index = 0; index < keypoints.length; index++) {
-      keypoints[index] = values[FACE_COUNT + index]! / keypointDenominator;
+      keypoints[index] = scalars[(FACE_COUNT + index) * STRIDE]! / keypointDenominator;
     }
     motion.keypoints = keypoints;
   }

@@ -38,7 +38,7 @@ const codeOf = (act: () => unknown): string => {
 };
 
 describe('compact motion on an ordered transport', () => {
-  it('comes back within half a step, with its sequence and time', () => {
+  it('comes back within half a step (coefficients 33/64), with its sequence and time', () => {
     const encoder = new CompactMotionEncoder();
     const decoder = new CompactMotionDecoder();
     for (let index = 0; index < 300; index++) {
@@ -49,7 +49,7 @@ describe('compact motion on an ordered transport', () => {
       expect([result.sequence, result.timeMs]).toEqual([sample.sequence, sample.timeMs]);
       const errors = largestErrors(result.motion, sample.motion);
       expect(errors.pose).toBeLessThanOrEqual(0.5 / 256 + 1e-9);
-      expect(errors.expression).toBeLessThanOrEqual(0.5 / 52 + 1e-6);
+      expect(errors.expression).toBeLessThanOrEqual(33 / 64 / 52 + 1e-6);
     }
   });
 
@@ -115,7 +115,7 @@ describe('compact motion on an ordered transport', () => {
     encoder.configure({ poseStep: 1 / 512, expressionStep: 1 / 64, expressionCount: 52 });
     const last = sampleAt(60);
     const errors = largestErrors(decoder.decode(encoder.encode(last)).motion, last.motion);
-    expect(errors.expression).toBeLessThanOrEqual(0.5 / 64 + 1e-6);
+    expect(errors.expression).toBeLessThanOrEqual(33 / 64 / 64 + 1e-6);
   });
 
   it('refuses what it cannot build on, and goes on after a self-contained packet', () => {
@@ -187,7 +187,7 @@ describe('compact motion on a lossy transport', () => {
         const result = decoder.decode(each.packet);
         expect(result.sequence).toBe(sample.sequence);
         expect(result.timeMs).toBe(sample.timeMs);
-        expect(largestErrors(result.motion, sample.motion).expression).toBeLessThanOrEqual(0.5 / 52 + 1e-6);
+        expect(largestErrors(result.motion, sample.motion).expression).toBeLessThanOrEqual(33 / 64 / 52 + 1e-6);
         decoded++;
         if (chance() > 0.2) acknowledgements.push({ sequence: result.sequence, due: index + 3 });
       }

@@ -10,7 +10,7 @@ export type CompactHeader =
   | { kind: 'baseline'; sequence: number; distance: number }
   | { kind: 'selfContained'; sequence: number; timeMs: number; adaptive: boolean };
 
-const NOT_CHAINED = 16384; // probability out of 65536
+const NOT_CHAINED = 1024; // probability out of 65536
 const SELF_CONTAINED = 4096;
 const SKIPPED = 256;
 export const COUNTER_BITS = 2;

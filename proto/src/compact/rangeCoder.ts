@@ -1,11 +1,13 @@
 import { FacewireError } from '../errors.ts';
+import { badValue } from './compactErrors.ts';
 
 /** Bits of the coder's window; low and range stay below 2^25, so that every step is exact in 32-bit integers. */
 const WINDOW = 1 << 24;
-const RENORMALISE_BELOW = 1 << 16;
-/** The first byte of a packet lies in 0x40…0x7f: the coder starts with this part of its window. */
+export const RENORMALISE_BELOW = 1 << 16;
+const ESCAPE_BITS = 15;
+/** The first byte of a packet lies in 0x40…0xff: the coder starts with this part of its window. */
 export const FIRST_BYTE_LOW = 0x40;
-const FIRST_BYTE_SPAN = 0x40;
+const FIRST_BYTE_SPAN = 0xc0;
 
 /**
  * Binary range coder with a 24-bit window, both directions in one class so that a walk over a packet is written once.
@@ -17,10 +19,11 @@ export class RangeCoder {
   private bytes: Uint8Array = new Uint8Array(0);
   /** bytes written, or read including the virtual zeros past the end */
   private position = 0;
-  private low = 0;
-  private range = 0;
+  /** the registers; ScalarCoder works on copies of them */
+  low = 0;
+  range = 0;
   /** decoding: the window's value minus the encoder's low */
-  private offset = 0;
+  offset = 0;
 
   /** `buffer` must hold the largest packet: 2 bytes for each decision is ample. */
   startEncoding(buffer: Uint8Array): void {
@@ -29,12 +32,14 @@ export class RangeCoder {
     this.position = 0;
     this.low = FIRST_BYTE_LOW << 16;
     this.range = FIRST_BYTE_SPAN << 16;
+    this.offset = 0;
   }
 
   startDecoding(packet: Uint8Array): void {
     this.encoding = false;
     this.bytes = packet;
     this.position = 3;
+    this.low = 0;
     this.range = FIRST_BYTE_SPAN << 16;
     const window = ((packet[0] ?? 0) << 16) | ((packet[1] ?? 0) << 8) | (packet[2] ?? 0);
     this.offset = window - (FIRST_BYTE_LOW << 16);
@@ -51,7 +56,6 @@ export class RangeCoder {
         this.low += bound;
         this.range -= bound;
       }
-      while (this.range < RENORMALISE_BELOW) this.shiftOut();
     } else {
       if (this.offset < bound) {
         this.range = bound;
@@ -61,8 +65,8 @@ export class RangeCoder {
         this.range -= bound;
         result = 0;
       }
-      while (this.range < RENORMALISE_BELOW) this.shiftIn();
     }
+    if (this.range < RENORMALISE_BELOW) this.renormalise();
     return result;
   }
 
@@ -71,6 +75,22 @@ export class RangeCoder {
     let result = 0;
     for (let shift = count - 1; shift >= 0; shift--) result = (result << 1) | this.code((value >>> shift) & 1, 32768);
     return result;
+  }
+
+  /** A number from 0 on, Elias gamma of it + 1 in equally likely bits. Throws packet_bad_value beyond 16 bits. */
+  codeEscape(rest: number): number {
+    let bits = 0;
+    while (this.codeRaw((rest + 1) >> (bits + 1) !== 0 ? 1 : 0, 1) === 1) {
+      bits++;
+      if (bits > ESCAPE_BITS) throw badValue('escape', `${bits} bits`);
+    }
+    return ((1 << bits) | this.codeRaw((rest + 1) & ((1 << bits) - 1), bits)) - 1;
+  }
+
+  /** Moves whole bytes out of the window, or into it, until the range is wide enough for the next bit. */
+  renormalise(): void {
+    if (this.encoding) while (this.range < RENORMALISE_BELOW) this.shiftOut();
+    else while (this.range < RENORMALISE_BELOW) this.shiftIn();
   }
 
   /** Ends an encoding; returns the packet's length in the buffer. */
