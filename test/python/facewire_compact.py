@@ -25,7 +25,8 @@ KNOTS = (
     + [40793, 47911, 53581, 57724, 60565, 62428, 63615, 64357, 64816, 65097, 65269, 65374, 65438, 65476, 65500, 65514]
 )
 SQUASH = [(KNOTS[i >> 7] * (128 - (i & 127)) + KNOTS[(i >> 7) + 1] * (i & 127) + 64) >> 7 for i in range(4096)]
-BLOCK, FAR, TIME = 2110, 4 * 2110, 4 * 2110 + 512
+STAY = 33 / 64
+TIME_START = (-131072, 0, 0, 0, 0, 0, 0, 0)
 SETTINGS = (
     ("poseDenominator", 12),
     ("expressionDenominator", 10),
@@ -34,7 +35,9 @@ SETTINGS = (
     ("keypointCount", 8),
     ("keypointsSent", 8),
 )
-DIRECTIONS = (18, 51, 102, 179, 307, 512, 896)
+
+
+DEFAULTS = dict(zip((name for name, _ in SETTINGS), (256, 52, 256, 52, 0, 0), strict=True))
 
 
 class PacketError(Exception):
@@ -43,18 +46,6 @@ class PacketError(Exception):
     def __init__(self, code: str, message: str = "") -> None:
         super().__init__(f"{code} {message}")
         self.code = code
-
-
-def _stretch() -> list[int]:
-    table, x = [], -2047
-    for j in range(4096):
-        while x < 2047 and (SQUASH[x + 2048] >> 4) < j:
-            x += 1
-        table.append(x)
-    return table
-
-
-STRETCH = _stretch()
 
 
 def _coding_order() -> list[int]:
@@ -85,12 +76,24 @@ def half(x: int) -> int:
     return 2 * top + ((x >> (top - 1)) & 1)
 
 
+def squash(total: int) -> int:
+    return SQUASH[clamp(total >> 8, -2047, 2047) + 2048]
+
+
+def i32(x: int) -> int:
+    return (x + 0x80000000) % 0x100000000 - 0x80000000
+
+
+def sign(x: int) -> int:
+    return (x > 0) - (x < 0)
+
+
 class Coder:
     """Section 2. `packet` None: encoding."""
 
     def __init__(self, packet: bytes | None = None) -> None:
         self.encoding = packet is None
-        self.low = self.range = 0x400000
+        self.low, self.range = 0x400000, 0xC00000
         self.out = bytearray()
         self.packet = packet or b""
         self.position = 3
@@ -182,41 +185,35 @@ class Coder:
 
 
 class Model:
-    """Section 5."""
+    """All that adapts: sections 4 (t), 5 (w) and 6 (v)."""
 
     def __init__(self, tables: dict[str, list[int]], adaptive: bool) -> None:
         self.adaptive = adaptive
-        self.slow = list(tables["probabilities"])
-        self.fast = list(tables["probabilities"])
-        self.weights = list(tables["mixer"])
+        self.t = list(TIME_START)
+        self.w = [each * 4096 for each in tables["questions"]]
+        self.v = [each * 256 for each in tables["weights"]]
 
-    def mixed(self, coder: Coder, bit: int, contexts: tuple[int, ...], first: int) -> int:
-        inputs = [STRETCH[(self.slow[context] + self.fast[context]) >> 5] for context in contexts]
-        x = sum(each * self.weights[first + i] for i, each in enumerate(inputs)) >> 14
-        p = SQUASH[clamp(x, -2047, 2047) + 2048]
+    def copy(self) -> Model:
+        other = copy.copy(self)
+        other.t, other.w, other.v = list(self.t), list(self.w), list(self.v)
+        return other
+
+    def time(self, coder: Coder, bit: int, index: int) -> int:
+        p = squash(self.t[index])
         bit = coder.code(bit, p)
-        if not self.adaptive:
-            return bit
-        error = bit * 65536 - p
-        if abs(error) > 1024:
-            for i, each in enumerate(inputs):
-                weight = self.weights[first + i] + ((each * error + 32768) >> 16)
-                self.weights[first + i] = clamp(weight, -65535, 65535)
-        for context in contexts:
-            self.slow[context] = self._moved(self.slow[context], bit, 7)
-            self.fast[context] = self._moved(self.fast[context], bit, 4)
-        return bit
-
-    def lone(self, coder: Coder, bit: int, context: int) -> int:
-        slow = self.slow[context]
-        bit = coder.code(bit, clamp(slow, 64, 65472))
         if self.adaptive:
-            self.slow[context] = self._moved(slow, bit, 5)
+            self.t[index] += (bit * 65536 - p + 4) >> 3
         return bit
 
-    @staticmethod
-    def _moved(p: int, bit: int, shift: int) -> int:
-        return p + ((65535 - p) >> shift) if bit else p - (p >> shift)
+    def answer(self, coder: Coder, bit: int, question: int, contexts: tuple[int, ...]) -> int:
+        weights = [8 * context + question for context in contexts]
+        p = squash(i32(sum(self.w[each] for each in weights)))
+        bit = coder.code(bit, p)
+        error = bit * 65536 - p
+        if self.adaptive and abs(error) >= 1024:
+            for each in weights:
+                self.w[each] = i32(self.w[each] + ((error + 16) >> 5))
+        return bit
 
 
 @dataclass
@@ -227,6 +224,7 @@ class Scalar:
     lively: int = 512
     lively_long: int = 8192
     mean: int = 0
+    mean_short: int = 0
 
 
 @dataclass
@@ -280,6 +278,8 @@ class Body:
         self.model = Model(tables, adaptive)
 
     def settings(self, coder: Coder, settings: dict[str, int]) -> dict[str, int]:
+        if not coder.raw(int(settings != DEFAULTS), 1):
+            return dict(DEFAULTS)
         result = {name: coder.raw(settings[name], bits) for name, bits in SETTINGS}
         if not valid(result):
             raise PacketError("packet_bad_value")
@@ -298,7 +298,7 @@ class Body:
             if travels(settings, self.tables["ranks"], i):
                 was, will = denominator(state.settings, i), denominator(settings, i)
                 new.value = clamp((2 * old.value * will + was) // (2 * was), *limits(settings, i))
-                new.mean = new.value * 256
+                new.mean = new.mean_short = new.value * 256
         return after
 
     def time(self, coder: Coder, state: State, time: int, step: int) -> None:
@@ -315,11 +315,12 @@ class Body:
             state.interval = clamp(state.interval + (residual * 32) // step, 256, 256000)
 
     def _residual(self, coder: Coder, residual: int) -> int:
-        if not self.model.lone(coder, int(residual != 0), TIME):
+        ask = self.model.time
+        if not ask(coder, int(residual != 0), 0):
             return 0
-        negative = self.model.lone(coder, int(residual < 0), TIME + 1)
+        negative = ask(coder, int(residual < 0), 1)
         size = 1
-        while size <= 6 and self.model.lone(coder, int(abs(residual) > size), TIME + 1 + size):
+        while size <= 6 and ask(coder, int(abs(residual) > size), 1 + size):
             size += 1
         if size > 6:
             size += coder.escape(abs(residual) - size)
@@ -330,6 +331,7 @@ class Body:
         ranks = self.tables["ranks"]
         alive = expectation = 512
         changes: dict[int, int] = {}
+        predictions: dict[int, int] = {}
         result = [0] * len(state.scalars)
         for i in [*CODING_ORDER, *range(FACE, len(state.scalars))]:
             if not travels(state.settings, ranks, i):
@@ -337,7 +339,7 @@ class Body:
             scalar = state.scalars[i]
             expected = (scalar.lively + (scalar.lively_long >> 4)) >> 1
             ratio = alive * 256 // expectation
-            predicted = 0 if alone else self._predict(state, i, changes)
+            predicted = predictions[i] = 0 if alone else self._predict(state, i, changes)
             target = values[i] - scalar.value if coder.encoding else 0
             change = self._change(coder, state, i, target, predicted, expected, ratio)
             result[i] = scalar.value + change
@@ -348,62 +350,82 @@ class Body:
             alive += min(abs(change), 8) * 256
             expectation += expected
         coder_result = coder.finish()  # nothing may change before the packet has proved whole
+        if self.model.adaptive and not alone:
+            for i, predicted in predictions.items():
+                if i < FACE:
+                    self._learn(state.scalars[i], i, result[i], predicted, changes)
         for scalar, value in zip(state.scalars, result, strict=True):
             self._advance(scalar, value, alone)
         self.packet = coder_result
 
     def _predict(self, state: State, i: int, changes: dict[int, int]) -> int:
         row = i if i < FACE else FACE + (i - FACE) % 3
-        w = self.tables["weights"][13 * row : 13 * row + 13]
+        v = self.model.v[17 * row : 17 * row + 17]
         scalar = state.scalars[i]
         if i < FACE:
-            total = sum(w[n] * changes.get(self.tables["predecessors"][8 * row + n], 0) for n in range(8))
+            total = sum(v[n] * changes.get(self.tables["predecessors"][12 * row + n], 0) for n in range(12))
         else:
-            total = sum(w[n] * changes.get(i - o, 0) for n, o in enumerate((3, 6, 1, 2)) if i - o >= FACE)
-        total += w[8] * clamp(scalar.change, -63, 63) + w[9] * clamp(scalar.before, -63, 63)
-        total += (w[10] * clamp(scalar.value * 256 - scalar.mean, -4096, 4096)) >> 8
+            total = sum(v[n] * changes.get(i - o, 0) for n, o in enumerate((3, 6, 1, 2)) if i - o >= FACE)
+        total += v[12] * clamp(scalar.change, -63, 63) + v[13] * clamp(scalar.before, -63, 63)
+        total += i32(v[14] * clamp(scalar.value * 256 - scalar.mean, -4096, 4096)) >> 8
         coefficient = POSE <= i < FACE
-        total += (w[11] if coefficient and scalar.value == 0 else 0) + w[12]
+        total = i32(total + (v[15] if coefficient and scalar.value == 0 else 0) + v[16]) >> 8
         return max(total, -scalar.value * 256) if coefficient else total
+
+    def _learn(self, scalar: Scalar, i: int, value: int, predicted: int, changes: dict[int, int]) -> None:
+        mistake = (value - scalar.value) * 256 - predicted
+        if abs(mistake) < 192:
+            return
+        x = [changes.get(other, 0) for other in self.tables["predecessors"][12 * i : 12 * i + 12]]
+        x += [clamp(scalar.change, -63, 63), clamp(scalar.before, -63, 63)]
+        d = clamp(scalar.value * 256 - scalar.mean, -4096, 4096)
+        energy = 4 + sum(each * each for each in x) + ((d * d) >> 16)
+        gain = min(abs(mistake), 1536) * 1024 // energy * sign(mistake)
+        v = self.model.v
+        for n, each in enumerate(x):
+            v[17 * i + n] = i32(v[17 * i + n] + ((gain * each + 32) >> 6))
+        v[17 * i + 14] = i32(v[17 * i + 14] + ((gain * d + 8192) >> 14))
 
     def _change(
         self, coder: Coder, state: State, i: int, change: int, predicted: int, expected: int, ratio: int
     ) -> int:
         scalar = state.scalars[i]
         coefficient = POSE <= i < FACE
+        top = state.settings["expressionDenominator"]
         zone = 0 if i < POSE else 1 if i >= FACE else 3 if scalar.value == 0 else 2
         row = i if i < FACE else FACE + (i - FACE) % 3
-        size = clamp((half((expected * ratio) >> 8) - 8) >> 1, 0, 7)
+        size = clamp(half((expected * ratio) >> 8) - 7, 0, 15)
         alive = clamp(half(ratio) - 12, 0, 7)
-        n = sum(abs(predicted) >= each for each in DIRECTIONS)
-        direction = 7 - n if predicted < 0 else 7 + n
-        coarse = (0, 0, 0, 0, 1, 1, 1, 2, 3, 3, 3, 4, 4, 4, 4)[direction]
-        last = 1 + (scalar.change > 0) - (scalar.change < 0)
-        a = (row * 4 + (size >> 1)) * 3 + last
-        b = 732 + (zone * 8 + size) * 8 + alive
-        c = 988 + (zone * 16 + direction) * 8 + size
-        d = 1500 + (row * 5 + coarse) * 2
+        pace = clamp((predicted + 16) >> 5, -31, 31)
+        lean = 2 + sign(pace) * (0 if abs(pace) < 3 else 1 if abs(pace) < 10 else 2)
+        level = 0
+        if coefficient:
+            level = sum(scalar.value >= start for start in (1, 2, 3, 4, 8, 16))
+            level += level == 6 and scalar.value == top
+        past = 3 * sign(scalar.change) + sign(scalar.before) + 4
+        far, near = (
+            clamp((scalar.value * 256 - mean + 32) >> 6, -7, 7) + 7 for mean in (scalar.mean, scalar.mean_short)
+        )
+        contexts = (
+            817 + row * 8 + level,
+            512 + row * 5 + lean,
+            1305 + (zone * 9 + past) * 16 + size,
+            1881 + zone * 64 + 32 + pace,
+            2137 + (zone * 15 + far) * 15 + near,
+        )
 
-        def mixed(kind: int, bit: bool) -> int:
-            contexts = tuple(kind * BLOCK + each for each in (a, b, c, d))
-            return self.model.mixed(coder, int(bit), contexts, (zone * 4 + kind) * 4)
+        def ask(question: int, bit: bool, last: int = alive) -> int:
+            return self.model.answer(coder, int(bit), question, ((zone * 16 + size) * 8 + last, *contexts))
 
-        if not mixed(0, change != 0):
+        if not ask(0, change != 0):
             return 0
-        if coefficient and scalar.value == 0:
-            negative = 0
-        elif coefficient and scalar.value == state.settings["expressionDenominator"]:
-            negative = 1
+        if coefficient and scalar.value in (0, top):
+            negative = int(scalar.value == top)
         else:
-            negative = mixed(1, change < 0)
-        d += negative
+            negative = ask(1, change < 0)
         m = 1
         while m <= 14:
-            further = abs(change) > m
-            if m < 4:
-                bit = mixed(2 if m == 1 else 3, further)
-            else:
-                bit = self.model.lone(coder, int(further), FAR + (zone * 8 + size) * 16 + m)
+            bit = ask(2 * min(m, 3) + negative, abs(change) > m, alive if m < 3 else min(m - 3, 7))
             if not bit:
                 break
             m += 1
@@ -414,7 +436,8 @@ class Body:
     @staticmethod
     def _advance(scalar: Scalar, value: int, alone: bool) -> None:
         if alone:
-            scalar.value, scalar.mean, scalar.change, scalar.before = value, value * 256, 0, 0
+            scalar.value, scalar.change, scalar.before = value, 0, 0
+            scalar.mean = scalar.mean_short = value * 256
             scalar.lively, scalar.lively_long = 128, 2048
             return
         difference = value - scalar.value
@@ -423,6 +446,7 @@ class Body:
         scalar.lively += (m * 256 - scalar.lively) >> 2
         scalar.lively_long += (m * 4096 - scalar.lively_long) >> 5
         scalar.mean += (value * 256 - scalar.mean) >> 4
+        scalar.mean_short += (value * 256 - scalar.mean_short) >> 2
         scalar.value = value
 
 
@@ -459,7 +483,7 @@ class Encoder:
         alone = self.known is None or step == 0 or (self.lossy and step > 64)
         if alone:
             self.counter = 0
-            coder.code(1, 16384)
+            coder.code(1, 1024)
             coder.code(1, 4096)
             coder.raw(0 if self.lossy else 1, 1)
             coder.raw(sequence, 16)
@@ -469,13 +493,13 @@ class Encoder:
         else:
             state = copy.deepcopy(self.known)
             if self.lossy:
-                coder.code(1, 16384)
+                coder.code(1, 1024)
                 coder.code(0, 4096)
                 coder.raw(sequence & 1023, 10)
                 coder.raw(step - 1, 6)
             else:
                 self.counter = (self.counter + 1) % 4
-                coder.code(0, 16384)
+                coder.code(0, 1024)
                 coder.raw(self.counter, 2)
                 if coder.code(int(step != 1), 256):
                     coder.raw(step, 16)
@@ -510,8 +534,11 @@ class Encoder:
             if i < 3 and not -math.pi <= number <= math.pi:
                 number -= 2 * math.pi * math.floor((number + math.pi) / (2 * math.pi))
             value = math.floor(clamp(number, -1000, 1000) * denominator(settings, i) + 0.5)
-            there = travels(settings, self.tables["ranks"], i)
-            values.append(clamp(value, *limits(settings, i)) if there else 0)
+            value = clamp(value, *limits(settings, i)) if travels(settings, self.tables["ranks"], i) else 0
+            if POSE <= i < FACE and self.known and self.known.settings == settings and travels(settings, self.tables["ranks"], i):
+                last = self.known.scalars[i].value
+                value = last if abs(number * denominator(settings, i) - last) <= STAY else value
+            values.append(value)
         return values
 
 
@@ -527,10 +554,10 @@ class Decoder:
     def decode(self, packet: bytes) -> dict:
         if not packet:
             raise PacketError("packet_truncated")
-        if packet[0] & 0xC0 != 0x40:
+        if packet[0] < 0x40:
             raise PacketError("packet_unknown_kind")
         coder = Coder(packet)
-        if not coder.code(0, 16384):
+        if not coder.code(0, 1024):
             return self._chained(coder)
         if coder.code(0, 4096):
             return self._alone(coder)
@@ -546,7 +573,7 @@ class Decoder:
         if counter != (self.counter + 1) % 4:
             self.chain = None
             raise PacketError("packet_no_baseline")
-        before = copy.deepcopy(self.body.model)
+        before = self.body.model.copy()
         try:
             state = self._difference(coder, self.body, self.chain, (self.chain.sequence + step) % 65536, step)
         except PacketError:
