@@ -1,9 +1,12 @@
-import { type Motion, neutralMotion, synthesizeMotion } from '@facewire/proto';
+import { DEFAULT_SETTINGS, type Motion, neutralMotion, synthesizeMotion } from '@facewire/proto';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { AvatarClient, type AvatarClientOptions } from './AvatarClient.ts';
 import { FakeServer, until } from './testing/FakeServer.ts';
 import { WebSocketTransport } from './transport/WebSocketTransport.ts';
+
+/** of the default precision */
+const HALF_STEP = 0.5 / DEFAULT_SETTINGS.expressionDenominator + 1e-6;
 
 let server: FakeServer;
 let client: AvatarClient;
@@ -83,7 +86,7 @@ describe('a motion budget', () => {
     };
     const end = synthesizeMotion(4 - 1 / 30, 4);
     const free = await play(4);
-    expect(errorOf(free.motions, end)).toBeLessThan(0.0097);
+    expect(errorOf(free.motions, end)).toBeLessThan(HALF_STEP);
     expect(free.motions).toHaveLength(120);
 
     client.setMotionBudget(150);
@@ -94,7 +97,7 @@ describe('a motion budget', () => {
 
     client.setMotionBudget(undefined);
     const again = await play(4);
-    expect(errorOf(again.motions, end)).toBeLessThan(0.0097);
+    expect(errorOf(again.motions, end)).toBeLessThan(HALF_STEP);
     expect(again.motions).toHaveLength(120);
     // not the same: the codec has learnt the face meanwhile
     expect(Math.abs(again.bytesPerSecond / free.bytesPerSecond - 1)).toBeLessThan(0.2);
