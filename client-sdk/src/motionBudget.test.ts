@@ -5,8 +5,8 @@ import { AvatarClient, type AvatarClientOptions } from './AvatarClient.ts';
 import { FakeServer, until } from './testing/FakeServer.ts';
 import { WebSocketTransport } from './transport/WebSocketTransport.ts';
 
-/** of the default precision */
-const HALF_STEP = 0.5 / DEFAULT_SETTINGS.expressionDenominator + 1e-6;
+/** about half a step of the default precision */
+const HALF_STEP = 0.55 / DEFAULT_SETTINGS.expressionDenominator;
 
 let server: FakeServer;
 let client: AvatarClient;
