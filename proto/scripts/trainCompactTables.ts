@@ -8,6 +8,7 @@ import { writeFileSync } from 'node:fs';
 import { codecTrainer } from '../../test/bench/codecTraining.ts';
 import { loadTracks } from '../../test/bench/tracks.ts';
 import type { CompactTables } from '../src/compact/CompactTables.ts';
+import { cTables } from './cTables.ts';
 
 const at = process.argv.indexOf('--tracks');
 const { from, tracks } = loadTracks(at < 0 ? undefined : process.argv[at + 1]);
@@ -42,6 +43,7 @@ ${(['predecessors', 'weights', 'questions', 'ranks'] as const).map(field).join('
 };
 `,
 );
+writeFileSync(new URL('../c/facewire_tables.h', import.meta.url), cTables(tables, rows));
 const plain = Object.fromEntries(Object.entries(tables).map(([name, numbers]) => [name, Array.from(numbers)]));
 writeFileSync(
   new URL('../../docs/compact-tables.json', import.meta.url),
