@@ -9,6 +9,8 @@ from torch import Tensor
 # By region of the data set: background, skin, hair, clothes, eye, iris, lips, mouth, teeth, tongue, brows, glasses, beard
 WEIGHTS = torch.tensor([0.7, 2.0, 1.6, 0.8, 4.0, 4.0, 3.0, 4.0, 4.0, 4.0, 3.0, 2.5, 2.0])
 
+HAIR = 2
+
 
 def edges(a: Tensor, b: Tensor, weight: Tensor, scales: int = 3) -> Tensor:
     """L1 of the differences between neighbours at several scales: what plain L1 would blur away."""

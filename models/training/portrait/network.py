@@ -12,6 +12,8 @@ Images are 0..1, flows are displacements in -1..1 image coordinates. Everything 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -169,25 +171,32 @@ class Motion(nn.Module):
 
 
 class Refiner(nn.Module):
-    """One window: base and painted [B,3,h,w], geometry [B,g,h,w] -> colour [B,3,h,w] and mask [B,1,h,w]."""
+    """One window: base and painted [B,3,h,w], geometry [B,g,h,w] -> colour [B,3,h,w] and mask [B,1,h,w].
+
+    The painted window keeps its own detail: the network adds a smooth change of colour (a quarter of the resolution) and says
+    pixel by pixel where it belongs. Free colours learned by L1 blurred lips and lids.
+    """
 
     def __init__(self, geometry: int, code: int, width: int = 32):
         super().__init__()
         self.stem = conv(4 * (6 + geometry), width)
         self.block, self.last = Block(width, code), Block(width, code)
         self.down, self.deep, self.up = conv(width, 48, stride=2), Block(48, code), conv(48, width, 1)
-        self.out = conv(width, 16)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        self.shade, self.mask = conv(48, 3), conv(width, 4)
+        for last in (self.shade, self.mask):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
 
     def forward(self, base: Tensor, painted: Tensor, geometry: Tensor, motion: Tensor, identity: Tensor) -> tuple[Tensor, Tensor]:
         x = torch.cat([base - 0.5, painted - 0.5, geometry * 0.5], 1)
         x = F.leaky_relu(self.stem(F.pixel_unshuffle(x, 2)), SLOPE)
         x = self.block(x, motion, identity)
         deep = self.deep(F.leaky_relu(self.down(x), SLOPE), motion, identity)
-        x = x + F.interpolate(self.up(deep), size=(int(x.shape[2]), int(x.shape[3])), mode="bilinear", align_corners=False)
-        x = F.pixel_shuffle(self.out(F.leaky_relu(self.last(x, motion, identity), SLOPE)), 2).float()
-        return painted + x[:, :3], torch.sigmoid(x[:, 3:] + 1.5)
+        resize = lambda v, like: F.interpolate(v, size=(int(like.shape[2]), int(like.shape[3])), mode="bilinear", align_corners=False)  # noqa: E731
+        x = x + resize(self.up(deep), x)
+        shade = resize(self.shade(F.leaky_relu(deep, SLOPE)).float(), base)
+        mask = F.pixel_shuffle(self.mask(F.leaky_relu(self.last(x, motion, identity), SLOPE)), 2).float()
+        return painted + shade, torch.sigmoid(mask + 1.5)
 
 
 def window_feather(height: int, width: int, edge: float = 0.14) -> Tensor:
@@ -195,6 +204,17 @@ def window_feather(height: int, width: int, edge: float = 0.14) -> Tensor:
     ramp = lambda n: ((1 - ((torch.arange(n) + 0.5) / n * 2 - 1).abs()) / edge).clamp(0, 1)  # noqa: E731
     smooth = lambda t: t * t * (3 - 2 * t)  # noqa: E731
     return (smooth(ramp(height))[:, None] * smooth(ramp(width))[None])[None, None]
+
+
+class Trunk(NamedTuple):
+    """What the generator knows of a frame at 64: features [B,48,64,64], colour [B,3,64,64] for hidden parts, shade
+    [B,3,32,32]; and at 128 the warped and the mirrored portrait [B,3,128,128]."""
+
+    features: Tensor
+    colour: Tensor
+    shade: Tensor
+    warped: Tensor
+    mirrored: Tensor
 
 
 class Generator(nn.Module):
@@ -215,10 +235,11 @@ class Generator(nn.Module):
         coarse = self.book16 if isinstance(self.book16, Codebook) else None
         self.book32 = Codebook(64, 192, coarse=coarse) if codebooks else nn.Identity()
         self.up64, self.last64 = conv(64, width, 1), Block(width, code)
-        self.exit128 = nn.Sequential(conv(width + 12, 32), nn.LeakyReLU(SLOPE), conv(32, 16))
+        self.shade, self.colour = conv(64, 3), conv(width, 3)
+        self.choose128 = nn.Sequential(conv(width + 12, 32), nn.LeakyReLU(SLOPE), conv(32, 16))
         self.widen = conv(width, 64, 1)
-        self.exit256 = nn.Sequential(conv(16 + 12, 32), nn.LeakyReLU(SLOPE), conv(32, 32), nn.LeakyReLU(SLOPE), conv(32, 16))
-        for last in (self.exit128[-1], self.exit256[-1]):
+        self.choose256 = nn.Sequential(conv(16 + 12, 32), nn.LeakyReLU(SLOPE), conv(32, 32), nn.LeakyReLU(SLOPE), conv(32, 16))
+        for last in (self.choose128[-1], self.choose256[-1], self.shade, self.colour):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
         self.mouth = Refiner(len(MOUTH_GEOMETRY), code)
@@ -241,8 +262,7 @@ class Generator(nn.Module):
         residual, occlusion = self.motion(evidence, motion, identity)
         return flow + residual, occlusion, mirrored
 
-    def trunk(self, texture128, backdrop128, features, identity, motion, flow, mirror, occlusion, mirrored):
-        """Features [B,48,64,64] of the frame and the warped frame at 128, [B,3,128,128]."""
+    def trunk(self, texture128, backdrop128, features, identity, motion, flow, mirror, occlusion, mirrored) -> Trunk:
         grid, flow128 = pixel_grid(128, 128).to(flow), enlarge(flow, 2)
         warped = composite(sample(texture128, grid + flow128), backdrop128)
         other = sample(texture128, grid + enlarge(mirror, 2))
@@ -257,29 +277,32 @@ class Generator(nn.Module):
         x16 = self.book16(self.block16(act(self.down16(x32)), motion, identity))
         x32 = self.book32(x32 + enlarge(self.up32(x16), 2))
         x32 = self.last32(x32, motion, identity)
-        return self.last64(x64 + enlarge(self.up64(x32), 2), motion, identity), warped
+        x64 = self.last64(x64 + enlarge(self.up64(x32), 2), motion, identity)
+        colour = F.avg_pool2d(warped, 2) + self.colour(act(x64)).float()
+        return Trunk(x64, colour, self.shade(act(x32)).float(), warped, composite(other, backdrop128))
 
-    def finish128(self, trunk: Tensor, warped: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(frame, colour branch, gate) at 128."""
-        return blend(self.exit128(torch.cat([trunk, F.pixel_unshuffle(warped, 2) - 0.5], 1)), warped)
+    def finish128(self, trunk: Trunk, backdrop128: Tensor) -> tuple[Tensor, Tensor]:
+        """(frame [B,3,128,128], weights [B,4,128,128] of warped, mirrored, backdrop and colour)."""
+        logits = self.choose128(torch.cat([trunk.features, F.pixel_unshuffle(trunk.warped, 2) - 0.5], 1))
+        return mix(logits, trunk.warped, trunk.mirrored, backdrop128, enlarge(trunk.colour, 2), enlarge(trunk.shade, 4))
 
-    def finish256(self, trunk: Tensor, warped: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """trunk [B,48,n,n], warped [B,3,4n,4n] (n = 64, or a crop of it) -> (frame, colour branch, gate)."""
-        x = torch.cat([F.pixel_shuffle(self.widen(trunk), 2), F.pixel_unshuffle(warped, 2) - 0.5], 1)
-        return blend(self.exit256(x), warped)
+    def finish256(self, features, warped, mirrored, backdrop, colour, shade) -> tuple[Tensor, Tensor]:
+        """features [B,48,n,n], the rest [B,3,4n,4n] (n = 64, or a crop of it) -> (frame, weights)."""
+        x = torch.cat([F.pixel_shuffle(self.widen(features), 2), F.pixel_unshuffle(warped, 2) - 0.5], 1)
+        return mix(self.choose256(x), warped, mirrored, backdrop, colour, shade)
 
     def forward(self, texture, backdrop, texture128, backdrop128, features, identity, code, flow, mirror):
         """One frame before the windows: texture [B,4,N,N], backdrop [B,3,N,N] (0..1, N = 128 or 256) -> frame and
         warped portrait [B,3,N,N], modulation code [B,128], refined flow [B,2,64,64]."""
         motion = self.embed(code, identity)
         flow, occlusion, mirrored = self.flows(texture128, features, identity, motion, flow, mirror)
-        trunk, warped = self.trunk(texture128, backdrop128, features, identity, motion, flow, mirror, occlusion, mirrored)
+        trunk = self.trunk(texture128, backdrop128, features, identity, motion, flow, mirror, occlusion, mirrored)
         size = int(texture.shape[-1])
         if size == 128:
-            frame, _, _ = self.finish128(trunk, warped)
-        else:
-            warped = composite(sample(texture, pixel_grid(size, size).to(flow) + enlarge(flow, size // G)), backdrop)
-            frame, _, _ = self.finish256(trunk, warped)
+            return self.finish128(trunk, backdrop128)[0], trunk.warped, motion, flow
+        grid = pixel_grid(size, size).to(flow)
+        warped, other = (composite(sample(texture, grid + enlarge(f, size // G)), backdrop) for f in (flow, mirror))
+        frame, _ = self.finish256(trunk.features, warped, other, backdrop, enlarge(trunk.colour, size // G), enlarge(trunk.shade, size // 32))
         return frame, warped, motion, flow
 
 
@@ -288,9 +311,12 @@ def composite(found: Tensor, backdrop: Tensor) -> Tensor:
     return found[:, :3] + backdrop * (1 - found[:, 3:])
 
 
-def blend(out: Tensor, warped: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """out [B,16,n,n] -> (frame, colour, gate) [B,·,2n,2n]; the colour branch is predicted against the warped frame."""
-    out = F.pixel_shuffle(out, 2).float()
-    gate = torch.sigmoid(out[:, 3:] - 1)
-    colour = warped + out[:, :3]
-    return warped + (colour - warped) * gate, colour, gate
+def mix(logits: Tensor, warped: Tensor, mirrored: Tensor, backdrop: Tensor, colour: Tensor, shade: Tensor) -> tuple[Tensor, Tensor]:
+    """logits [B,16,n,n], pictures [B,3,2n,2n] -> (frame, weights [B,4,2n,2n]).
+
+    Every pixel is one of the pictures that the portrait gives (or nearly one: their weights add to 1), so that detail
+    stays its own; the learned colour is for what it does not show, the shade for how light changes as the head turns.
+    """
+    weights = (F.pixel_shuffle(logits, 2).float() + logits.new_tensor([4.0, 0, 0, 0], dtype=torch.float32).reshape(1, 4, 1, 1)).softmax(1)
+    first, second, third, fourth = weights.split(1, 1)
+    return warped * first + mirrored * second + backdrop * third + colour * fourth + shade, weights

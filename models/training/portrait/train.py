@@ -20,7 +20,7 @@ import torch.nn.functional as F
 
 from portrait.dataset import Shards, to_batch
 from portrait.layout import G, window_sizes
-from portrait.losses import WEIGHTS, flow_loss, picture
+from portrait.losses import HAIR, WEIGHTS, flow_loss, picture
 from portrait.network import Encoder, Generator, composite, enlarge, pixel_grid, sample, window_feather
 
 
@@ -41,7 +41,8 @@ def choose_crop(batch: dict[str, torch.Tensor], crop: int, rng: np.random.Genera
     return first[:, 0], first[:, 1]
 
 
-def step_loss(encoder: Encoder, net: Generator, batch: dict[str, torch.Tensor], crop: int, rng: np.random.Generator) -> tuple[torch.Tensor, dict[str, float]]:
+def step_loss(encoder: Encoder, net: Generator, batch: dict[str, torch.Tensor], config: dict, rng: np.random.Generator) -> tuple[torch.Tensor, dict[str, float]]:
+    crop = config["crop"]
     drivers = len(batch["flow"]) // len(batch["texture"])
     spread = lambda v: v.repeat_interleave(drivers, 0)  # noqa: E731
     with torch.autocast("cpu", torch.bfloat16):
@@ -51,8 +52,8 @@ def step_loss(encoder: Encoder, net: Generator, batch: dict[str, torch.Tensor], 
         texture128, backdrop128 = F.avg_pool2d(texture, 2), F.avg_pool2d(backdrop, 2)
         motion = net.embed(batch["code"], identity)
         flow, occlusion, mirrored = net.flows(texture128, features, identity, motion, batch["flow"], batch["mirror"])
-        trunk, warped = net.trunk(texture128, backdrop128, features, identity, motion, flow, batch["mirror"], occlusion, mirrored)
-        frame128, colour128, _ = net.finish128(trunk, warped)
+        trunk = net.trunk(texture128, backdrop128, features, identity, motion, flow, batch["mirror"], occlusion, mirrored)
+        frame128, weights128 = net.finish128(trunk, backdrop128)
 
         # The exit at 256 and the windows see half of the drivers: they learn faster than the trunk, and cost more.
         half = np.sort(rng.permutation(len(flow))[: len(flow) // 2])
@@ -63,8 +64,11 @@ def step_loss(encoder: Encoder, net: Generator, batch: dict[str, torch.Tensor], 
         grid = pixel_grid(256, 256)
         grid = cut(grid.expand(len(x), -1, -1, -1), x, y, crop, crop)
         behind = cut(backdrop[half], x, y, crop, crop)
-        found = sample(texture[half], grid + cut(enlarge(flow[half], 4), x, y, crop, crop))
-        frame256, colour256, _ = net.finish256(cut(trunk[half], x // 4, y // 4, n, n), composite(found, behind))
+        warped256, other256 = (
+            composite(sample(texture[half], grid + cut(enlarge(f[half], 4), x, y, crop, crop)), behind) for f in (flow, batch["mirror"])
+        )
+        colour256, shade256 = (cut(enlarge(v[half], k), x, y, crop, crop) for v, k in ((trunk.colour, 4), (trunk.shade, 8)))
+        frame256, weights256 = net.finish256(cut(trunk.features[half], x // 4, y // 4, n, n), warped256, other256, behind, colour256, shade256)
 
         (mw, mh), (ew, eh) = window_sizes(256)
         windows = []
@@ -99,11 +103,17 @@ def step_loss(encoder: Encoder, net: Generator, batch: dict[str, torch.Tensor], 
     target256 = cut(target[half], x, y, crop, crop)
     person = (region[:, None, ::2, ::2] != 0).float()
     visible = batch["visible"] * person
+    # Where the source shows a point, or where it is hair (strands hide each other all the time), its own pixel is the one.
+    shown = F.avg_pool2d(torch.maximum(batch["visible"], (region[:, None, ::2, ::2] == HAIR).float()), 3, 1, 1)
+    invented = lambda weights, where: (weights[:, 3:] * where).mean() + 0.5 * (weights[:, 1:2] * where).mean()  # noqa: E731
+    shown256 = cut(enlarge(shown[half], 4), x, y, crop, crop)
+    hidden = 1 - shown
     parts = {
         "128": picture(frame128, target128, weight128),
-        "colour": 0.3 * ((colour128 - target128).abs() * weight128).mean() + 0.3 * ((colour256 - target256).abs() * weight256).mean(),
         "256": picture(frame256, target256, weight256),
-        "flow": 1.5 * flow_loss(pixel_grid(G, G) + flow, batch["true_flow"], visible),
+        "colour": ((trunk.colour - F.avg_pool2d(target, 4)).abs() * hidden).mean(),
+        "invented": config["invented"] * (invented(weights128, enlarge(shown, 2)) + invented(weights256, shown256)),
+        "flow": config["flow"] * flow_loss(pixel_grid(G, G) + flow, batch["true_flow"], visible),
         "occlusion": 0.03 * (F.binary_cross_entropy_with_logits(occlusion, 1 - batch["visible"], reduction="none") * person).mean(),
     }
     for name, frame, colour, goal, weight in windows:
@@ -111,7 +121,7 @@ def step_loss(encoder: Encoder, net: Generator, batch: dict[str, torch.Tensor], 
     figures = {k: float(v.detach()) for k, v in parts.items()}
     with torch.no_grad():
         figures["psnr128"] = float(-10 * torch.log10(((frame128.clamp(0, 1) - target128) ** 2).mean()))
-        figures["warp128"] = float(-10 * torch.log10(((warped.clamp(0, 1) - target128) ** 2).mean()))
+        figures["warp128"] = float(-10 * torch.log10(((trunk.warped.clamp(0, 1) - target128) ** 2).mean()))
     return sum(parts.values()), figures
 
 
@@ -164,6 +174,14 @@ class Run:
             self.rng.bit_generator.state = state["rng"]
             torch.set_rng_state(state["torch"])
 
+    def begin_with(self, checkpoint: Path) -> None:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=False)["average"]
+        own = self.models.state_dict()
+        fit = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
+        self.models.load_state_dict(fit, strict=False)
+        self.average = {k: v.detach().clone() for k, v in self.models.state_dict().items()}
+        print(f"{len(fit)} of {len(own)} tensors from {checkpoint}")
+
     def save(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         state = {
@@ -183,7 +201,7 @@ class Run:
         for group in self.optimiser.param_groups:
             group["lr"] = rate(c, self.seen)
         batch = to_batch(shards.draw(self.rng, c["sources"], c["drivers"]), self.rng, c["drivers"])
-        loss, figures = step_loss(self.models["encoder"], self.models["net"], batch, c["crop"], self.rng)
+        loss, figures = step_loss(self.models["encoder"], self.models["net"], batch, c, self.rng)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.models.parameters(), 1.0)
@@ -205,6 +223,7 @@ def main() -> None:
     parser.add_argument("--data")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--minutes", type=float, default=1e9)
+    parser.add_argument("--start", type=Path, help="begin with the weights that fit of another run's checkpoint")
     parser.add_argument("--parts", type=json.loads, default={}, help='e.g. {"codebooks": false}')
     a = parser.parse_args()
     config = json.loads(a.config.read_text())
@@ -212,6 +231,8 @@ def main() -> None:
     config["parts"] = config["parts"] | a.parts
     torch.set_num_threads(config["threads"])
     run = Run(config)
+    if a.start and not run.seen:
+        run.begin_with(a.start)
     shards = Shards(Path(config["data"]), "train")
     if not shards.open:
         parser.error(f"no prepared shard train-* in {config['data']}: run python -m heads.generate, then python -m portrait.prepare")
@@ -221,7 +242,7 @@ def main() -> None:
         for k, v in run.step(shards).items():
             sums.setdefault(k, []).append(v)
         steps += 1
-        if steps % 50 == 0:
+        if steps % 100 == 0:
             row = {k: float(np.mean(v)) for k, v in sums.items()} | {"seen": run.seen, "seconds": time.time() - start}
             run.rows.append(row)
             sums = {}
