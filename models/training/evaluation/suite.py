@@ -88,6 +88,21 @@ def reenact(row: Row, people: Sequence[Person], judges: Judges) -> Figures:
     return means(columns)
 
 
+def judge_the_judges(people: Sequence[Person], judges: Judges) -> Figures:
+    """What the judges say of the truth itself: the tracker against true landmarks and motion, a person's frames against the portrait."""
+    columns: dict[str, list[float]] = {}
+    for person in people:
+        pictures, motion = person.images[1:], person.motion[1:]
+        if judges.tracker:
+            found, rows = judges.tracker.track(pictures, motion)
+            _add(columns, [{"landmarks": metrics.keypoint_distance(f, t)} for f, t in zip(found, person.landmarks[1:])])
+            _add(columns, [{"pose": metrics.pose_error(r, m), "expression": metrics.expression_error(r, m)} for r, m in zip(rows, motion)])
+        if judges.embedder:
+            own = judges.embedder.embed(person.images[:1], person.motion[:1])[0]
+            _add(columns, [{"similarity": float(e @ own)} for e in judges.embedder.embed(pictures, motion)])
+    return means(columns)
+
+
 @dataclass(frozen=True)
 class Link:
     """Frames `now` and `before` of a clip, and the true flow [h,w,2] (-1..1) from the one to the other where visible [h,w]."""

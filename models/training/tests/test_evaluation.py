@@ -24,7 +24,7 @@ from evaluation.identity import MIDDLE, crop  # noqa: E402
 from evaluation.rows import Drive, PackageRow, SourceRow  # noqa: E402
 from evaluation.placement import Placement, load_warp  # noqa: E402
 from evaluation.strangers import STRANGERS  # noqa: E402
-from evaluation.suite import Clip, Judges, Link, flicker, means, reconstruct, reenact  # noqa: E402
+from evaluation.suite import Clip, Judges, Link, flicker, judge_the_judges, means, reconstruct, reenact  # noqa: E402
 from evaluation.trackers import Remembering  # noqa: E402
 from warp import reference  # noqa: E402
 from warp.run import pose_angles, read_portrait  # noqa: E402
@@ -200,6 +200,14 @@ def test_the_portrait_itself_keeps_its_identity_under_anyones_motion(tmp_path):
     assert figures["identitySimilarity"] == pytest.approx(1)
     assert figures["poseError"] == pytest.approx(0, abs=1e-4)
     assert reenact(SourceRow(), people, Judges()) == {}
+
+
+def test_the_judges_are_judged_on_the_truth(tmp_path):
+    write_shard(tmp_path, "test-0000", 2)
+    people = load_people(tmp_path, count=2, seed=0)
+    own = judge_the_judges(people, Judges(Echo(), Echo()))
+    assert own["pose"] == pytest.approx(0, abs=1e-4) and own["similarity"] > 0.99 and own["landmarks"] > 10  # all in the middle
+    assert len(run.notes_on_judges(own)) == 2 and run.notes_on_judges(judge_the_judges(people, Judges())) == []
 
 
 def test_a_copied_portrait_flickers_against_the_true_flow_and_the_truth_does_not(tmp_path):
