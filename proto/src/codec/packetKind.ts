@@ -1,6 +1,6 @@
 /**
  * The first byte of every WebSocket message, and of the bytes `motion` and `frame` inside a gRPC envelope. Compact motion
- * packets have a range of their own, 0x40…0x7f, whose low bits already carry data: see isCompactMotion().
+ * packets have a range of their own, 0x40…0xff, whose first byte already carries data: see isCompactMotion().
  */
 export const PACKET_KIND = { control: 0x00, motion: 0x01, frame: 0x10 } as const;
 

@@ -112,7 +112,7 @@ export class CompactState {
       }
       const change = value - scalars[at + VALUE]!;
       const size = change < 0 ? -change : change;
-      const magnitude = size > MAGNITUDE_LIMIT ? MAGNITUDE_LIMIT : size;
+      const magnitude = Math.min(size, MAGNITUDE_LIMIT);
       scalars[at + CHANGE_BEFORE] = scalars[at + CHANGE]!;
       scalars[at + CHANGE] = change;
       scalars[at + LIVELY] = scalars[at + LIVELY]! + (((magnitude << 8) - scalars[at + LIVELY]!) >> 2);

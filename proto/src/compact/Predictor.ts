@@ -201,5 +201,5 @@ function rounded(value: number, shift: number): number {
 }
 
 function clamp(value: number, limit: number): number {
-  return value > limit ? limit : value < -limit ? -limit : value;
+  return value > limit ? limit : Math.max(value, -limit);
 }

@@ -154,12 +154,12 @@ export class ScalarCoder {
       const row = isFace ? scalar : rowOf(scalar);
       const level = isExpression ? levels[before]! : 0;
       const likely = (expected * ratio) >> 8;
-      const size = SIZE_CLASS[likely > 2048 ? 2048 : likely]!;
+      const size = SIZE_CLASS[Math.min(likely, 2048)]!;
       const frame = (zone * 16 + size) * 8;
       const paces = (predicted + 16) >> 5;
-      const pace = 32 + (paces > PACE_LIMIT ? PACE_LIMIT : paces < -PACE_LIMIT ? -PACE_LIMIT : paces);
+      const pace = 32 + (paces > PACE_LIMIT ? PACE_LIMIT : Math.max(paces, -PACE_LIMIT));
       const past = sign(scalars[at + CHANGE]!) * 3 + sign(scalars[at + CHANGE_BEFORE]!) + 4;
-      let a = (frame + FRAME_CLASS[ratio > 1024 ? 1024 : ratio]!) << QUESTION_SHIFT;
+      let a = (frame + FRAME_CLASS[Math.min(ratio, 1024)]!) << QUESTION_SHIFT;
       const b = (LEAN_BASE + row * 5 + LEAN[pace]!) << QUESTION_SHIFT;
       const c = (LEVEL_BASE + row * 8 + level) << QUESTION_SHIFT;
       const d = (PAST_BASE + (zone * 9 + past) * 16 + size) << QUESTION_SHIFT;
@@ -290,7 +290,7 @@ export class ScalarCoder {
       }
       values[scalar] = value;
       predictor.tell(scalar, change);
-      liveliness += (magnitude > LIVELY_LIMIT ? LIVELY_LIMIT : magnitude) << 8;
+      liveliness += Math.min(magnitude, LIVELY_LIMIT) << 8;
     }
     coder.low = low;
     coder.range = range;
@@ -322,7 +322,7 @@ export class ScalarCoder {
 /** 0…14: a distance in 1/256 step in quarters of a step, 7 where there is next to none. */
 function driftClass(drift: number): number {
   const quarters = (drift + 32) >> 6;
-  return DRIFT_LIMIT + (quarters > DRIFT_LIMIT ? DRIFT_LIMIT : quarters < -DRIFT_LIMIT ? -DRIFT_LIMIT : quarters);
+  return DRIFT_LIMIT + (quarters > DRIFT_LIMIT ? DRIFT_LIMIT : Math.max(quarters, -DRIFT_LIMIT));
 }
 
 /** −1, 0, 1 without a branch that nobody could foresee */

@@ -53,6 +53,19 @@ describe('compact motion on an ordered transport', () => {
     }
   });
 
+  it('does not flicker where a coefficient lies between two steps', () => {
+    const encoder = new CompactMotionEncoder();
+    const decoder = new CompactMotionDecoder();
+    const shown = Array.from({ length: 20 }, (_, index) => {
+      const sample = { ...sampleAt(0), sequence: index };
+      const edge = 10.5 / 52 + (index % 2 === 0 ? 0.0001 : -0.0001);
+      sample.motion.expression[17] = edge;
+      return decoder.decode(encoder.encode(sample)).motion.expression[17]!;
+    });
+    expect(new Set(shown).size).toBe(1);
+    expect(Math.abs(shown[0]! - 10.5 / 52)).toBeLessThan(0.01);
+  });
+
   it('is a fraction of the fixed 70 bytes once it runs', () => {
     const encoder = new CompactMotionEncoder();
     const sizes = Array.from({ length: 300 }, (_, index) => encoder.encode(sampleAt(index)).length);

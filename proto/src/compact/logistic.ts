@@ -19,5 +19,5 @@ export const SQUASH = Uint16Array.from({ length: 4096 }, (_, index) => {
 /** Probability of a 1, out of 65536, from a sum of weights in 1/65536. */
 export function squash(sum: number): number {
   const x = sum >> 8;
-  return SQUASH[(x > DOMAIN_LIMIT ? DOMAIN_LIMIT : x < -DOMAIN_LIMIT ? -DOMAIN_LIMIT : x) + 2048]!;
+  return SQUASH[(x > DOMAIN_LIMIT ? DOMAIN_LIMIT : Math.max(x, -DOMAIN_LIMIT)) + 2048]!;
 }

@@ -281,6 +281,6 @@ function emptyMessage(): FacewireError {
 function unknownKind(kind: number): FacewireError {
   return new FacewireError('packet_unknown_kind', 'the first byte of a message is its kind, and this is none', {
     received: `0x${kind.toString(16).padStart(2, '0')}`,
-    remedy: 'send 0x00 (control), 0x01 (motion) or 0x40 to 0x7f (compact motion)',
+    remedy: 'send 0x00 (control), 0x01 (motion) or 0x40 to 0xff (compact motion)',
   });
 }
