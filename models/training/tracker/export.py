@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import inspect
 import json
 import warnings
 from pathlib import Path
@@ -62,10 +63,12 @@ def load(network: type[nn.Module], path: Path) -> nn.Module:
 
 def export_graph(graph: nn.Module, size: int, path: Path, outputs: list[str], dynamic: dict[str, dict[int, str]]) -> None:
     example = torch.randint(0, 256, (1, size, size, 3), dtype=torch.uint8)
+    # Newer versions of PyTorch have two exporters; this one is in all of them.
+    which = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            graph, (example,), str(path), input_names=["image"], output_names=outputs, dynamic_axes=dynamic, opset_version=OPSET, dynamo=False
+            graph, (example,), str(path), input_names=["image"], output_names=outputs, dynamic_axes=dynamic, opset_version=OPSET, **which
         )
     onnx.checker.check_model(onnx.load(str(path)))
 

@@ -14,7 +14,8 @@ from tracker.layout import CROP, CROP_MARGIN, DETECTOR, STRIDE
 DETECTED = 0.3  # score from which a detection is looked at
 FACE = 0.5  # the landmark network's verdict
 TURNS = (0.0, np.pi / 2, -np.pi / 2, np.pi)  # the detector knows faces turned by up to about 60 degrees
-UNSURE = 0.08  # spread of the landmarks by the face's size above which they are guesses
+UNSURE = 0.036  # spread of the landmarks by the face's size above which they are guesses
+CERTAIN = 0.03  # below which no other turn of the picture is tried
 SMALL = 0.4  # in the doubled picture, faces up to this part of it are taken
 
 
@@ -74,6 +75,11 @@ def distinct(found: list[tuple[float, Crop]]) -> list[tuple[float, Crop]]:
     return kept
 
 
+def sureness(face: Face) -> float:
+    """Mean spread of the landmarks by the face's size; the less the surer."""
+    return float(face.spread.mean() / face_box(face.landmarks, float(face.motion[2])).side)
+
+
 class Tracker:
     """A built models/tracker."""
 
@@ -112,11 +118,15 @@ class Tracker:
     def find(self, image: np.ndarray) -> list[Face]:
         """Every face, largest first: detected, looked at, and looked at again from where the first look saw it. Where no face
         stands about upright, the picture is turned by quarters."""
+        best: tuple[float, list[Face]] = (UNSURE, [])
         for turned in TURNS:
             faces = self._find(image, turned)
-            if faces:
-                return faces
-        return []
+            surest = min((sureness(face) for face in faces), default=UNSURE)
+            if surest < best[0]:
+                best = surest, faces
+            if best[0] < CERTAIN:
+                break
+        return best[1]
 
     def _find(self, image: np.ndarray, turned: float) -> list[Face]:
         faces: list[Face] = []
@@ -126,7 +136,6 @@ class Tracker:
                 continue
             face = self.follow(image, first.landmarks, float(first.motion[2]))
             own = face_box(face.landmarks, float(face.motion[2]))
-            sure = face.face > FACE and face.spread.mean() < UNSURE * own.side
-            if sure and not any(same_face(own, face_box(f.landmarks, float(f.motion[2]))) for f in faces):
+            if face.face > FACE and sureness(face) < UNSURE and not any(same_face(own, face_box(f.landmarks, float(f.motion[2]))) for f in faces):
                 faces.append(face)
         return sorted(faces, key=lambda f: -face_box(f.landmarks, float(f.motion[2])).side)

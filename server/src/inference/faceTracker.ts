@@ -30,7 +30,9 @@ const FACE = 0.5;
 /** in the doubled picture, where large faces fall apart into features, only boxes up to this part of it count */
 const SMALL = 0.4;
 /** spread of the landmarks by the face's size above which they are guesses: wheels and coins look like that, faces do not */
-const UNSURE = 0.08;
+const UNSURE = 0.036;
+/** below which no other turn of the picture is tried */
+const CERTAIN = 0.03;
 const MAX_CANDIDATES = 8;
 /** the detector knows faces turned by up to about 60° */
 const TURNS = [0, Math.PI / 2, -Math.PI / 2, Math.PI] as const;
@@ -89,11 +91,14 @@ export class FaceTracker {
    */
   find(image: RgbImage): Promise<TrackedFace[]> {
     return this.queue.run(async () => {
+      let best: { faces: TrackedFace[]; unsureness: number } = { faces: [], unsureness: UNSURE };
       for (const turned of TURNS) {
         const faces = await this.search(image, turned);
-        if (faces.length > 0) return faces;
+        const unsureness = Math.min(UNSURE, ...faces.map(unsurenessOf));
+        if (unsureness < best.unsureness) best = { faces, unsureness };
+        if (best.unsureness < CERTAIN) break;
       }
-      return [];
+      return best.faces;
     });
   }
 
@@ -105,7 +110,7 @@ export class FaceTracker {
   follow(image: RgbImage, last: Pick<TrackedFace, 'landmarks' | 'motion'>): Promise<TrackedFace | undefined> {
     return this.queue.run(async () => {
       const face = await this.landmarks.look(image, cropAround(faceBox(last.landmarks, last.motion[2]!)));
-      return isFace(face, faceBox(face.landmarks, face.motion[2]!)) ? face : undefined;
+      return isFace(face) ? face : undefined;
     });
   }
 
@@ -127,7 +132,7 @@ export class FaceTracker {
       if (first.score < FACE / 2) continue;
       const face = await this.landmarks.look(image, cropAround(faceBox(first.landmarks, first.motion[2]!)));
       const own = faceBox(face.landmarks, face.motion[2]!);
-      if (isFace(face, own) && !found.some(({ box }) => isSameFace(box, own))) found.push({ face, box: own });
+      if (isFace(face) && !found.some((other) => isSameFace(other.box, own))) found.push({ face, box: own });
     }
     return found.sort((a, b) => b.box.side - a.box.side).map(({ face }) => face);
   }
@@ -219,8 +224,13 @@ class LandmarkPass {
   }
 }
 
-function isFace(face: TrackedFace, box: FaceCrop): boolean {
-  return face.score > FACE && face.spread < UNSURE * box.side;
+function isFace(face: TrackedFace): boolean {
+  return face.score > FACE && unsurenessOf(face) < UNSURE;
+}
+
+/** The landmarks' spread by the face's size. */
+function unsurenessOf({ landmarks, motion, spread }: TrackedFace): number {
+  return spread / faceBox(landmarks, motion[2]!).side;
 }
 
 function floats({ data }: OrtTensor): Float32Array {
