@@ -56,7 +56,19 @@ async function* fromFolder(folder: string): AsyncGenerator<RgbImage> {
   }
 }
 
+/** Node 20 lacks it, and node-av's demuxer ends without a frame or a word when it does. */
+function withResolvers<T>() {
+  let resolve!: (value: T | PromiseLike<T>) => void;
+  let reject!: (reason: unknown) => void;
+  const promise = new Promise<T>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  return { promise, resolve, reject };
+}
+
 async function fromVideo(file: string): Promise<{ fps: number; images: AsyncGenerator<RgbImage> }> {
+  if (!('withResolvers' in Promise)) Object.assign(Promise, { withResolvers });
   const input = await Demuxer.open(file);
   const stream = input.video();
   if (stream === undefined) throw new Error(`${file} has no video stream`);
