@@ -44,7 +44,7 @@ class IdentityNetwork:
         return self.session.run(["embedding"], {"face": np.ascontiguousarray(faces, np.float32)})[0]
 
 
-def load_embedder(threads: int = 2) -> tuple[IdentityNetwork | None, str]:
+def load_embedder(threads: int = 1) -> tuple[IdentityNetwork | None, str]:
     """The network, or None and a note saying how to make it."""
     if not NETWORK.exists():
         return None, "identity was not measured: `python -m evaluation.identity_training` makes the network"

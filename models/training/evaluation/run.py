@@ -89,6 +89,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--checkpoint", type=Path, help="of peer.train, for the face-vid2vid row")
     parser.add_argument("--no-studio", action="store_true", help="skip free view and temporal error, which models/training/heads renders")
     parser.add_argument("--studio-identities", type=int, default=6, help="identities in free view and temporal error")
+    parser.add_argument("--tracker", type=Path, default=ROOT / "models/tracker", help="package that finds landmarks and motion")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=ROOT / "models/portrait", help="folder of card.md and evaluation.json")
     return parser.parse_args(arguments)
@@ -98,11 +99,11 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def gather_judges(threads: int, notes: list[str]) -> Judges:
+def gather_judges(folder: Path, notes: list[str]) -> Judges:
     """The judges at hand; what is missing goes to the notes."""
-    tracker, why = load_tracker(ROOT / "models/tracker", threads)
+    tracker, why = load_tracker(folder)
     notes += [why] if why else []
-    embedder, why = load_embedder(threads)
+    embedder, why = load_embedder()
     notes += [why] if why else []
     return Judges(Remembering(tracker) if tracker else None, Remembering(embedder) if embedder else None)
 
@@ -160,7 +161,7 @@ def main(arguments: list[str] | None = None) -> dict:
     notes: list[str] = []
     names = [n for n in options.rows.split(",") if n]
     rows, absent = make_rows(names, options.packages, options.checkpoint, options.threads)
-    judges = gather_judges(options.threads, notes)
+    judges = gather_judges(options.tracker, notes)
     people, scenes = gather_pictures(options, notes)
     own = judge_the_judges(people, judges)
     notes += notes_on_judges(own)

@@ -81,7 +81,7 @@ class Remembering:
         return self.known[key]
 
 
-def load_tracker(folder: Path, threads: int = 2) -> tuple[Tracker | None, str]:
+def load_tracker(folder: Path, threads: int = 1) -> tuple[Tracker | None, str]:
     """The tracker, or None and a note saying what is missing."""
     if not (folder / "landmarks.onnx").exists():
         return None, "AKD, AKD-M and the errors to the driver were not measured: models/tracker has no landmarks.onnx"
