@@ -45,6 +45,12 @@ def enlarge(x: Tensor, factor: int) -> Tensor:
     return x if factor == 1 else F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
+def softmax(logits: Tensor) -> Tensor:
+    """Softmax over channels, written out: ONNX Runtime's own is slow along this axis (8 ms a frame at 256)."""
+    e = logits.float().clamp(-30, 30).exp()
+    return e / e.sum(1, keepdim=True)
+
+
 def conv(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, size, stride, size // 2)
 
@@ -113,7 +119,7 @@ class Codebook(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         keys, values = self.codes()
         # Attention over a handful of codes is two 1x1 convolutions around a softmax.
-        weight = F.conv2d(self.query(x) * self.scale, keys[:, :, None, None]).float().softmax(1)
+        weight = softmax(F.conv2d(self.query(x) * self.scale, keys[:, :, None, None]))
         return x + self.out(F.conv2d(weight.to(x.dtype), values.t()[:, :, None, None]))
 
 
@@ -236,10 +242,8 @@ class Generator(nn.Module):
         self.book32 = Codebook(64, 192, coarse=coarse) if codebooks else nn.Identity()
         self.up64, self.last64 = conv(64, width, 1), Block(width, code)
         self.shade, self.colour = conv(64, 3), conv(width, 3)
-        self.choose128 = nn.Sequential(conv(width + 12, 32), nn.LeakyReLU(SLOPE), conv(32, 16))
-        self.widen = conv(width, 64, 1)
-        self.choose256 = nn.Sequential(conv(16 + 12, 32), nn.LeakyReLU(SLOPE), conv(32, 32), nn.LeakyReLU(SLOPE), conv(32, 16))
-        for last in (self.choose128[-1], self.choose256[-1], self.shade, self.colour):
+        self.choose = nn.Sequential(conv(width + 12, 32), nn.LeakyReLU(SLOPE), conv(32, 16))
+        for last in (self.choose[-1], self.shade, self.colour):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
         self.mouth = Refiner(len(MOUTH_GEOMETRY), code)
@@ -281,15 +285,11 @@ class Generator(nn.Module):
         colour = F.avg_pool2d(warped, 2) + self.colour(act(x64)).float()
         return Trunk(x64, colour, self.shade(act(x32)).float(), warped, composite(other, backdrop128))
 
-    def finish128(self, trunk: Trunk, backdrop128: Tensor) -> tuple[Tensor, Tensor]:
-        """(frame [B,3,128,128], weights [B,4,128,128] of warped, mirrored, backdrop and colour)."""
-        logits = self.choose128(torch.cat([trunk.features, F.pixel_unshuffle(trunk.warped, 2) - 0.5], 1))
-        return mix(logits, trunk.warped, trunk.mirrored, backdrop128, enlarge(trunk.colour, 2), enlarge(trunk.shade, 4))
-
-    def finish256(self, features, warped, mirrored, backdrop, colour, shade) -> tuple[Tensor, Tensor]:
-        """features [B,48,n,n], the rest [B,3,4n,4n] (n = 64, or a crop of it) -> (frame, weights)."""
-        x = torch.cat([F.pixel_shuffle(self.widen(features), 2), F.pixel_unshuffle(warped, 2) - 0.5], 1)
-        return mix(self.choose256(x), warped, mirrored, backdrop, colour, shade)
+    def weights(self, trunk: Trunk) -> Tensor:
+        """[B,4,128,128], which add to 1: how much of every pixel is warped, mirrored, backdrop and colour."""
+        logits = self.choose(torch.cat([trunk.features, F.pixel_unshuffle(trunk.warped, 2) - 0.5], 1))
+        first = logits.new_tensor([4.0, 0, 0, 0], dtype=torch.float32).reshape(1, 4, 1, 1)  # at first nearly all is warped
+        return softmax(F.pixel_shuffle(logits, 2).float() + first)
 
     def forward(self, texture, backdrop, texture128, backdrop128, features, identity, code, flow, mirror):
         """One frame before the windows: texture [B,4,N,N], backdrop [B,3,N,N] (0..1, N = 128 or 256) -> frame and
@@ -297,12 +297,13 @@ class Generator(nn.Module):
         motion = self.embed(code, identity)
         flow, occlusion, mirrored = self.flows(texture128, features, identity, motion, flow, mirror)
         trunk = self.trunk(texture128, backdrop128, features, identity, motion, flow, mirror, occlusion, mirrored)
-        size = int(texture.shape[-1])
-        if size == 128:
-            return self.finish128(trunk, backdrop128)[0], trunk.warped, motion, flow
-        grid = pixel_grid(size, size).to(flow)
-        warped, other = (composite(sample(texture, grid + enlarge(f, size // G)), backdrop) for f in (flow, mirror))
-        frame, _ = self.finish256(trunk.features, warped, other, backdrop, enlarge(trunk.colour, size // G), enlarge(trunk.shade, size // 32))
+        weights, size = self.weights(trunk), int(texture.shape[-1])
+        warped, mirrored = trunk.warped, trunk.mirrored
+        if size > 128:
+            # Weights chosen at 128 do at 256 too: choosing again at 256 cost a quarter of the time and gained nothing.
+            grid, weights = pixel_grid(size, size).to(flow), enlarge(weights, size // 128)
+            warped, mirrored = (composite(sample(texture, grid + enlarge(f, size // G)), backdrop) for f in (flow, mirror))
+        frame = combine(weights, warped, mirrored, backdrop, enlarge(trunk.colour, size // G), enlarge(trunk.shade, size // 32))
         return frame, warped, motion, flow
 
 
@@ -311,12 +312,11 @@ def composite(found: Tensor, backdrop: Tensor) -> Tensor:
     return found[:, :3] + backdrop * (1 - found[:, 3:])
 
 
-def mix(logits: Tensor, warped: Tensor, mirrored: Tensor, backdrop: Tensor, colour: Tensor, shade: Tensor) -> tuple[Tensor, Tensor]:
-    """logits [B,16,n,n], pictures [B,3,2n,2n] -> (frame, weights [B,4,2n,2n]).
+def combine(weights: Tensor, warped: Tensor, mirrored: Tensor, backdrop: Tensor, colour: Tensor, shade: Tensor) -> Tensor:
+    """The frame [B,3,h,w] of pictures [B,3,h,w] and their weights [B,4,h,w].
 
-    Every pixel is one of the pictures that the portrait gives (or nearly one: their weights add to 1), so that detail
-    stays its own; the learned colour is for what it does not show, the shade for how light changes as the head turns.
+    Every pixel is one of the pictures that the portrait gives, or nearly one, so that detail stays its own; the learned
+    colour is for what the portrait does not show, the shade for how light changes as the head turns.
     """
-    weights = (F.pixel_shuffle(logits, 2).float() + logits.new_tensor([4.0, 0, 0, 0], dtype=torch.float32).reshape(1, 4, 1, 1)).softmax(1)
     first, second, third, fourth = weights.split(1, 1)
-    return warped * first + mirrored * second + backdrop * third + colour * fourth + shade, weights
+    return warped * first + mirrored * second + backdrop * third + colour * fourth + shade

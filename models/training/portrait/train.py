@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from portrait.dataset import Shards, to_batch
 from portrait.layout import G, window_sizes
 from portrait.losses import HAIR, WEIGHTS, flow_loss, picture
-from portrait.network import Encoder, Generator, composite, enlarge, pixel_grid, sample, window_feather
+from portrait.network import Encoder, Generator, combine, composite, enlarge, pixel_grid, sample, window_feather
 
 
 def cut(image: torch.Tensor, x: torch.Tensor, y: torch.Tensor, width: int, height: int) -> torch.Tensor:
@@ -53,22 +53,24 @@ def step_loss(encoder: Encoder, net: Generator, batch: dict[str, torch.Tensor], 
         motion = net.embed(batch["code"], identity)
         flow, occlusion, mirrored = net.flows(texture128, features, identity, motion, batch["flow"], batch["mirror"])
         trunk = net.trunk(texture128, backdrop128, features, identity, motion, flow, batch["mirror"], occlusion, mirrored)
-        frame128, weights128 = net.finish128(trunk, backdrop128)
+        weights128 = net.weights(trunk)
+        frame128 = combine(weights128, trunk.warped, trunk.mirrored, backdrop128, enlarge(trunk.colour, 2), enlarge(trunk.shade, 4))
 
-        # The exit at 256 and the windows see half of the drivers: they learn faster than the trunk, and cost more.
+        # The frame at 256 and the windows see half of the drivers: they learn faster than the trunk, and cost more.
         half = np.sort(rng.permutation(len(flow))[: len(flow) // 2])
         crops = {k: batch[k][half] for k in ("target", "region", "mouth", "eyes", "mouth_geometry", "eye_geometry", "mouth_corner", "eye_corners")}
         motion, identity = motion[half], identity[half]
         x, y = choose_crop(crops, crop, rng)
-        n = crop // 4
         grid = pixel_grid(256, 256)
         grid = cut(grid.expand(len(x), -1, -1, -1), x, y, crop, crop)
         behind = cut(backdrop[half], x, y, crop, crop)
         warped256, other256 = (
             composite(sample(texture[half], grid + cut(enlarge(f[half], 4), x, y, crop, crop)), behind) for f in (flow, batch["mirror"])
         )
-        colour256, shade256 = (cut(enlarge(v[half], k), x, y, crop, crop) for v, k in ((trunk.colour, 4), (trunk.shade, 8)))
-        frame256, weights256 = net.finish256(cut(trunk.features[half], x // 4, y // 4, n, n), warped256, other256, behind, colour256, shade256)
+        weights256, colour256, shade256 = (
+            cut(enlarge(v[half], k), x, y, crop, crop) for v, k in ((weights128, 2), (trunk.colour, 4), (trunk.shade, 8))
+        )
+        frame256 = combine(weights256, warped256, other256, behind, colour256, shade256)
 
         (mw, mh), (ew, eh) = window_sizes(256)
         windows = []
@@ -94,7 +96,9 @@ def step_loss(encoder: Encoder, net: Generator, batch: dict[str, torch.Tensor], 
                 base, target, weight, painted, geometry = (F.avg_pool2d(v, 2) for v in (base, target, weight, painted, geometry))
             colour, mask = refiner(base, painted, geometry, m, i)
             mask = mask * window_feather(*base.shape[2:])
-            windows.append((name, base + (colour - base) * mask, colour, target, weight))
+            # Inside the aperture (its cover is the fifth coordinate) only the painter knows teeth, tongue and eyeball.
+            missed = ((1 - mask) * geometry[:, 4:5] * window_feather(*base.shape[2:])).mean()
+            windows.append((name, base + (colour - base) * mask, colour, target, weight, missed))
 
     target, region = batch["target"], batch["region"]
     weight128 = WEIGHTS[region][:, None]
@@ -104,20 +108,25 @@ def step_loss(encoder: Encoder, net: Generator, batch: dict[str, torch.Tensor], 
     person = (region[:, None, ::2, ::2] != 0).float()
     visible = batch["visible"] * person
     # Where the source shows a point, or where it is hair (strands hide each other all the time), its own pixel is the one.
-    shown = F.avg_pool2d(torch.maximum(batch["visible"], (region[:, None, ::2, ::2] == HAIR).float()), 3, 1, 1)
-    invented = lambda weights, where: (weights[:, 3:] * where).mean() + 0.5 * (weights[:, 1:2] * where).mean()  # noqa: E731
-    shown256 = cut(enlarge(shown[half], 4), x, y, crop, crop)
+    half_size = region[:, None, ::2, ::2]
+    shown = F.avg_pool2d(torch.maximum(batch["visible"], (half_size == HAIR).float()), 3, 1, 1)
+    own = F.avg_pool2d(person, 3, 1, 1)
+    shown256, own256 = (cut(enlarge(v[half], 4), x, y, crop, crop) for v in (shown, own))
+
+    def invented(weights, shown, own):
+        return ((weights[:, 3:] + 0.5 * weights[:, 1:2]) * shown).mean() + (weights[:, 2:3] * own).mean()
+
     hidden = 1 - shown
     parts = {
         "128": picture(frame128, target128, weight128),
         "256": picture(frame256, target256, weight256),
         "colour": ((trunk.colour - F.avg_pool2d(target, 4)).abs() * hidden).mean(),
-        "invented": config["invented"] * (invented(weights128, enlarge(shown, 2)) + invented(weights256, shown256)),
+        "invented": config["invented"] * (invented(weights128, enlarge(shown, 2), enlarge(own, 2)) + invented(weights256, shown256, own256)),
         "flow": config["flow"] * flow_loss(pixel_grid(G, G) + flow, batch["true_flow"], visible),
         "occlusion": 0.03 * (F.binary_cross_entropy_with_logits(occlusion, 1 - batch["visible"], reduction="none") * person).mean(),
     }
-    for name, frame, colour, goal, weight in windows:
-        parts[name] = 0.5 * picture(frame, goal, weight) + 0.1 * ((colour - goal).abs() * weight).mean()
+    for name, frame, colour, goal, weight, missed in windows:
+        parts[name] = 0.5 * picture(frame, goal, weight) + 0.1 * ((colour - goal).abs() * weight).mean() + missed
     figures = {k: float(v.detach()) for k, v in parts.items()}
     with torch.no_grad():
         figures["psnr128"] = float(-10 * torch.log10(((frame128.clamp(0, 1) - target128) ** 2).mean()))

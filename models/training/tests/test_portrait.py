@@ -15,7 +15,7 @@ from portrait.build import build, count_gflop, export, inline  # noqa: E402
 from portrait.dataset import colour_map, to_batch  # noqa: E402
 from portrait.layout import FEATURES, IDENTITY, G, window_sizes  # noqa: E402
 from portrait.losses import edges, flow_loss  # noqa: E402
-from portrait.network import Codebook, Encoder, FusedBlock, Generator, composite, mix, pixel_grid, sample, window_feather  # noqa: E402
+from portrait.network import Codebook, Encoder, FusedBlock, Generator, combine, composite, pixel_grid, sample, softmax, window_feather  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[3]
 FACEKIT = ROOT.parent / "shared/ict-facekit/ict-facekit.npz"
@@ -52,9 +52,10 @@ def test_an_untrained_generator_gives_the_warped_portrait_but_for_a_twentieth():
 
 def test_a_frame_is_mixed_of_what_the_portrait_gives_so_equal_pictures_stay_as_they_are():
     picture = torch.rand(1, 3, 16, 16)
-    frame, weights = mix(torch.randn(1, 16, 8, 8) * 3, picture, picture, picture, picture, torch.zeros_like(picture))
-    assert torch.allclose(frame, picture, atol=1e-5)
+    weights = softmax(torch.randn(1, 4, 16, 16) * 3)
+    frame = combine(weights, picture, picture, picture, picture, torch.zeros_like(picture))
     assert torch.allclose(weights.sum(1), torch.ones(1, 16, 16), atol=1e-5)
+    assert torch.allclose(frame, picture, atol=1e-5)
 
 
 def test_sampling_at_pixel_centres_gives_the_image_and_repeats_its_border():
