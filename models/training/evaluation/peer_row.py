@@ -22,6 +22,7 @@ class FaceVid2VidRow:
 
     def __init__(self, checkpoint: Path, threads: int = 2):
         import torch
+        import torch._dynamo  # noqa: F401 - now: it loads Triton, whose LLVM crashes when the studio's OpenGL has loaded its own before
 
         from peer.train import load_model
 
