@@ -11,8 +11,10 @@ export interface Config {
   grpcPort: number;
   /** cpu | cuda | cuda:N[,M] | webgpu | auto */
   device: string;
-  /** folder of models/, or a path to a model package */
+  /** path to a model package */
   model: string;
+  /** taken, with a warning, when the default model is missing or damaged; empty when FACEWIRE_MODEL names one */
+  fallbackModel: string;
   /** path to a tracker package, which finds the face in portraits that come without landmarks; empty: none */
   tracker: string;
   /** avatars are kept here */
@@ -66,7 +68,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     port: integer('PORT', 8080, 0, 65535),
     grpcPort: integer('GRPC_PORT', 8081, -1, 65535),
     device: text('DEVICE', 'auto'),
-    model: text('MODEL', `${root}models/warp`),
+    model: text('MODEL', `${root}models/portrait`),
+    fallbackModel: env.FACEWIRE_MODEL?.trim() ? '' : `${root}models/warp`,
     tracker: trackerOf(env.FACEWIRE_TRACKER),
     dataDir: text('DATA', `${root}data`),
     threads: integer('THREADS', Math.min(8, availableParallelism()), 1, 256),

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { FacewireError } from '@facewire/proto';
 import { ensureBuiltIns, FileAvatarStore } from './avatars/index.ts';
 import type { Config } from './config.ts';
 import type { AvatarData, AvatarStore } from './contracts.ts';
@@ -35,10 +36,10 @@ const portraits = fileURLToPath(new URL('../../models/portraits', import.meta.ur
  */
 export async function openEngine(config: Config, options: EngineOptions = {}): Promise<Engine> {
   const { log, builtIns = true, loadAvatar = (store, id) => store.load(id) } = options;
-  const model = await ModelPackage.load(config.model);
+  const warn = (message: string) => log?.warn({}, message);
+  const model = await loadModel(config, warn);
   const encoder = await AvatarEncoder.create({ package: model });
   const tracker = config.tracker === '' ? undefined : await FaceTracker.open({ directory: config.tracker });
-  const warn = (message: string) => log?.warn({}, message);
   const avatars = await FileAvatarStore.open({
     directory: join(config.dataDir, 'avatars'),
     encoder,
@@ -66,4 +67,15 @@ export async function openEngine(config: Config, options: EngineOptions = {}): P
       await tracker?.close();
     },
   };
+}
+
+async function loadModel({ model, fallbackModel }: Config, warn: (message: string) => void): Promise<ModelPackage> {
+  try {
+    return await ModelPackage.load(model);
+  } catch (cause) {
+    const code = cause instanceof FacewireError ? cause.code : '';
+    if (fallbackModel === '' || !['model_missing', 'model_corrupt'].includes(code)) throw cause;
+    warn(`${(cause as FacewireError).message}; ${fallbackModel} takes its place`);
+    return ModelPackage.load(fallbackModel);
+  }
 }

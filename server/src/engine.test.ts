@@ -1,0 +1,42 @@
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readConfig } from './config.ts';
+import { openEngine } from './engine.ts';
+
+const TESTDATA = fileURLToPath(new URL('inference/testdata/tiny', import.meta.url));
+
+describe('openEngine', () => {
+  let directory: string;
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'facewire-engine-'));
+  });
+  afterAll(() => rm(directory, { recursive: true, force: true }));
+
+  const open = (model: string, fallbackModel: string) => {
+    const warnings: string[] = [];
+    const config = { ...readConfig({ FACEWIRE_DATA: directory, FACEWIRE_TRACKER: 'none' }), model, fallbackModel };
+    const log = { info: () => undefined, warn: (_: object, message: string) => void warnings.push(message) };
+    return openEngine(config, { log, builtIns: false }).then((engine) => ({ engine, warnings }));
+  };
+
+  it('falls back to the geometric renderer, and says so, when the default model is damaged or missing', async () => {
+    const damaged = join(directory, 'damaged');
+    await cp(TESTDATA, damaged, { recursive: true });
+    await writeFile(join(damaged, 'manifest.json'), '{"format": 1');
+    for (const model of [damaged, join(directory, 'nowhere')]) {
+      const { engine, warnings } = await open(model, TESTDATA);
+      expect(engine.package.manifest.name).toBe('tiny');
+      expect(warnings.join()).toContain(TESTDATA);
+      await engine.close();
+    }
+  });
+
+  it('does not fall back from a model that the user named', async () => {
+    await expect(open(join(directory, 'nowhere'), '')).rejects.toMatchObject({ code: 'model_missing' });
+    expect(readConfig({ FACEWIRE_MODEL: 'models/mine' }).fallbackModel).toBe('');
+    expect(readConfig({}).fallbackModel).toMatch(/models\/warp$/);
+  });
+});
