@@ -147,6 +147,11 @@ def notes_on_judges(own: dict[str, float | None]) -> list[str]:
             f"the tracker itself, on the true pictures: {own['landmarks']:.2f} px from the true landmarks, pose {own['pose']:.1f}° and "
             f"coefficients {own['expression']:.3f} from the true motion; AKD and the errors to the driver compare tracker with tracker"
         )
+        if own["expression"] > 0.8 * own["expressionOfConstant"]:
+            notes.append(
+                f"the expression error tells nothing: always saying the median would be off by {own['expressionOfConstant']:.3f}, so this "
+                "tracker hardly sees coefficients"
+            )
     if own.get("similarity") is not None:
         notes.append(
             f"true frames of a person have an identity similarity of {own['similarity']:.3f} to their own portrait. The network is "

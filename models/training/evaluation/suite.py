@@ -100,7 +100,11 @@ def judge_the_judges(people: Sequence[Person], judges: Judges) -> Figures:
         if judges.embedder:
             own = judges.embedder.embed(person.images[:1], person.motion[:1])[0]
             _add(columns, [{"similarity": float(e @ own)} for e in judges.embedder.embed(pictures, motion)])
-    return means(columns)
+    out = means(columns)
+    if judges.tracker:
+        every = np.concatenate([p.motion[1:, 6:58] for p in people])
+        out["expressionOfConstant"] = float(np.abs(every - np.median(every, 0)).mean())  # what always saying the median would cost
+    return out
 
 
 @dataclass(frozen=True)
