@@ -1,6 +1,7 @@
 """Writes models/portrait: the geometric stage joined with the trained network, as ONNX, and manifest.json.
 
-    python -m portrait.build --checkpoint /tmp/facewire-portrait-run/last.pt [--out ../portrait]
+    python -m portrait.build --checkpoint portrait/weights.pt [--out ../portrait]
+    python -m portrait.build --checkpoint /tmp/facewire-portrait-run/last.pt --weights portrait/weights.pt
 """
 
 from __future__ import annotations
@@ -174,11 +175,11 @@ def count_gflop(net: Generator, size: int) -> float:
 
 
 def load(checkpoint: Path) -> tuple[Encoder, Generator, dict]:
-    """Encoder and generator with the averaged weights, and {"seen", "config"}."""
+    """Encoder and generator with the averaged weights, and {"seen", "before", "config"}, of a training's checkpoint or of weights.pt."""
     state = torch.load(checkpoint, map_location="cpu", weights_only=False)
     models = nn.ModuleDict({"encoder": Encoder(), "net": Generator(**state["config"]["parts"])})
-    models.load_state_dict(state["average"])
-    return models["encoder"].eval(), models["net"].eval(), {"seen": state["seen"], "config": state["config"]}
+    models.load_state_dict({k: v.float() for k, v in state["average"].items()})
+    return models["encoder"].eval(), models["net"].eval(), {"seen": state["seen"], "before": state["before"], "config": state["config"]}
 
 
 def build(facekit: Path, encoder: Encoder, net: Generator, out: Path, seen: int) -> dict:
@@ -223,9 +224,14 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, default=Path("/tmp/facewire-portrait-run/last.pt"))
     parser.add_argument("--facekit", type=Path, default=ROOT.parent / "shared/ict-facekit/ict-facekit.npz")
     parser.add_argument("--out", type=Path, default=ROOT / "models/portrait")
+    parser.add_argument("--weights", type=Path, help="keep the averaged weights here, in half precision: python -m portrait.train --start takes them")
     a = parser.parse_args()
     encoder, net, state = load(a.checkpoint)
-    for entry in build(a.facekit, encoder, net, a.out, state["seen"])["files"]:
+    if a.weights:
+        average = {f"{n}.{k}": v.half() for n, m in (("encoder", encoder), ("net", net)) for k, v in m.state_dict().items()}
+        torch.save({"average": average, **state}, a.weights)
+        encoder, net, state = load(a.weights)  # what is kept is what is built
+    for entry in build(a.facekit, encoder, net, a.out, state["seen"] + state["before"])["files"]:
         print(entry["file"], entry.get("gflop", ""), (a.out / entry["file"]).stat().st_size)
 
 

@@ -173,20 +173,21 @@ class Run:
         self.models = torch.nn.ModuleDict({"encoder": Encoder(), "net": Generator(**config["parts"])}).to(memory_format=torch.channels_last)
         self.average = {k: v.detach().clone() for k, v in self.models.state_dict().items()}
         self.optimiser = torch.optim.AdamW(self.models.parameters(), lr=config["learningRate"], betas=(0.9, 0.98), weight_decay=1e-3)
-        self.seen, self.rows = 0, []
+        self.seen, self.before, self.rows = 0, 0, []  # before: samples behind the weights that this run began with
         if (self.folder / "last.pt").exists():
             state = torch.load(self.folder / "last.pt", map_location="cpu", weights_only=False)
             self.models.load_state_dict(state["models"])
             self.average = state["average"]
             self.optimiser.load_state_dict(state["optimiser"])
-            self.seen, self.rows = state["seen"], state["rows"]
+            self.seen, self.before, self.rows = state["seen"], state["before"], state["rows"]
             self.rng.bit_generator.state = state["rng"]
             torch.set_rng_state(state["torch"])
 
     def begin_with(self, checkpoint: Path) -> None:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=False)["average"]
+        given = torch.load(checkpoint, map_location="cpu", weights_only=False)
+        state, self.before = given["average"], given["seen"] + given["before"]
         own = self.models.state_dict()
-        fit = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
+        fit = {k: v.float() for k, v in state.items() if k in own and own[k].shape == v.shape}
         self.models.load_state_dict(fit, strict=False)
         self.average = {k: v.detach().clone() for k, v in self.models.state_dict().items()}
         print(f"{len(fit)} of {len(own)} tensors from {checkpoint}")
@@ -195,7 +196,7 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         state = {
             "config": self.config, "models": self.models.state_dict(), "average": self.average, "optimiser": self.optimiser.state_dict(),
-            "seen": self.seen, "rows": self.rows, "rng": self.rng.bit_generator.state, "torch": torch.get_rng_state(),
+            "seen": self.seen, "before": self.before, "rows": self.rows, "rng": self.rng.bit_generator.state, "torch": torch.get_rng_state(),
         }
         torch.save(state, self.folder / "last.tmp")
         (self.folder / "last.tmp").replace(self.folder / "last.pt")
