@@ -21,16 +21,17 @@ uploaded without landmarks and a video can drive an avatar. Two small convolutio
 ## How
 1. *Detector* ({detector_gflop} GFLOP at 192x192, {detector_parameters} parameters): fully convolutional, one candidate per 8x8 pixels
    with score, middle, size and roll. Run on the picture squeezed into 192x192 and once more into 384x384 for small faces.
-   Any roll is found; CornerNet's focal loss.
+   It knows faces turned by up to about 60 degrees; where none is found surely, the picture is turned by quarters. CornerNet's
+   focal loss.
 2. *Landmark network* ({landmark_gflop} GFLOP, {landmark_parameters} parameters) on a 128x128 crop turned upright: landmarks as expectations over
-   a 32x32 grid (integral regression), the scale of a Laplace distribution around each, pose and coefficients from features
-   and landmark shape together, and whether this is a face at all. Run twice, the second time where the first look saw the face.
+   a 32x32 grid (integral regression), the scale of a Laplace distribution around each, pose from features and landmark shape
+   together, coefficients also from fine features pooled at the landmarks, and whether this is a face at all. Run twice, the second time where the first look saw the face.
 
 Input pictures are standardised inside the graphs (mean 0, deviation 1), so exposure hardly matters.
 
 ## Errors
 Everything below comes from whole pictures: nothing about the face is known beforehand. Landmark errors are means in percent of
-the distance between the outer corners of the eyes. `python -m tracker.evaluate` measures them again.
+the distance between the outer corners of the eyes; the rows after the first are over a third of the frames. `python -m tracker.evaluate` measures them again.
 
 {conditions}
 
@@ -47,11 +48,11 @@ Time on this machine (ONNX Runtime CPU, two threads of a shared two-core Xeon, b
 landmark network {ms_landmarks} ms.
 
 ## Training
-Data: {frames} frames of the synthetic heads of `models/training/heads` (ICT-FaceKit), no photograph. Heads are pasted over
-procedural backgrounds, several to a picture, turned any way; colours of skin, hair and clothes are changed one by one; light,
+Data: up to {frames} frames of the synthetic heads of `models/training/heads` (ICT-FaceKit), no photograph. Heads are pasted over
+procedural backgrounds, several to a picture, turned by up to 60 degrees; colours of skin, hair and clothes are changed one by one; light,
 shadows, things in front, posters, ink and pencil, blur, noise, JPEG. Where a face is painted over, nothing may be found.
 Detector {detector_samples} samples in {detector_seconds} s, landmark network {landmark_samples} samples in {landmark_seconds} s, one thread of a shared two-core CPU, bfloat16.
-That is minutes, not days: both losses still fell when the time was up (`curves-*.png` in `models/training/tracker/checkpoints`).
+That is minutes, not days: both losses still fell when the time was up (`*-curves.png` in `models/training/tracker/checkpoints`).
 {note}
 ## Limits
 {limits}

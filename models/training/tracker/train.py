@@ -93,7 +93,8 @@ def train(config: dict, data: Path, out: Path, threads: int, workers: int, start
     if path.exists():
         saved = torch.load(path, weights_only=False)
         model.load_state_dict(saved["model"])
-        optimiser.load_state_dict(saved["optimiser"])
+        if saved["optimiser"] is not None:
+            optimiser.load_state_dict(saved["optimiser"])
         average.state, spent, step, history = saved["average"], saved["spent"], saved["step"], saved["history"]
         print(f"goes on at step {step}, {spent:.0f} of {budget:.0f} s spent", flush=True)
 
