@@ -111,7 +111,8 @@ def train(config: dict, data: Path, out: Path, threads: int, workers: int, start
         draw_curves(history, out / f"{network}-curves.png", f"{network}: {step * config['batch']} samples, {spent:.0f} s")
 
     # A restart draws other samples than the first start did: it goes on, it does not repeat.
-    loader = DataLoader(Stream(network, data, config["seed"] + step, config["batch"]), batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)
+    ahead = {"num_workers": workers, "prefetch_factor": 4} if workers else {}
+    loader = DataLoader(Stream(network, data, config["seed"] + step, config["batch"]), batch_size=None, **ahead)
     stop = []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
     model.train()
