@@ -21,7 +21,7 @@ from torch import nn
 
 from portrait.layout import EYE_GEOMETRY, FEATURES, IDENTITY, MOUTH_GEOMETRY, G, window_sizes
 from portrait.network import Codebook, Encoder, Generator, window_feather
-from portrait.stage import stage
+from portrait.stage import PaintedWindow, paint, stage
 from warp.encoder import encoder_graph
 from warp.facekit import EXPRESSIONS, Tables, tables
 from warp.graph import OPSET, Graph, Value, pixel_grid
@@ -83,13 +83,19 @@ def inline(g: Graph, name: str, model: onnx.ModelProto, inputs: dict[str, Value]
     return [Value(g, names[o.name]) for o in model.graph.output]
 
 
+def window_of(g: Graph, frame: Value, window: PaintedWindow, size: int, shape: tuple[int, int]) -> Value:
+    """The window's pixels [B*F,3,h,w] of frame [B,3,size,size]."""
+    return g.reshape(g.gather(g.reshape(frame, -1), frame_index(g, window.at, size * size, frame), 0), -1, 3, shape[1], shape[0])
+
+
 def renderer_graph(t: Tables, net: Generator, size: int) -> Graph:
     g = Graph(f"renderer-{size}")
     inputs = renderer_inputs(g, renderer_tensors(size))
     inner = min(size, 256)  # 512 is drawn at 256 and given the portrait's own detail
     unit = np.float32(1 / 255)
     bytes_of = {n: g.cast(v, "float32") for n, v in inputs.avatar.items() if n.startswith(("texture", "backdrop"))}
-    s = stage(g, t, inputs, inner, bytes_of[f"texture{inner}"], bytes_of[f"backdrop{inner}"])
+    s = stage(g, t, inputs)
+    windows = paint(g, t, inputs, s.head, inner, bytes_of[f"texture{inner}"], bytes_of[f"backdrop{inner}"])
 
     one = lambda *shape: torch.rand(2, *shape)  # noqa: E731  (two rows, so that nothing is folded to one)
     example = {
@@ -102,37 +108,33 @@ def renderer_graph(t: Tables, net: Generator, size: int) -> Graph:
     values = images | {"features": inputs.avatar["features"], "identity": inputs.avatar["identity"], "code": s.code, "flow": s.flow, "mirror": s.mirror}
     frame, warped, motion, flow = inline(g, "frame", export(net, example, ["frame", "warped", "motion", "refined"]), values)
 
-    # Windows: read from the frame, refined, and put back.
-    flat = g.reshape(frame, -1)
-    index, refined, masks, mask_index = [], [], [], []
-    twice = lambda v: g.reshape(g.concat([g.unsqueeze(v, 1)] * 2, 1), -1, v_width[v.name])  # noqa: E731
-    v_width = {motion.name: 128, inputs.avatar["identity"].name: IDENTITY}
-    for name, refiner, at, painted, geometry, count, (w, h), channels in (
-        ("mouth", net.mouth, s.mouth_at, s.mouth, s.mouth_geometry, 1, window_sizes(inner)[0], len(MOUTH_GEOMETRY)),
-        ("eyes", net.eyes, s.eyes_at, s.eyes, s.eye_geometry, 2, window_sizes(inner)[1], len(EYE_GEOMETRY)),
-    ):
-        places = g.reshape(frame_index(g, at, inner * inner, motion), 0, count * 3 * w * h)
-        base = g.reshape(g.gather(flat, places, 0), -1, 3, h, w)
-        model = export(refiner, {"base": one(3, h, w), "painted": one(3, h, w), "geometry": one(channels, h, w), "motion": one(128), "identity": one(IDENTITY)}, ["colour", "mask"])
-        code, identity = (motion, inputs.avatar["identity"]) if count == 1 else (twice(motion), twice(inputs.avatar["identity"]))
-        colour, mask = inline(g, name, model, {"base": base, "painted": painted, "geometry": geometry, "motion": code, "identity": identity})
-        mask = mask * window_feather(h, w).numpy()
-        index.append(places)
-        refined.append(g.reshape(g.mix(base, colour, mask), -1, count * 3 * w * h))
-        masks.append(g.reshape(mask, -1, count * w * h))
-        rows = g.reshape(g.op("Range", g.const(0, np.int64), g.op("Squeeze", g.op("Shape", motion, start=0, end=1)), g.const(1, np.int64)) * g.const(inner * inner, np.int64), -1, 1)
-        mask_index.append(g.reshape(at, 0, count * w * h) + rows)
-    flat = g.op("ScatterND", flat, g.unsqueeze(g.concat(index, 1), 2), g.concat(refined, 1))
-    frame = g.reshape(flat, -1, 3, inner, inner)
+    # Windows: what the refiners make of the frame's own at 256 (or 128), and put into the frame of the wanted size.
+    identity = inputs.avatar["identity"]
+    twice = lambda v, width: g.reshape(g.concat([g.unsqueeze(v, 1)] * 2, 1), -1, width)  # noqa: E731
+    changes = []
+    for name, refiner, window, count, (w, h) in zip(("mouth", "eyes"), (net.mouth, net.eyes), windows, (1, 2), window_sizes(inner)):
+        channels = len(MOUTH_GEOMETRY if count == 1 else EYE_GEOMETRY)
+        model = export(refiner, {"base": one(3, h, w), "painted": one(3, h, w), "geometry": one(channels, h, w), "motion": one(128), "identity": one(IDENTITY)}, ["light", "mask"])
+        who = {"motion": motion, "identity": identity} if count == 1 else {"motion": twice(motion, 128), "identity": twice(identity, IDENTITY)}
+        base = window_of(g, frame, window, inner, (w, h))
+        light, mask = inline(g, name, model, {"base": base, "painted": window.picture, "geometry": window.geometry, **who})
+        changes.append((light, mask * window_feather(h, w).numpy()))
     if size == 512:
-        blank = g.reshape(g.slice(frame, 1, 0, 1) * 0.0, -1)
-        windows = g.op("ScatterND", blank, g.unsqueeze(g.concat(mask_index, 1), 2), g.concat(masks, 1))
-        windows = g.resize(g.reshape(windows, -1, 1, inner, inner), size, size, 1)
         sampling = g.transpose(g.resize(flow, size, size, 2), 0, 2, 3, 1) + g.const(pixel_grid(size, size)[None])
         fore, alpha = g.split(g.sample(bytes_of["texture512"], sampling, size), 1, 3, 1)
         sharp = (fore + bytes_of["backdrop512"] * (1.0 - alpha * unit)) * unit
-        # Outside the windows the portrait's own detail with what the network changed; inside the network alone.
-        frame = g.resize(frame, size, size, 3) + (sharp - g.resize(warped, size, size, 3)) * (1.0 - windows)
+        # The portrait's own detail, with what the network changed.
+        frame = g.resize(frame, size, size, 3) + (sharp - g.resize(warped, size, size, 3))
+        windows = paint(g, t, inputs, s.head, size, bytes_of["texture512"], bytes_of["backdrop512"])
+        larger = lambda v, wh, channels: g.resize(v, wh[1], wh[0], channels)  # noqa: E731
+        changes = [(larger(light, wh, 3), larger(mask, wh, 1)) for (light, mask), wh in zip(changes, window_sizes(size))]
+    places, values = [], []
+    for window, (light, mask), wh, count in zip(windows, changes, window_sizes(size), (1, 2)):
+        length = count * 3 * wh[0] * wh[1]
+        places.append(g.reshape(frame_index(g, window.at, size * size, motion), 0, length))
+        values.append(g.reshape(g.mix(window_of(g, frame, window, size, wh), window.picture * light, mask), -1, length))
+    frame = g.op("ScatterND", g.reshape(frame, -1), g.unsqueeze(g.concat(places, 1), 2), g.concat(values, 1))
+    frame = g.reshape(frame, -1, 3, size, size)
     write_outputs(g, frame * np.float32(255), size)
     return g
 

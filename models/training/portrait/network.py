@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from portrait.layout import CODE, EYE_GEOMETRY, FEATURES, IDENTITY, MOUTH_GEOMETRY, G
 
 SLOPE = 0.1
+LIGHT_REACH = 0.7  # largest change of light in a window, as a logarithm
 FLOW_REACH = 0.12  # largest residual displacement, image units
 
 
@@ -177,10 +178,10 @@ class Motion(nn.Module):
 
 
 class Refiner(nn.Module):
-    """One window: base and painted [B,3,h,w], geometry [B,g,h,w] -> colour [B,3,h,w] and mask [B,1,h,w].
+    """One window: base and painted [B,3,h,w], geometry [B,g,h,w] -> light [B,3,h,w] and mask [B,1,h,w].
 
-    The painted window keeps its own detail: the network adds a smooth change of colour (a quarter of the resolution) and says
-    pixel by pixel where it belongs. Free colours learned by L1 blurred lips and lids.
+    The painted window keeps its own detail and contrast: the network changes its light smoothly (a factor per colour, at a
+    quarter of the resolution) and says pixel by pixel where it belongs. Free colours learned by L1 blurred lips and lids.
     """
 
     def __init__(self, geometry: int, code: int, width: int = 32):
@@ -202,7 +203,7 @@ class Refiner(nn.Module):
         x = x + resize(self.up(deep), x)
         shade = resize(self.shade(F.leaky_relu(deep, SLOPE)).float(), base)
         mask = F.pixel_shuffle(self.mask(F.leaky_relu(self.last(x, motion, identity), SLOPE)), 2).float()
-        return painted + shade, torch.sigmoid(mask + 1.5)
+        return torch.exp(torch.tanh(shade) * LIGHT_REACH), torch.sigmoid(mask + 1.5)
 
 
 def window_feather(height: int, width: int, edge: float = 0.14) -> Tensor:

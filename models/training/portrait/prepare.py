@@ -18,7 +18,7 @@ import numpy as np
 import onnxruntime as ort
 
 from portrait.layout import window_sizes
-from portrait.stage import stage
+from portrait.stage import paint, stage
 from warp.encoder import encoder_graph
 from warp.facekit import Tables, tables
 from warp.graph import Graph
@@ -39,13 +39,14 @@ def stage_model(t: Tables) -> bytes:
     g = Graph("stage")
     inputs = renderer_inputs(g, [x for x in avatar_tensors() if x["name"] in STAGE_TENSORS])
     texture, backdrop = (g.cast(inputs.avatar[f"{name}{SIZE}"], "float32") for name in ("texture", "backdrop"))
-    s = stage(g, t, inputs, SIZE, texture, backdrop)
+    s = stage(g, t, inputs)
+    mouth, eyes = paint(g, t, inputs, s.head, SIZE, texture, backdrop)
     (mw, mh), (ew, eh) = window_sizes(SIZE)
     for name, value, shape in (
         ("flow", s.flow, ["B", 2, 64, 64]), ("mirror", s.mirror, ["B", 2, 64, 64]), ("code", s.code, ["B", 71]),
-        ("mouth", s.mouth, ["B", 3, mh, mw]), ("mouth_geometry", s.mouth_geometry, ["B", 5, mh, mw]),
-        ("mouth_corner", s.mouth_corner, ["B", 1, 2, 1]), ("eyes", s.eyes, ["E", 3, eh, ew]),
-        ("eye_geometry", s.eye_geometry, ["E", 6, eh, ew]), ("eye_corners", s.eye_corners, ["B", 2, 2, 1]),
+        ("mouth", mouth.picture, ["B", 3, mh, mw]), ("mouth_geometry", mouth.geometry, ["B", 5, mh, mw]),
+        ("mouth_corner", mouth.corner, ["B", 1, 2, 1]), ("eyes", eyes.picture, ["E", 3, eh, ew]),
+        ("eye_geometry", eyes.geometry, ["E", 6, eh, ew]), ("eye_corners", eyes.corner, ["B", 2, 2, 1]),
     ):
         g.output(value, name, "float32", shape)
     return g.model("Facewire portrait stage").SerializeToString()

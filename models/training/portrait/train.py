@@ -94,10 +94,13 @@ def step_loss(encoder: Encoder, net: Generator, batch: dict[str, torch.Tensor], 
             # A third of the steps sees the windows as the 128 frame has them.
             if rng.random() < 0.33:
                 base, target, weight, painted, geometry = (F.avg_pool2d(v, 2) for v in (base, target, weight, painted, geometry))
-            colour, mask = refiner(base, painted, geometry, m, i)
+            light, mask = refiner(base, painted, geometry, m, i)
+            colour = painted * light
             mask = mask * window_feather(*base.shape[2:])
-            # Inside the aperture (its cover is the fifth coordinate) only the painter knows teeth, tongue and eyeball.
-            missed = ((1 - mask) * geometry[:, 4:5] * window_feather(*base.shape[2:])).mean()
+            # Inside the aperture (its cover is the fifth coordinate) only the painter knows teeth, tongue and eyeball; and
+            # where painter and frame differ, as under a closing lid, a mixture of both is a ghost.
+            differ = (painted - base).abs().mean(1, keepdim=True)
+            missed = ((1 - mask) * (geometry[:, 4:5] + config["ghosts"] * differ.detach()) * window_feather(*base.shape[2:])).mean()
             windows.append((name, base + (colour - base) * mask, colour, target, weight, missed))
 
     target, region = batch["target"], batch["region"]
