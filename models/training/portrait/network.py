@@ -302,8 +302,8 @@ class Generator(nn.Module):
         warped, mirrored = trunk.warped, trunk.mirrored
         if size > 128:
             # Weights chosen at 128 do at 256 too: choosing again at 256 cost a quarter of the time and gained nothing.
-            grid, weights = pixel_grid(size, size).to(flow), enlarge(weights, size // 128)
-            warped, mirrored = (composite(sample(texture, grid + enlarge(f, size // G)), backdrop) for f in (flow, mirror))
+            weights, mirrored = enlarge(weights, size // 128), enlarge(mirrored, size // 128)
+            warped = composite(sample(texture, pixel_grid(size, size).to(flow) + enlarge(flow, size // G)), backdrop)
         frame = combine(weights, warped, mirrored, backdrop, enlarge(trunk.colour, size // G), enlarge(trunk.shade, size // 32))
         return frame, warped, motion, flow
 
