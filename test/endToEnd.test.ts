@@ -278,7 +278,9 @@ describe('what is wrong at the start', () => {
     const { cp } = await import('node:fs/promises');
     await cp(fileURLToPath(new URL('../models/warp', import.meta.url)), directory, { recursive: true });
     await writeFile(join(directory, 'encoder.onnx'), 'not a model');
-    const error = await startServer({ ...config(), model: directory, fallbackModel: '' }).catch((each: unknown) => each);
+    const error = await startServer({ ...config(), model: directory, fallbackModel: '' }).catch(
+      (each: unknown) => each,
+    );
     expect(error).toMatchObject({ code: 'model_corrupt' });
     expect((error as FacewireError).message).toContain('encoder.onnx');
   });
