@@ -2,9 +2,10 @@
 
 Encoder     portrait -> appearance features (face-vid2vid's F, in 2-D) and an identity code, once per avatar.
 Motion      residual flow and occlusion over the geometric flow; a motion codebook read by attention (Compensatory
-            codebooks, eq. 4-6) supplies what one portrait cannot tell about how heads move.
+            codebooks) supplies what one portrait cannot tell about how heads move.
 Generator   warped portrait, its mirrored half and warped features -> frame. Blocks fuse AdaIN of the identity and FiLM of
-            the motion by a learned mask (MetaPortrait, eq. 5-7); appearance codebooks at 16x16 and 32x32. Exits at 128 and 256.
+            the motion by a learned mask (MetaPortrait); appearance codebooks at 16x16 and 32x32. All is decided
+            by 128; at 256 the portrait is sampled finer.
 Refiner     mouth and eyes in windows of the frame, fed with the painted window and its aperture's coordinates.
 
 Images are 0..1, flows are displacements in -1..1 image coordinates. Everything keeps the batch dynamic.

@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from portrait.build import build, count_gflop, export, inline  # noqa: E402
+from portrait.build import build, count_gflop, export, inline, load  # noqa: E402
 from portrait.dataset import colour_map, to_batch  # noqa: E402
 from portrait.layout import FEATURES, IDENTITY, G, window_sizes  # noqa: E402
 from portrait.losses import edges, flow_loss  # noqa: E402
@@ -142,6 +142,23 @@ def test_colour_augmentation_is_the_same_in_portrait_warp_and_target():
 def test_a_frame_stays_under_four_gflop():
     net = Generator()
     assert 1 < count_gflop(net, 128) < count_gflop(net, 256) < count_gflop(net, 512) < 4
+
+
+def test_the_committed_graphs_belong_to_the_committed_weights():
+    pytest.importorskip("onnxruntime")
+    import json
+
+    from warp.run import Package, read_portrait
+
+    encoder, net, _ = load(ROOT / "models/training/portrait/weights.pt")
+    pixels, landmarks = read_portrait(ROOT / "models/portraits/ada.jpg")
+    tensors = Package(ROOT / "models/portrait").encode(pixels, landmarks)
+    with torch.no_grad():
+        features, identity = encoder(torch.nn.functional.avg_pool2d(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255, 2))
+    assert np.abs(features[0].numpy() - tensors["features"]).max() < 2e-3
+    assert np.abs(identity[0].numpy() - tensors["identity"]).max() < 2e-3
+    files = json.loads((ROOT / "models/portrait/manifest.json").read_text())["files"]
+    assert {f["size"]: f["gflop"] for f in files if "size" in f} == {size: count_gflop(net, size) for size in (128, 256, 512)}
 
 
 @needs_facekit

@@ -57,7 +57,7 @@ export function choosePortraitFace(faces: readonly ObservedFace[], picture: Sear
   if (face === undefined) {
     if (picture.high < rules.darkest) {
       throw new FacewireError('face_too_dark', 'the picture is too dark to find a face in it', {
-        received: `95 % of its pixels are darker than ${Math.round(picture.high)} of 255`,
+        received: `95 % of its pixels are at ${Math.round(picture.high)} of 255 or darker`,
         remedy: 'take the picture in better light, from the front',
       });
     }
