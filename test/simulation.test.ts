@@ -41,6 +41,32 @@ describe('the scheduler on a simulated device', () => {
     expect(result.latencyMs.p95).toBeLessThan(66);
   });
 
+  it.each([
+    ['calibrated', true],
+    ['not measured beforehand', false],
+  ])('on a slow device, %s, several streams share a run: a quarter more frames, none much older', (_, calibrated) => {
+    const device = { fixedMs: 11, perPictureMs: 13.4, maxBatch: 8, calibrated };
+    const options = { avatars: 4, device, encodeWorkers: 2, encodeMs: 1, seconds: 10 };
+    const short = simulateScheduler({ ...options, longestRenderMs: 16 });
+    const turn = simulateScheduler(options);
+    expect(short.meanBatch).toBeCloseTo(1, 1);
+    expect(turn.framesPerSecond).toBeGreaterThan(1.25 * short.framesPerSecond);
+    expect(turn.latencyMs.p95).toBeLessThan(80);
+    expect(turn.fairness).toBeGreaterThan(0.95);
+  });
+
+  it('leaves batches small where pictures only wait for each other', () => {
+    const device = { fixedMs: 2, perPictureMs: 24, maxBatch: 8, calibrated: true };
+    const { meanBatch, latencyMs } = simulateScheduler({ avatars: 4, device, seconds: 5 });
+    expect(meanBatch).toBeCloseTo(1, 1);
+    expect(latencyMs.p95).toBeLessThan(66);
+  });
+
+  it('is fair to three streams whose batches have room for two', () => {
+    const device = { fixedMs: 11, perPictureMs: 13.4, maxBatch: 2, calibrated: true };
+    expect(simulateScheduler({ avatars: 3, device, seconds: 6 }).fairness).toBeGreaterThan(0.97);
+  });
+
   it('starves neither size when both wait', () => {
     const options = { avatars: 200, device: SMALL, sizes: [128, 256], ...ENOUGH, seconds: 3 };
     expect(simulateScheduler(options).fairness).toBeGreaterThan(0.8);

@@ -1,5 +1,5 @@
 import { type MotionSample, neutralMotion } from '@facewire/proto';
-import type { Participant, Stream } from '../../server/src/contracts.ts';
+import type { BatchTime, Participant, Stream } from '../../server/src/contracts.ts';
 import type { EncoderAssignment, LineageState } from '../../server/src/scheduler/assignEncoders.ts';
 import { LoadControl } from '../../server/src/scheduler/LoadControl.ts';
 import type { ResolvedMotion } from '../../server/src/scheduler/motionAt.ts';
@@ -15,6 +15,8 @@ export interface SimulatedDevice {
   /** of every picture of 256²; other sizes by their area */
   perPictureMs: number;
   maxBatch: number;
+  /** whether its times are known from the start, as after a calibration; default false: they are learnt */
+  calibrated?: boolean;
 }
 
 export interface SimulationOptions {
@@ -34,6 +36,8 @@ export interface SimulationOptions {
   encodeWorkers?: number;
   ticksPerSecond?: number;
   renderBudgetMs?: number;
+  /** default 50, as the server has it */
+  longestRenderMs?: number;
   rendersInFlight?: number;
   /** sizes to which everybody's pictures may be reduced under overload, ascending; default none */
   reduceTo?: readonly number[];
@@ -120,6 +124,7 @@ class Simulation {
       encodeWorkers: 16,
       ticksPerSecond: 120,
       renderBudgetMs: 16,
+      longestRenderMs: 50,
       rendersInFlight: 1,
       moving: 1,
       reduceTo: [],
@@ -127,7 +132,13 @@ class Simulation {
       ...options,
     };
     this.#random = mulberry(this.#options.seed);
-    this.#budget = new RenderBudget(this.#options.renderBudgetMs, options.device.maxBatch);
+    const { device, renderBudgetMs, longestRenderMs } = this.#options;
+    this.#budget = new RenderBudget({
+      budgetMs: renderBudgetMs,
+      longestMs: Math.max(renderBudgetMs, longestRenderMs),
+      maxBatch: device.maxBatch,
+      batchTimes: device.calibrated ? calibrationOf(device) : () => [],
+    });
     const allSizes = new Set([...this.#options.sizes, ...this.#options.reduceTo]);
     this.#load = new LoadControl({
       sizes: [...allSizes].sort((a, b) => a - b),
@@ -242,10 +253,9 @@ class Simulation {
   }
 
   #begin({ plan, contents }: BookedPlan): void {
-    const { fixedMs, perPictureMs } = this.#options.device;
     const count = plan.pictures.length;
     const spread = 1 + RENDER_NOISE * (2 * this.#random() - 1);
-    const renderMs = (fixedMs + perPictureMs * count * (plan.size / 256) ** 2) * spread;
+    const renderMs = runMs(this.#options.device, plan.size, count) * spread;
     this.#runs++;
     const encodes = plan.pictures.flatMap(({ encodes }, index) =>
       encodes.map((encode) => ({
@@ -322,6 +332,27 @@ class Simulation {
     this.#shown.set(participant, arrivedAtMs);
     this.#latencies.push(this.#events.nowMs - arrivedAtMs);
   }
+}
+
+/** without noise */
+function runMs({ fixedMs, perPictureMs }: SimulatedDevice, size: number, pictures: number): number {
+  return fixedMs + perPictureMs * pictures * (size / 256) ** 2;
+}
+
+/** What a calibration of this device finds, for every size. */
+function calibrationOf(device: SimulatedDevice): (size: number) => readonly BatchTime[] {
+  const known = new Map<number, BatchTime[]>();
+  return (size) => {
+    let times = known.get(size);
+    if (!times) {
+      times = [];
+      for (let pictures = 1; pictures <= device.maxBatch; pictures *= 2) {
+        times.push({ pictures, ms: runMs(device, size, pictures) });
+      }
+      known.set(size, times);
+    }
+    return times;
+  };
 }
 
 function median(values: number[]): number {

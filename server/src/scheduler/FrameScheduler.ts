@@ -36,6 +36,11 @@ export interface FrameSchedulerOptions {
   ticksPerSecond?: number;
   /** batches are kept to what renders within this time, default 16: larger ones keep every picture waiting for the last */
   renderBudgetMs?: number;
+  /**
+   * How long a batch may take on a device whose throughput gains enough by it, default 50: motion that has waited for
+   * half a turn of 30 frames/s is on its way to the viewers within two.
+   */
+  longestRenderMs?: number;
   /** default what the renderer asks for, else 1: two renders on one device mostly make each other slower */
   maxRendersInFlight?: number;
   /** whether lasting overload may make everybody's pictures smaller, see LoadControl; default true */
@@ -102,11 +107,13 @@ export class FrameScheduler {
     // Asked for at every plan: a calibration may find another number.
     this.#maxRendersInFlight = () => options.maxRendersInFlight ?? options.renderer.rendersInFlight ?? 1;
     this.#health = new AvatarHealth(1000 / ticksPerSecond);
-    this.#budget = new RenderBudget(
-      options.renderBudgetMs ?? 16,
-      options.renderer.maxBatch,
-      (size) => options.renderer.batchTimes?.(size) ?? [],
-    );
+    const budgetMs = options.renderBudgetMs ?? 16;
+    this.#budget = new RenderBudget({
+      budgetMs,
+      longestMs: Math.max(budgetMs, options.longestRenderMs ?? 50),
+      maxBatch: options.renderer.maxBatch,
+      batchTimes: (size) => options.renderer.batchTimes?.(size) ?? [],
+    });
     this.#load = new LoadControl({
       sizes: options.renderer.sizes,
       budget: this.#budget,

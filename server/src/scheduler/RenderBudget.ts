@@ -1,71 +1,103 @@
 import type { BatchTime } from '../contracts.ts';
 import { batchMs, chooseBatch } from './batchCost.ts';
+import { RunTimes } from './RunTimes.ts';
 
 /** Weight of the newest measurement. */
 const SMOOTHING = 0.2;
 
+export interface RenderBudgetOptions {
+  /** batches are kept to what renders within this time */
+  budgetMs: number;
+  /** how long a batch may take where throughput gains enough from it; default budgetMs */
+  longestMs?: number;
+  maxBatch: number;
+  /** the device's calibration; empty where there is none */
+  batchTimes?: (size: number) => readonly BatchTime[];
+}
+
 /** What the runs of one size have cost. */
 interface Cost {
-  msPerPicture: number;
   /** against what was measured at the start */
   scale: number;
+  /** learnt where nothing was measured at the start */
+  learnt: RunTimes;
+}
+
+interface Choice {
+  times: readonly BatchTime[];
+  scale: number;
+  pictures: number;
 }
 
 /**
  * How many pictures of a size make a batch: what fits into the time of one frame, and no more than throughput gains
  * from. Larger batches would only show older motion: what does not fit is planned anew, with newer motion, when the
- * batch is done. Starts from the device's calibration where there is one, and follows what renders take since.
+ * batch is done. Devices too slow for that follow the turn instead, see `chooseBatch`. Starts from the device's
+ * calibration where there is one, and follows what renders take since.
  */
 export class RenderBudget {
-  readonly #budgetMs: number;
-  readonly #maxBatch: number;
-  readonly #batchTimes: (size: number) => readonly BatchTime[];
+  readonly #options: Required<RenderBudgetOptions>;
   readonly #costs = new Map<number, Cost>();
-  #choices = new Map<number, { times: readonly BatchTime[]; scale: number; pictures: number }>();
+  readonly #choices = new Map<number, Choice>();
 
-  constructor(budgetMs: number, maxBatch: number, batchTimes: (size: number) => readonly BatchTime[] = () => []) {
-    this.#budgetMs = budgetMs;
-    this.#maxBatch = maxBatch;
-    this.#batchTimes = batchTimes;
+  constructor(options: RenderBudgetOptions) {
+    this.#options = { longestMs: options.budgetMs, batchTimes: () => NONE, ...options };
   }
 
-  /** 1…maxBatch */
+  /** 1…maxBatch; maxBatch before anything is known */
   maxPictures(size: number): number {
-    const times = this.#batchTimes(size);
-    const cost = this.#costs.get(size);
-    if (times.length > 0) return this.#choose(size, times, cost?.scale ?? 1);
-    if (cost === undefined || cost.msPerPicture <= 0) return this.#maxBatch;
-    return Math.max(1, Math.min(this.#maxBatch, Math.floor(this.#budgetMs / cost.msPerPicture)));
+    const times = this.#times(size);
+    if (times.length === 0) return this.#options.maxBatch;
+    return this.#choose(size, times, this.#scale(size));
   }
 
   measured(size: number, pictures: number, elapsedMs: number): void {
-    const times = this.#batchTimes(size);
-    const msPerPicture = elapsedMs / pictures;
+    let cost = this.#costs.get(size);
+    const times = this.#options.batchTimes(size);
     const scale = times.length > 0 ? elapsedMs / batchMs(times, pictures) : 1;
-    const known = this.#costs.get(size);
-    if (known === undefined) {
-      this.#costs.set(size, { msPerPicture, scale });
-      return;
+    if (cost === undefined) {
+      cost = { scale, learnt: new RunTimes(this.#options.maxBatch) };
+      this.#costs.set(size, cost);
     }
-    known.msPerPicture += SMOOTHING * (msPerPicture - known.msPerPicture);
-    known.scale += SMOOTHING * (scale - known.scale);
+    cost.scale += SMOOTHING * (scale - cost.scale);
+    if (times.length === 0) cost.learnt.add(pictures, elapsedMs);
   }
 
-  /** What a picture of this size costs in a full batch, ms; undefined before anything was measured. */
+  /** What a picture of this size costs in a full batch, ms; undefined before anything is known. */
   msPerPicture(size: number): number | undefined {
-    const times = this.#batchTimes(size);
-    const cost = this.#costs.get(size);
-    if (times.length === 0) return cost?.msPerPicture;
+    const times = this.#times(size);
+    if (times.length === 0) return undefined;
     const pictures = this.maxPictures(size);
-    return ((cost?.scale ?? 1) * batchMs(times, pictures)) / pictures;
+    return (this.#scale(size) * batchMs(times, pictures)) / pictures;
   }
 
-  /** Worked out again only when the scale has moved by a fiftieth: this is asked for at every plan. */
+  #times(size: number): readonly BatchTime[] {
+    const calibrated = this.#options.batchTimes(size);
+    return calibrated.length > 0 ? calibrated : (this.#costs.get(size)?.learnt.batchTimes ?? NONE);
+  }
+
+  #scale(size: number): number {
+    return this.#costs.get(size)?.scale ?? 1;
+  }
+
+  /** Worked out again only when times or scale have moved by a fiftieth: this is asked for at every plan. */
   #choose(size: number, times: readonly BatchTime[], scale: number): number {
     const last = this.#choices.get(size);
-    if (last && last.times === times && Math.abs(scale / last.scale - 1) < 0.02) return last.pictures;
-    const pictures = chooseBatch({ times, scale, budgetMs: this.#budgetMs, maxBatch: this.#maxBatch });
+    if (last && isAbout(scale, last.scale) && sameTimes(times, last.times)) return last.pictures;
+    // What was only learnt says too little to leave out pictures that fit.
+    const unsure = this.#options.batchTimes(size).length === 0 && { worthWaiting: 0 };
+    const pictures = chooseBatch({ ...this.#options, times, scale, ...unsure });
     this.#choices.set(size, { times, scale, pictures });
     return pictures;
   }
+}
+
+const NONE: readonly BatchTime[] = [];
+
+function sameTimes(a: readonly BatchTime[], b: readonly BatchTime[]): boolean {
+  return a === b || (a.length === b.length && a.every(({ ms }, index) => isAbout(ms, b[index]!.ms)));
+}
+
+function isAbout(a: number, b: number): boolean {
+  return Math.abs(a / b - 1) < 0.02;
 }

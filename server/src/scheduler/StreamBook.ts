@@ -46,6 +46,8 @@ export interface TurnCount {
 
 /** A key that cannot be given yet, or an avatar that is being loaded, is asked for again after so long, ms. */
 const SHORT_PAUSE_MS = 8;
+/** Who was served longer ago than this counts as served then. */
+const SERVED_MEMORY_MS = 1000;
 
 /**
  * Keeps count of which streams are due and of what each was last sent, and plans batches of it. Kept up to date from
@@ -128,7 +130,7 @@ export class StreamBook {
       if (record.lineage !== lineage.id) lineages.get(record.lineage)?.members.delete(stream);
       record.lineage = lineage.id;
       record.due = false;
-      record.servedAtMs = nowMs;
+      record.servedAtMs = (Math.max(record.servedAtMs, nowMs - SERVED_MEMORY_MS) + nowMs) / 2;
       record.sentPicture = group.picture;
       if (keyFrame) {
         record.hadKey = true;

@@ -9,7 +9,7 @@ export interface StreamRecord {
   lastSlot: number;
   due: boolean;
   waitingSinceMs: number;
-  /** when its last frame was begun */
+  /** mean of the times at which its frames were begun, each counting as much as all before it: tells those apart who share a batch */
   servedAtMs: number;
   /** the picture that it was last sent, or that is on its way */
   sentPicture: string | undefined;

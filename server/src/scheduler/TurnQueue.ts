@@ -2,7 +2,7 @@
 export interface Turn {
   /** server clock since which it has been due */
   waitingSinceMs: number;
-  /** server clock at which it was last served */
+  /** server clock at which it was served: mean, each time counting as much as all before it */
   servedAtMs: number;
   /** decides between equals, so that plans can be repeated */
   order: number;

@@ -17,7 +17,7 @@ export interface StreamDemand {
   changed: boolean;
   /** server clock since which it has been due */
   waitingSinceMs: number;
-  /** server clock at which its last frame was begun; none is as if long ago */
+  /** server clock at which it was served (see Turn); none is as if long ago */
   servedAtMs?: number;
   /** it asked for a key frame, and none is on its way */
   needsKey: boolean;

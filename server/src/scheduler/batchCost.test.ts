@@ -34,8 +34,24 @@ test('a batch keeps to the budget, by what runs take now', () => {
   expect(chooseBatch({ times: CPU, scale: 1, budgetMs: 1, maxBatch: 8 })).toBe(1);
 });
 
+test('a slow device gets batches beyond the budget as long as it gains enough, and none longer than allowed', () => {
+  const slow = (fixedMs: number, perPictureMs: number, more: object = {}) => {
+    const times = [1, 2, 4, 8].map((pictures) => ({ pictures, ms: fixedMs + perPictureMs * pictures }));
+    return chooseBatch({ times, scale: 1, budgetMs: 16, longestMs: 50, maxBatch: 8, ...more });
+  };
+  // 24 ms alone, 38 ms for two, 51 for three
+  expect(slow(11, 13.4)).toBe(2);
+  expect(slow(11, 13.4, { longestMs: 16 })).toBe(1);
+  expect(slow(11, 13.4, { scale: 1.5 })).toBe(1);
+  expect(slow(6, 4)).toBe(4);
+  // a run costs little by itself: two at once would only wait for each other
+  expect(slow(3, 23)).toBe(1);
+  // what fits the budget is chosen as ever
+  expect(slow(1.6, 3.5)).toBe(slow(1.6, 3.5, { longestMs: 16 }));
+});
+
 test('renders that take longer than calibrated make batches smaller, and larger again when that is over', () => {
-  const budget = new RenderBudget(3, 64, () => GPU);
+  const budget = new RenderBudget({ budgetMs: 3, maxBatch: 64, batchTimes: () => GPU });
   const calm = budget.maxPictures(256);
   for (let run = 0; run < 30; run++) budget.measured(256, calm, 3 * batchMs(GPU, calm));
   expect(budget.maxPictures(256)).toBeLessThan(calm / 2);

@@ -267,9 +267,10 @@ test('an avatar that goes on failing is tried ever more rarely, and at once agai
 });
 
 test('batches are kept to what renders within the budget, per size', () => {
-  const budget = new RenderBudget(33, 16);
+  const budget = new RenderBudget({ budgetMs: 33, maxBatch: 16 });
   expect(budget.maxPictures(256)).toBe(16);
-  budget.measured(256, 4, 40);
+  budget.measured(256, 2, 20);
+  budget.measured(256, 4, 38);
   expect(budget.maxPictures(256)).toBe(3);
   expect(budget.maxPictures(512)).toBe(16);
   budget.measured(512, 1, 400);
