@@ -1,6 +1,7 @@
 /**
- * `npm run gpu:check -- [--device D] [--size S] [--batches 1,4,8] [--frames N] [--json]`: whether this machine's device
- * draws what the CPU draws, keeps the avatars, and how fast. Ends with 0 when all is well, 1 when something is wrong.
+ * `npm run gpu:check -- [--device D] [--size S] [--batches 1,4,8] [--frames N] [--runs N] [--patience SECONDS] [--json]`:
+ * whether this machine's device draws what the CPU draws, keeps the avatars, and how fast. Ends with 0 when all is well,
+ * 1 when something is wrong.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
@@ -26,7 +27,11 @@ export interface GpuCheckOptions {
   runs: number;
   /** pictures compared with the CPU */
   compared: number;
+  /** when a run that does not come back is given up; default 600 s, as a software device compiles and draws for minutes */
+  timeoutMs?: number;
 }
+
+const PATIENCE_MS = 600_000;
 
 export interface GpuCheckReport {
   check: 'gpu';
@@ -101,6 +106,7 @@ async function checkDevice(
       threads: config.threads,
       maxBatch: Math.max(...options.batches),
       sizes: [size],
+      timeoutMs: options.timeoutMs ?? PATIENCE_MS,
       loadAvatar: (id) => reference.avatars.load(id),
       onFallback: (message) => {
         say(message);
@@ -215,6 +221,8 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
       batches: { type: 'string', default: '1,4,8' },
       frames: { type: 'string', default: '12' },
       runs: { type: 'string', default: '20' },
+      /** seconds after which a run is given up */
+      patience: { type: 'string', default: String(PATIENCE_MS / 1000) },
       json: { type: 'boolean', default: false },
     },
   });
@@ -225,6 +233,7 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
       batches: values.batches.split(',').map(Number),
       runs: Number(values.runs),
       compared: Number(values.frames),
+      timeoutMs: 1000 * Number(values.patience),
     },
     (line) => console.log(line),
   );
