@@ -36,7 +36,7 @@ export interface SimulationOptions {
   encodeWorkers?: number;
   ticksPerSecond?: number;
   renderBudgetMs?: number;
-  /** default 50, as the server has it */
+  /** default 66, as the server has it */
   longestRenderMs?: number;
   rendersInFlight?: number;
   /** sizes to which everybody's pictures may be reduced under overload, ascending; default none */
@@ -124,7 +124,7 @@ class Simulation {
       encodeWorkers: 16,
       ticksPerSecond: 120,
       renderBudgetMs: 16,
-      longestRenderMs: 50,
+      longestRenderMs: 66,
       rendersInFlight: 1,
       moving: 1,
       reduceTo: [],

@@ -10,7 +10,7 @@ describe('RunTimes', () => {
     expect(new RunTimes(8).batchTimes).toEqual([]);
   });
 
-  it('takes half of a first run for what any run costs, so that larger ones are tried', () => {
+  it('takes a run for as dear as a picture at first, so that larger ones are tried', () => {
     const times = new RunTimes(8);
     times.add(1, 20);
     expect(batchMs(times.batchTimes, 1)).toBeCloseTo(20);

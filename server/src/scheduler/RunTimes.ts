@@ -2,9 +2,9 @@ import type { BatchTime } from '../contracts.ts';
 
 /** Weight of the newest run. */
 const SMOOTHING = 0.05;
-/** Before sizes were tried half of a run counts as there whatever its batch: so larger ones are tried. */
-const FIRST_FIXED_SHARE = 0.5;
-/** As much as runs whose sizes vary by a fifth of a picture. */
+/** Before several sizes were tried a run counts as costing by itself what so many pictures do: so larger ones are tried. */
+const FIRST_FIXED_PICTURES = 1;
+/** That weighs as much as runs whose sizes vary by a fifth of a picture. */
 const FIRST_WEIGHT = 0.05;
 /** Noise must not make a run look as if it cost nothing by itself: batches of one would follow. */
 const LEAST_FIXED_SHARE = 0.1;
@@ -40,7 +40,8 @@ export class RunTimes {
     const proportional = ms / pictures;
     const variance = Math.max(0, square - pictures * pictures);
     const covariance = product - pictures * ms;
-    const fitted = (covariance + FIRST_WEIGHT * (1 - FIRST_FIXED_SHARE) * proportional) / (variance + FIRST_WEIGHT);
+    const first = ms / (pictures + FIRST_FIXED_PICTURES);
+    const fitted = (covariance + FIRST_WEIGHT * first) / (variance + FIRST_WEIGHT);
     const perPicture = Math.min((1 - LEAST_FIXED_SHARE) * proportional, Math.max(0, fitted));
     const fixed = ms - perPicture * pictures;
     const sizes = this.#maxBatch > 1 ? [1, this.#maxBatch] : [1];
