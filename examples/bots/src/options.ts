@@ -13,6 +13,8 @@ export interface BotOptions {
   framesPerSecond: number;
   /** players each viewer watches at most */
   streams: number;
+  /** degrees of yaw between one viewer's view and the next's; 0 or undefined: all look from straight ahead */
+  viewStep?: number;
   /** bytes per second that each player's motion may cost; undefined: no limit */
   motionBudget?: number | undefined;
   json: boolean;
@@ -20,11 +22,12 @@ export interface BotOptions {
 
 export const USAGE = `npm run bots -- [--players N] [--viewers V] [--seconds S] [--transport ws|grpc] [--url URL]
   [--size 128|256|512] [--fps N] [--streams N] [--slow N]
-  [--motion-budget B] [--json]
+  [--view-step DEGREES] [--motion-budget B] [--json]
 
 Joins N talking players and V viewers to a room of their own and measures what the viewers receive.
 --url      a running server (http://host:port); without it one is started
 --streams  players each viewer watches at most (default: all)
+--view-step  degrees between one viewer's view and the next's (default 0: all see the same pictures)
 --slow     so many of the viewers read slowly (WebSocket only)
 --motion-budget  bytes per second that each player's motion may cost (default: no limit)`;
 
@@ -42,6 +45,7 @@ export function readOptions(args: string[]): BotOptions {
       size: { type: 'string', default: '128' },
       fps: { type: 'string', default: '30' },
       streams: { type: 'string', default: '256' },
+      'view-step': { type: 'string', default: '0' },
       'motion-budget': { type: 'string' },
       json: { type: 'boolean', default: false },
     },
@@ -68,6 +72,7 @@ export function readOptions(args: string[]): BotOptions {
     size: whole('size', values.size, 16, 1024),
     framesPerSecond: whole('fps', values.fps, 1, 60),
     streams: whole('streams', values.streams, 1, 256),
+    viewStep: whole('view-step', values['view-step'], 0, 90),
     motionBudget:
       values['motion-budget'] === undefined ? undefined : whole('motion-budget', values['motion-budget'], 1, 1_000_000),
     json: values.json,

@@ -81,8 +81,10 @@ export async function runBots(url: string, options: BotOptions, log: (line: stri
     client.on('error', handleError);
     await client.connect();
     const watched = players.slice(0, options.streams).map((player) => player.session!.participant);
+    const view = { yaw: viewYaw(index, options), pitch: 0 };
     const streams = watched.map((participant) => {
-      const stream = client.subscribe(participant, { size: options.size, framesPerSecond: options.framesPerSecond });
+      const { size, framesPerSecond } = options;
+      const stream = client.subscribe(participant, { size, framesPerSecond, view });
       stream.on('error', handleError);
       stream.on('frame', ({ latencyMs }) => {
         if (measuring && !slow && latencyMs !== undefined) latencies.push(latencyMs);
@@ -134,6 +136,11 @@ export async function runBots(url: string, options: BotOptions, log: (line: stri
     },
     errors: errors.length,
   };
+}
+
+/** Radians: viewers stand in a row, the middle one straight ahead. */
+function viewYaw(index: number, { viewers, viewStep = 0 }: BotOptions): number {
+  return ((index - (viewers - 1) / 2) * viewStep * Math.PI) / 180;
 }
 
 function totals(players: readonly AvatarClient[], viewers: readonly Viewer[]) {

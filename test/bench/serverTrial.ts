@@ -1,0 +1,146 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type BotReport, runBots } from '@facewire/example-bots/runBots';
+import type { SpawnedServer } from '@facewire/server/spawn';
+
+/** runBots begins to measure so long after its last viewer joined, ms. */
+const WARM_UP_MS = 1500;
+/** The counters are read this long before the bots leave. */
+const MARGIN_MS = 200;
+/** Linux counts processor time of a process in these. */
+const CLOCK_TICKS_PER_SECOND = 100;
+
+export interface Load {
+  avatars: number;
+  /** each watches all avatars */
+  viewers: number;
+  /** degrees of yaw between one viewer and the next; 0: all see the same pictures */
+  viewStep?: number;
+  seconds: number;
+  size: number;
+  framesPerSecond: number;
+}
+
+/** What the server did while it bore a load, per second, and per frame that left it. */
+export interface TrialReport {
+  bots: BotReport;
+  /** frames handed to sockets, all viewers together */
+  framesPerSecond: number;
+  picturesPerSecond: number;
+  encodesPerSecond: number;
+  meanBatch: number;
+  perFrame: {
+    /** the renderer's time, from the call to its pictures */
+    renderMs: number;
+    /** the encoders' time */
+    encodeMs: number;
+    /** processor time of the whole server process, all threads; undefined where the system does not tell it */
+    cpuMs: number | undefined;
+  };
+  /** pictures were drawn smaller than asked for */
+  reduced: boolean;
+}
+
+/** Bears a load on a server that runs, with bots and real sockets in this process. Throws when a bot met an error. */
+export async function bear(server: SpawnedServer, load: Load): Promise<TrialReport> {
+  let [before, after]: (Reading | undefined)[] = [];
+  const readings: Promise<void>[] = [];
+  const log = (line: string) => {
+    if (line.startsWith('error')) console.error(line);
+    if (!/viewers joined/.test(line)) return;
+    readings.push(
+      sleep(WARM_UP_MS).then(async () => {
+        before = await read(server);
+      }),
+      sleep(WARM_UP_MS + 1000 * load.seconds - MARGIN_MS).then(async () => {
+        after = await read(server);
+      }),
+    );
+  };
+  const { avatars: players, viewers, viewStep = 0, seconds, size, framesPerSecond } = load;
+  const bots = await runBots(
+    server.url,
+    {
+      players,
+      viewers,
+      viewStep,
+      seconds,
+      size,
+      framesPerSecond,
+      transport: 'ws',
+      url: server.url,
+      slow: 0,
+      streams: players,
+      json: true,
+    },
+    log,
+  );
+  await Promise.all(readings);
+  if (bots.errors > 0 || !before || !after) {
+    throw new Error(`${players} avatars and ${viewers} viewers met ${bots.errors} errors:\n${server.log()}`);
+  }
+  return { bots, ...between(before, after) };
+}
+
+/**
+ * Waits until the server has timed its device, as one that has stood idle for a moment has; at most so long, as a device
+ * that somebody else uses gives times that are not kept.
+ */
+export async function untilCalibrated(dataDir: string, mostMs = 30_000): Promise<void> {
+  for (let waitedMs = 0; waitedMs < mostMs; waitedMs += 250) {
+    const kept = await readdir(join(dataDir, 'calibration')).catch(() => []);
+    if (kept.some((name) => name.endsWith('.json'))) return;
+    await sleep(250);
+  }
+}
+
+interface Reading {
+  atMs: number;
+  cpuMs: number | undefined;
+  metrics: ReadonlyMap<string, number>;
+}
+
+async function read(server: SpawnedServer): Promise<Reading> {
+  const text = await (await fetch(`${server.url}/metrics`)).text();
+  return { atMs: performance.now(), cpuMs: await processorMs(server.process.pid!), metrics: parseMetrics(text) };
+}
+
+function between(before: Reading, after: Reading): Omit<TrialReport, 'bots'> {
+  const rise = (name: string) => (after.metrics.get(name) ?? 0) - (before.metrics.get(name) ?? 0);
+  const seconds = (after.atMs - before.atMs) / 1000;
+  const frames = Math.max(1, rise('facewire_transport_frames_out_total'));
+  const cpuMs = before.cpuMs === undefined || after.cpuMs === undefined ? undefined : after.cpuMs - before.cpuMs;
+  return {
+    framesPerSecond: frames / seconds,
+    picturesPerSecond: rise('facewire_pictures_rendered_total') / seconds,
+    encodesPerSecond: rise('facewire_frames_encoded_total') / seconds,
+    meanBatch: rise('facewire_batch_pictures_sum') / Math.max(1, rise('facewire_batch_pictures_count')),
+    perFrame: {
+      renderMs: rise('facewire_render_ms_sum') / frames,
+      encodeMs: rise('facewire_encode_ms_sum') / frames,
+      cpuMs: cpuMs === undefined ? undefined : cpuMs / frames,
+    },
+    reduced: (after.metrics.get('facewire_size_reduction_steps') ?? 0) > 0,
+  };
+}
+
+/** The samples without labels of Prometheus' text format. */
+export function parseMetrics(text: string): Map<string, number> {
+  const values = new Map<string, number>();
+  for (const [, name, value] of text.matchAll(/^([a-z_0-9]+) (\S+)$/gm)) values.set(name!, Number(value));
+  return values;
+}
+
+async function processorMs(pid: number): Promise<number | undefined> {
+  try {
+    // The name, in brackets, may hold anything: fields are counted from behind it. 14 and 15 are utime and stime.
+    const fields = (await readFile(`/proc/${pid}/stat`, 'utf8')).replace(/^.*\) /s, '').split(' ');
+    return ((Number(fields[11]) + Number(fields[12])) * 1000) / CLOCK_TICKS_PER_SECOND;
+  } catch {
+    return undefined;
+  }
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
