@@ -14,6 +14,8 @@ IRISES = np.array(
     [(0.16, 0.08, 0.03), (0.08, 0.04, 0.02), (0.14, 0.26, 0.42), (0.16, 0.25, 0.13), (0.24, 0.27, 0.30), (0.30, 0.19, 0.06)]
 )
 
+SKIN_WRAP = 0.25  # `wrap` of the shader
+
 
 def direction(elevation: float, azimuth: float) -> np.ndarray:
     return np.array([np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)])
@@ -83,6 +85,25 @@ def sample_look(rng: np.random.Generator) -> dict:
     look["hair_colour"] = hair
     look["brow_colour"] = brow
     return look
+
+
+def harmonics(n: np.ndarray) -> np.ndarray:
+    """The nine spherical harmonics up to degree 2, without their constants, of unit normals [...,3]: [...,9]."""
+    x, y, z = n[..., 0], n[..., 1], n[..., 2]
+    return np.stack([np.ones_like(x), x, y, z, x * y, y * z, x * z, x * x - y * y, 3 * z * z - 1], -1)
+
+
+def irradiance(look: dict) -> np.ndarray:
+    """[9,3]: the light that skin gathers, by its normal in Facewire's axes (x right, y down, z into the picture)."""
+    count = 400
+    z = 1 - 2 * (np.arange(count) + 0.5) / count
+    turn = np.arange(count) * np.pi * (3 - 5**0.5)
+    ring = np.sqrt(1 - z * z)
+    n = np.stack([ring * np.cos(turn), ring * np.sin(turn), z], 1)  # the shaders' axes: y up, z to the viewer
+    light = look["amb1"] + (look["amb0"] - look["amb1"]) * (0.5 + 0.5 * n[:, 1:2])
+    for k in range(3):
+        light = light + look[f"c{k}"] * np.maximum((n @ look[f"L{k}"] + SKIN_WRAP) / (1 + SKIN_WRAP), 0)[:, None]
+    return np.linalg.lstsq(harmonics(n * [1, -1, -1]), light, rcond=None)[0]
 
 
 def _cloth_colour(rng: np.random.Generator) -> np.ndarray:

@@ -12,7 +12,7 @@ from warp.facekit import INDEX
 
 from .backdrop import backdrop
 from .coiffure import HAIR, SHARE, Barber, Fuzz, cover, grow_fuzz, ribbons
-from .look import sample_look
+from .look import irradiance, sample_look
 from .motion import driven_motion, rotation, source_motion
 from .rig import Rig
 from .stage import DEPTH, LABELS, SIZE, Piece, Stage, place, pose_of, sphere
@@ -20,6 +20,11 @@ from .wardrobe import glasses, static, torso
 
 FRAMES = 10
 PIXELS = 256
+NOTHING = -100.0  # depth where nothing was drawn
+KINDS = {
+    "images": np.uint8, "motion": np.float32, "landmarks": np.float32, "region": np.uint8, "cover": np.uint8, "depth": np.float16,
+    "flow": np.float16, "visible": np.uint8, "backdrop": np.uint8, "light": np.float32,
+}
 INKED = np.array([0, 1, 2, 3, 1, 1, 6, 7, 7, 7, 1, 11, 2], np.uint8)  # by region
 
 
@@ -119,7 +124,7 @@ def identity(studio: Studio, seed: int) -> dict[str, np.ndarray]:
     for k in (0, 1):
         stage.pose(str(k), poses[k])
 
-    out: dict[str, list] = {k: [] for k in ("images", "motion", "landmarks", "region", "flow", "visible")}
+    out: dict[str, list] = {k: [] for k in ("images", "motion", "landmarks", "region", "cover", "depth", "flow", "visible")}
     depths: list[np.ndarray] = []
 
     def show(k: int) -> None:
@@ -132,14 +137,20 @@ def identity(studio: Studio, seed: int) -> dict[str, np.ndarray]:
         show(k)
         marks = body[rig.landmarks]
         stage.uniforms({"lids": (marks[43:45, 1].mean(), marks[37:39, 1].mean()), "open": motion.expression[INDEX["jawOpen"]]})
-        picture = stage.draw()
+        picture, depth = stage.draw(), stage.read_depth()
         if k < 2:
-            depths.append(stage.read_depth())
+            depths.append(depth)
         r = rotation(*motion.angles)
-        out["images"].append(compose(picture, ground, stage.read_depth() if look["outline"] else None))
+        image, share = compose(picture, ground, depth if look["outline"] else None)
+        out["images"].append(image)
+        out["cover"].append(share * 255 + 0.5)
         out["region"].append(picture[2::4, 2::4, 3])
         out["landmarks"].append(place(marks, r, pose)[:, :2] * scale * [1, -1] + base)
-        origin = place(np.zeros((1, 3)), r, pose)[0, :2] * scale * [1, -1] + base
+        middle = place(np.zeros((1, 3)), r, pose)[0]
+        origin = middle[:2] * scale * [1, -1] + base
+        # Towards the viewer from the head's origin, in the head's own cm.
+        near = depth[2::4, 2::4]
+        out["depth"].append(np.where(near > 1 - DEPTH, (near - middle[2]) / pose.scale, NOTHING))
         out["motion"].append(np.concatenate([motion.angles, origin, [np.log(scale) + motion.zoom], motion.expression]))
         # Labels need the depth of both sources: frame 0 gets its own after frame 1 is drawn.
         for late in {0: (), 1: (1, 0)}.get(k, (k,)):
@@ -148,12 +159,13 @@ def identity(studio: Studio, seed: int) -> dict[str, np.ndarray]:
             flow, visible = source_flow(*stage.draw_labels(), depths)
             out["flow"].insert(late, flow)
             out["visible"].insert(late, visible)
-    kinds = {"images": np.uint8, "motion": np.float32, "landmarks": np.float32, "region": np.uint8, "flow": np.float16, "visible": np.uint8}
-    return {name: np.stack(values).astype(kinds[name]) for name, values in out.items()}
+    out["backdrop"], out["light"] = [ground * 255 + 0.5], [irradiance(look)]
+    return {name: np.stack(values).astype(KINDS[name]) for name, values in out.items()}
 
 
-def compose(picture: np.ndarray, ground: np.ndarray, ink: np.ndarray | None) -> np.ndarray:
-    """Averages 2×2 samples over the background [256,256,3] 0…1; ink: the depth, if its jumps get an outline."""
+def compose(picture: np.ndarray, ground: np.ndarray, ink: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """(image [256,256,3] uint8, cover [256,256] 0…1) of 2×2 samples over the background [256,256,3] 0…1; ink: the depth,
+    if its jumps get an outline."""
     colour, solid = picture[..., :3], picture[..., 3] > 0
     if ink is not None:
         # No ink between brow, lash and skin, iris and eye, or hair and beard: at this size it would only be a blot.
@@ -165,7 +177,7 @@ def compose(picture: np.ndarray, ground: np.ndarray, ink: np.ndarray | None) -> 
     quarter = lambda v: v[0::2, 0::2] + v[0::2, 1::2] + v[1::2, 0::2] + v[1::2, 1::2]  # noqa: E731
     front = quarter(colour.astype(np.uint16)).astype(np.float32) * 0.25
     share = quarter(solid.astype(np.uint8)).astype(np.float32) * 0.25
-    return np.clip(front + ground * (255 * (1 - share[..., None])) + 0.5, 0, 255).astype(np.uint8)
+    return np.clip(front + ground * (255 * (1 - share[..., None])) + 0.5, 0, 255).astype(np.uint8), share
 
 
 def source_flow(where: np.ndarray, what: np.ndarray, depths: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -181,12 +181,43 @@ def test_visibility_follows_the_depth_of_the_source():
 def test_an_identitys_arrays_have_the_layout_of_the_data_set(sitting):
     shapes = {
         "images": ("uint8", (10, 256, 256, 3)), "motion": ("float32", (10, 58)), "landmarks": ("float32", (10, 68, 2)),
-        "region": ("uint8", (10, 128, 128)), "flow": ("float16", (10, 2, 64, 64, 2)), "visible": ("uint8", (10, 2, 64, 64)),
+        "region": ("uint8", (10, 128, 128)), "cover": ("uint8", (10, 256, 256)), "depth": ("float16", (10, 128, 128)),
+        "flow": ("float16", (10, 2, 64, 64, 2)), "visible": ("uint8", (10, 2, 64, 64)), "backdrop": ("uint8", (1, 256, 256, 3)),
+        "light": ("float32", (1, 9, 3)),
     }
     assert {k: (str(v.dtype), v.shape) for k, v in sitting.items()} == shapes
     share = np.bincount(sitting["region"].ravel(), minlength=13) / sitting["region"].size
     assert share[0] > 0.2 and share[1] > 0.03 and share[3] > 0.03
     assert share[13:].sum() == 0
+
+
+def test_where_the_person_covers_nothing_the_backdrop_shows_and_depth_is_nothing(sitting):
+    clear, full = sitting["cover"] == 0, sitting["cover"] == 255
+    assert np.abs(sitting["images"].astype(int) - sitting["backdrop"])[clear].max() <= 1
+    depth = sitting["depth"].astype(float)
+    whole = lambda mask: mask.reshape(10, 128, 2, 128, 2).all((2, 4))  # noqa: E731
+    assert (depth[whole(clear)] == -100).all() and (np.abs(depth[whole(full)]) < 40).all()
+
+
+def test_depth_is_measured_from_the_heads_origin_in_the_heads_own_centimetres(studio, sitting):
+    from heads.sitter import sample_shape
+
+    shape = sample_shape(studio.rig, np.random.default_rng([7, 0xFACE]))
+    tip = shape[studio.rig.landmarks[30]] * [1, -1, -1]
+    for motion, depth, at in zip(sitting["motion"], sitting["depth"], sitting["landmarks"][:, 30], strict=True):
+        x, y = ((at + 1) * 64).astype(int)
+        assert depth[y, x] == pytest.approx(-(rotation(*motion[:3]) @ tip)[2], abs=0.6)
+
+
+def test_the_nine_harmonics_give_the_irradiance_of_a_lamp_and_flip_with_it():
+    from heads.look import direction, harmonics, irradiance
+
+    look = {f"c{k}": np.zeros(3) for k in range(3)} | {f"L{k}": np.array([0, 0, 1.0]) for k in range(3)}
+    look |= {"amb0": np.full(3, 0.2), "amb1": np.full(3, 0.2), "c0": np.array([1.0, 0.8, 0.6]), "L0": direction(0.4, 0.9)}
+    light = irradiance(look)
+    lit = harmonics(look["L0"] * [1, -1, -1]) @ light  # towards the lamp, in Facewire's axes
+    assert np.allclose(lit, 0.2 + look["c0"], atol=0.12)
+    assert (lit > harmonics(-look["L0"] * [1, -1, -1]) @ light + 0.4).all()
 
 
 def test_the_same_seed_gives_the_same_bytes_whatever_was_drawn_before(studio, sitting):
