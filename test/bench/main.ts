@@ -6,6 +6,7 @@ const BENCHES: Record<string, () => Promise<{ run(args: string[]): Promise<objec
   latency: () => import('./latency.ts'),
   receive: () => import('./receive.ts'),
   render: () => import('./render.ts'),
+  scaling: () => import('./scaling.ts'),
   scheduler: () => import('./scheduler.ts'),
 };
 

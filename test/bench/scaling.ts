@@ -1,0 +1,141 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { type SpawnedServer, spawnServer } from '@facewire/server/spawn';
+import { modelPath } from './modelPath.ts';
+import { plotScaling } from './scalingPlot.ts';
+import { bear, type TrialReport, untilCalibrated } from './serverTrial.ts';
+
+const FRAMES_PER_SECOND = 30;
+/** Twice the width of a view bucket: neighbours never share a picture. */
+const VIEW_STEP_DEGREES = 4;
+
+/** What a frame costs when so many avatars are seen by so many viewers. */
+export interface ScalingRow {
+  avatars: number;
+  /** each watches all avatars */
+  viewers: number;
+  /** same: all look from straight ahead; apart: each from another side */
+  views: 'same' | 'apart';
+  /** handed to sockets, all viewers together */
+  framesPerSecond: number;
+  /** drawn and encoded for one frame that left the server: 1/viewers where all share */
+  picturesPerFrame: number;
+  encodesPerFrame: number;
+  meanBatch: number;
+  renderMsPerFrame: number;
+  encodeMsPerFrame: number;
+  /** of the server's process, all threads; absent where the system does not tell */
+  cpuMsPerFrame?: number;
+  reduced: boolean;
+}
+
+/**
+ * The cost of a frame against the number of avatars and of viewers, through the real server in a process of its own, with
+ * real sockets. The bots run in this process; what they cost is not in the figures but takes cores from the server.
+ */
+export async function run(args: string[]): Promise<object> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      device: { type: 'string', default: process.env.FACEWIRE_DEVICE ?? 'auto' },
+      /** a folder of models/; default FACEWIRE_MODEL, else portrait */
+      model: { type: 'string' },
+      size: { type: 'string', default: '128' },
+      seconds: { type: 'string', default: '4' },
+      /** numbers of avatars, with one viewer of all */
+      avatars: { type: 'string', default: '1,2,4,8,16' },
+      /** numbers of viewers, of --watched avatars */
+      viewers: { type: 'string', default: '1,2,4,8,16,32' },
+      watched: { type: 'string', default: '2' },
+      /** numbers of viewers who each look from another side */
+      apart: { type: 'string', default: '1,2,4,8' },
+      plot: { type: 'string' },
+    },
+  });
+  const numbers = (list: string) => list.split(',').map(Number);
+  const size = Number(values.size);
+  const watched = Number(values.watched);
+  const data = await mkdtemp(join(tmpdir(), 'facewire-scaling-'));
+  const server = await spawnServer({
+    FACEWIRE_DEMO_SEATS: '0',
+    FACEWIRE_LOG: 'warn',
+    FACEWIRE_DATA: data,
+    FACEWIRE_DEVICE: values.device,
+    ...modelPath(values.model),
+  });
+  try {
+    await untilCalibrated(data);
+    const trial = async (avatars: number, viewers: number, views: ScalingRow['views']) => {
+      const row = await measure(server, { avatars, viewers, views, size, seconds: Number(values.seconds) });
+      console.log(JSON.stringify(row));
+      return row;
+    };
+    const byAvatars: ScalingRow[] = [];
+    for (const avatars of numbers(values.avatars)) byAvatars.push(await trial(avatars, 1, 'same'));
+    const byViewers: ScalingRow[] = [];
+    for (const viewers of numbers(values.viewers)) byViewers.push(await trial(watched, viewers, 'same'));
+    const byViews: ScalingRow[] = [];
+    for (const viewers of numbers(values.apart)) byViews.push(await trial(watched, viewers, 'apart'));
+    const { device, model } = (await (await fetch(`${server.url}/health`)).json()) as { device: string; model: string };
+    const result = {
+      bench: 'scaling',
+      model,
+      device,
+      size,
+      avatars: byAvatars,
+      viewers: byViewers,
+      viewersApart: byViews,
+      machine: cpus()[0]?.model,
+      cores: availableParallelism(),
+      load: round(loadavg()[0]!, 1),
+      date: new Date().toISOString().slice(0, 10),
+    };
+    if (values.plot) await writeFile(values.plot, plotScaling(result));
+    return result;
+  } finally {
+    await server.close();
+    await rm(data, { recursive: true, force: true });
+  }
+}
+
+interface ScalingLoad {
+  avatars: number;
+  viewers: number;
+  views: ScalingRow['views'];
+  size: number;
+  seconds: number;
+}
+
+async function measure(server: SpawnedServer, load: ScalingLoad): Promise<ScalingRow> {
+  const { avatars, viewers, views, size, seconds } = load;
+  const viewStep = views === 'apart' ? VIEW_STEP_DEGREES : 0;
+  const report = await bear(server, { avatars, viewers, viewStep, size, seconds, framesPerSecond: FRAMES_PER_SECOND });
+  return rowOf(load, report);
+}
+
+/** Pure. */
+export function rowOf(
+  { avatars, viewers, views }: Pick<ScalingLoad, 'avatars' | 'viewers' | 'views'>,
+  { framesPerSecond, picturesPerSecond, encodesPerSecond, meanBatch, perFrame, reduced }: Omit<TrialReport, 'bots'>,
+): ScalingRow {
+  const { cpuMs } = perFrame;
+  return {
+    avatars,
+    viewers,
+    views,
+    framesPerSecond: round(framesPerSecond, 1),
+    picturesPerFrame: round(picturesPerSecond / framesPerSecond, 3),
+    encodesPerFrame: round(encodesPerSecond / framesPerSecond, 3),
+    meanBatch: round(meanBatch, 2),
+    renderMsPerFrame: round(perFrame.renderMs, 3),
+    encodeMsPerFrame: round(perFrame.encodeMs, 3),
+    ...(cpuMs !== undefined && { cpuMsPerFrame: round(cpuMs, 3) }),
+    reduced,
+  };
+}
+
+function round(value: number, digits: number): number {
+  return Math.round(value * 10 ** digits) / 10 ** digits;
+}
