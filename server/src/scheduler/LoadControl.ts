@@ -18,7 +18,7 @@ export interface LoadControlOptions {
 export interface LoadReport extends TurnCount {
   /** share of the time in which the device drew */
   busy: number;
-  /** pictures are drawn so many sizes smaller than asked for */
+  /** the largest pictures that are asked for are drawn so many sizes smaller */
   steps: number;
   changed: boolean;
 }
@@ -29,6 +29,8 @@ export class LoadControl {
   readonly #reduction: SizeReduction;
   #startMs: number;
   #drawnMs = 0;
+  /** of the sizes asked for in this window; 0: none was */
+  #largest = 0;
 
   constructor(options: LoadControlOptions) {
     this.#options = options;
@@ -37,6 +39,7 @@ export class LoadControl {
   }
 
   sizeOf(asked: number): number {
+    if (asked > this.#largest) this.#largest = asked;
     return reducedSize(asked, this.#reduction.steps, this.#options.sizes);
   }
 
@@ -54,8 +57,11 @@ export class LoadControl {
     this.#startMs = nowMs;
     this.#drawnMs = 0;
     const before = this.#reduction.steps;
-    const steps = this.#reduction.judge({ turns, missed, busy, growth: this.#growth(before) });
-    return { turns, missed, busy, steps, changed: steps !== before };
+    const possible = Math.max(0, this.#options.sizes.indexOf(this.#largest));
+    this.#largest = 0;
+    const load = { turns, missed, busy, growth: this.#growth(before), shrinks: before < possible };
+    const steps = this.#reduction.judge(load);
+    return { turns, missed, busy, steps: Math.min(steps, possible), changed: steps !== before };
   }
 
   /** Of the dearest size, by what its pictures cost where that was measured, else by its area. */

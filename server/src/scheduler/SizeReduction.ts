@@ -7,6 +7,8 @@ export interface LoadWindow {
   busy: number;
   /** by how much the device's work would grow if every picture were drawn one size larger */
   growth: number;
+  /** whether one step more would make any picture smaller; default true */
+  shrinks?: boolean;
 }
 
 /** When more than every second turn is missed rates have fallen as far as they should: then sizes follow. */
@@ -42,12 +44,12 @@ export class SizeReduction {
   }
 
   /** Judges one window; returns the steps from here on. */
-  judge({ turns, missed, busy, growth }: LoadWindow): number {
+  judge({ turns, missed, busy, growth, shrinks = true }: LoadWindow): number {
     const share = turns === 0 ? 0 : missed / turns;
     this.#overloaded = share > OVERLOADED_SHARE ? this.#overloaded + 1 : 0;
     this.#calm = share < CALM_SHARE && busy * growth < CALM_BUSY ? this.#calm + 1 : 0;
     this.#sinceReturn++;
-    if (this.#overloaded >= OVERLOADED_WINDOWS && this.#steps < this.#most) {
+    if (this.#overloaded >= OVERLOADED_WINDOWS && this.#steps < this.#most && shrinks) {
       if (this.#sinceReturn <= 2 * OVERLOADED_WINDOWS) {
         this.#calmNeeded = Math.min(MOST_CALM_WINDOWS, 2 * this.#calmNeeded);
       }
