@@ -6,7 +6,7 @@ import { byteLengthOf, OrtTensor } from './ort/OrtTensor.ts';
 export interface BankMemory {
   readonly slots: number;
   readonly tensors: readonly AvatarTensorSpec[];
-  /** the tensor [S,…] to bind to the renderers' input bank.<name>; may be another one after every write() */
+  /** the tensor [S,…] to bind to the renderers' input bank.<name> */
   tensor(name: string): OrtTensor;
   /** Copies one avatar's tensor into its slot. Runs under way must not read that slot. */
   write(name: string, slot: number, data: Uint8Array): Promise<void>;

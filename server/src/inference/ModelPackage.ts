@@ -9,6 +9,8 @@ import {
   describe,
   type Manifest,
   type ModelFile,
+  PRECISIONS,
+  type Precision,
   parseManifest,
   type RendererFile,
 } from './manifest.ts';
@@ -35,7 +37,10 @@ export class ModelPackage {
       throw missing(path, cause);
     });
     const manifest = parseManifest(text, path);
-    for (const file of manifest.files) await verifyHash(join(directory, file.file), file.sha256);
+    const variants = manifest.files.flatMap((file) => (file.role === 'renderer' ? (file.variants ?? []) : []));
+    for (const { file, sha256 } of [...manifest.files, ...variants, ...(manifest.data ?? [])]) {
+      await verifyHash(join(directory, file), sha256);
+    }
     return new ModelPackage(directory, manifest);
   }
 
@@ -67,6 +72,16 @@ export class ModelPackage {
       .sort((a, b) => a.size - b.size);
   }
 
+  /** In what numbers every renderer can compute; float32 always. */
+  get precisions(): readonly Precision[] {
+    return PRECISIONS.filter((precision) => this.renderers.every((file) => inPrecision(file, precision) !== undefined));
+  }
+
+  /** The renderers in a precision that the package has, ascending by size. */
+  renderersIn(precision: Precision): readonly RendererFile[] {
+    return this.renderers.map((file) => inPrecision(file, precision) ?? file);
+  }
+
   /**
    * Opens one of the package's graphs and compares its inputs and outputs with the manifest.
    *
@@ -85,6 +100,13 @@ export class ModelPackage {
     }
     return session;
   }
+}
+
+/** The same renderer by its file of that precision. */
+function inPrecision(file: RendererFile, precision: Precision): RendererFile | undefined {
+  if (precision === 'float32') return file;
+  const variant = file.variants?.find((each) => each.precision === precision);
+  return variant && { ...file, file: variant.file, sha256: variant.sha256 };
 }
 
 /**

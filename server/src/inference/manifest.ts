@@ -40,6 +40,16 @@ export const fileEntries = {
   outputs: v.array(valueSchema),
 };
 
+/** Numbers in which a renderer's learned part may compute; float32 is the file itself. */
+export const PRECISIONS = ['float32', 'float16', 'int8'] as const;
+export type Precision = (typeof PRECISIONS)[number];
+
+const variantSchema = v.object({
+  precision: v.picklist(['float16', 'int8']),
+  file: fileEntries.file,
+  sha256: fileEntries.sha256,
+});
+
 const fileSchema = v.variant('role', [
   v.object({ role: v.literal('encoder'), ...fileEntries }),
   v.object({
@@ -47,6 +57,8 @@ const fileSchema = v.variant('role', [
     /** pixels; even, for the chroma planes, and their rows */
     size: v.pipe(v.number(), v.integer(), v.minValue(4), v.maxValue(2048), v.multipleOf(4)),
     gflop: v.optional(v.pipe(v.number(), v.minValue(0))),
+    /** graphs with the same inputs and outputs that compute in another precision (models/training/portrait/quantise.py) */
+    variants: v.optional(v.array(variantSchema)),
     ...fileEntries,
   }),
   v.object({ role: v.picklist(['tracker', 'upscaler']), ...fileEntries }),
@@ -63,6 +75,15 @@ export const manifestSchema = v.object({
   keypoints: v.pipe(v.number(), v.integer(), v.minValue(0)),
   avatar: v.pipe(v.array(avatarTensorSchema), v.minLength(1)),
   files: v.array(fileSchema),
+  /** numbers that several graphs read from one file (ONNX external data) */
+  data: v.optional(
+    v.array(
+      v.object({
+        file: v.pipe(v.string(), v.regex(/^[A-Za-z0-9][\w.-]*\.data$/, 'expected a plain file name ending in .data')),
+        sha256: fileEntries.sha256,
+      }),
+    ),
+  ),
 });
 
 export type Manifest = v.InferOutput<typeof manifestSchema>;
@@ -121,6 +142,11 @@ export function contractProblem(manifest: Manifest): string | undefined {
   const renderers = manifest.files.filter((file) => file.role === 'renderer');
   if (renderers.length === 0) return 'no file has the role renderer';
   if (new Set(renderers.map((file) => file.size)).size !== renderers.length) return 'two renderers have one size';
+  for (const { file, variants = [] } of renderers) {
+    if (new Set(variants.map(({ precision }) => precision)).size !== variants.length) {
+      return `${file}: two variants have one precision`;
+    }
+  }
   for (const file of manifest.files) {
     const expected = expectedValues(manifest, file);
     if (expected === undefined) continue;

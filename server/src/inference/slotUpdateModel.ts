@@ -5,8 +5,8 @@ import { elementTypeCode } from './ort/OrtTensor.ts';
 const OPSET = 17;
 
 /**
- * The bytes of an ONNX model with one node, `next = ScatterND(bank, slot, row)`: a copy of a bank [S,…] in which one slot
- * is another avatar's. Written by hand, because it is all that a device needs to fill its bank, for any shape.
+ * The bytes of an ONNX model with one node, `next = ScatterND(bank, slot, row)`: a bank [S,…] in which one slot is
+ * another avatar's. Written by hand, because it is all that a device needs to fill its bank, for any shape.
  *
  * bank [S,…], slot int64 [1,1], row [1,…] → next [S,…].
  */

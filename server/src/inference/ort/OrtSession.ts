@@ -3,7 +3,7 @@ import type { TensorType } from '../../contracts.ts';
 import type { Device } from '../Device.ts';
 import { OrtBinding } from './OrtBinding.ts';
 import { OrtRuntime, stringAt } from './OrtRuntime.ts';
-import { tensorTypeOf } from './OrtTensor.ts';
+import { OrtTensor, tensorTypeOf } from './OrtTensor.ts';
 import type { OrtFunctionName } from './ortApi.ts';
 
 /** GraphOptimizationLevel */
@@ -148,6 +148,12 @@ export class OrtSession {
       this.allocator = { memory, pointer: this.runtime.create('CreateAllocator', this.pointer, memory) };
     }
     return this.allocator.pointer;
+  }
+
+  /** A tensor in this session's device memory, uninitialised there; zeroed host memory on the CPU. */
+  deviceTensor(dtype: TensorType, shape: readonly number[]): OrtTensor {
+    const allocator = this.deviceAllocator();
+    return allocator === undefined ? OrtTensor.host(dtype, shape) : OrtTensor.device(allocator, dtype, shape);
   }
 
   /** Releases the graph and its bindings, after the runs under way. May be called twice. Tensors belong to their makers. */
