@@ -4,11 +4,10 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { synthesizeMotion } from '@facewire/proto';
 import { type AvatarData, openEngine, type RenderWanted, readConfig } from '@facewire/server';
+import { modelPath } from './modelPath.ts';
 
 const GIBIBYTE = 2 ** 30;
 const VIDEO: RenderWanted = { i420: true, rgb: false };
-/** Renders timed for the comparison of a quiet bank with one that loads. */
-const RENDERS = 60;
 
 /**
  * The avatar bank: avatars per GiB, what it costs to bring one in (from its file, its hash checked) with a slot free and
@@ -22,11 +21,15 @@ export async function run(args: string[]): Promise<object> {
     args,
     options: {
       device: { type: 'string', default: process.env.FACEWIRE_DEVICE ?? 'auto' },
+      /** a folder of models/; default FACEWIRE_MODEL, else portrait */
+      model: { type: 'string' },
+      /** renders timed for the comparison of a quiet bank with one that loads; 0: none */
+      runs: { type: 'string', default: '60' },
       avatars: { type: 'string', default: '300' },
       slots: { type: 'string', default: '100' },
     },
   });
-  const [avatars, slots] = [Number(values.avatars), Number(values.slots)];
+  const [avatars, slots, runs] = [values.avatars, values.slots, values.runs].map(Number) as [number, number, number];
   if (!(avatars > slots))
     throw new RangeError(`--avatars ${avatars} must exceed --slots ${slots}: nothing would be evicted`);
   const data = await mkdtemp(join(tmpdir(), 'facewire-bank-'));
@@ -35,6 +38,7 @@ export async function run(args: string[]): Promise<object> {
     FACEWIRE_DATA: data,
     FACEWIRE_DEVICE: values.device,
     FACEWIRE_BANK_SLOTS: String(slots),
+    ...modelPath(values.model),
   });
   let source = '';
   const engine = await openEngine(config, {
@@ -63,7 +67,7 @@ export async function run(args: string[]): Promise<object> {
     const drawn = ids.at(-1)!;
     const timeRenders = async () => {
       const times: number[] = [];
-      for (let index = 0; index < RENDERS; index++) {
+      for (let index = 0; index < runs; index++) {
         const motion = synthesizeMotion(index / 30, 1);
         const startedAtMs = performance.now();
         await renderer.render([{ avatar: drawn, size, view: { yaw: 0, pitch: 0 }, motion }], VIDEO);
@@ -71,16 +75,21 @@ export async function run(args: string[]): Promise<object> {
       }
       return times;
     };
-    await timeRenders();
-    const quiet = await timeRenders();
-    let loading = true;
-    let loadedMeanwhile = 0;
-    const churn = (async () => {
-      for (let index = 0; loading; index++, loadedMeanwhile++) await timeAcquire(`churn-${index % avatars}`);
-    })();
-    const busy = await timeRenders();
-    loading = false;
-    await churn;
+    const timeWhileLoading = async () => {
+      let loading = true;
+      let loadedMeanwhile = 0;
+      const churn = (async () => {
+        for (let index = 0; loading; index++, loadedMeanwhile++) await timeAcquire(`churn-${index % avatars}`);
+      })();
+      const times = await timeRenders();
+      loading = false;
+      await churn;
+      return { whileLoading: summary(times), loadedMeanwhile };
+    };
+    // The first round warms up.
+    if (runs > 0) await timeRenders();
+    const renderMs =
+      runs > 0 ? { size, quiet: summary(await timeRenders()), ...(await timeWhileLoading()) } : undefined;
 
     const { counters } = renderer;
     return {
@@ -96,7 +105,7 @@ export async function run(args: string[]): Promise<object> {
       evictionMs: summary(evictions),
       hitMs: summary(hits),
       residentMiB: Math.round(residentBytes / 2 ** 20),
-      renderMs: { size, quiet: summary(quiet), whileLoading: summary(busy), loadedMeanwhile },
+      renderMs,
       counters: { loads: counters.loads, evictions: counters.evictions, bytesToDevice: counters.bytesToDevice },
       machine: cpus()[0]?.model,
     };

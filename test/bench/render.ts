@@ -1,12 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { FacewireError, synthesizeMotion } from '@facewire/proto';
 import { type Config, openEngine, readConfig } from '@facewire/server';
 import { type Device, deviceCandidates, probeDevices } from '../../server/src/inference/Device.ts';
 import { OnnxRenderer } from '../../server/src/inference/OnnxRenderer.ts';
+import { modelPath } from './modelPath.ts';
 import { type Ceiling, measureCeiling } from './renderCeiling.ts';
 import { type GraphSpeed, measureGraph } from './renderGraph.ts';
 import { measureLadder } from './renderLadder.ts';
@@ -47,11 +47,15 @@ export async function run(args: string[]): Promise<object> {
       device: { type: 'string' },
       sizes: { type: 'string', default: '128,256' },
       batches: { type: 'string' },
-      /** each row runs so long */
+      /** each row runs so long, and at least twice */
       rowMs: { type: 'string', default: '1000' },
+      /** or exactly so many times after the first, for devices that take seconds for a run */
+      runs: { type: 'string' },
       /** runs under way at once; default what the renderer asks for */
       inFlight: { type: 'string' },
       'no-peer': { type: 'boolean', default: false },
+      /** neither ceiling nor peer */
+      'only-rows': { type: 'boolean', default: false },
       ladder: { type: 'boolean', default: false },
     },
   });
@@ -60,7 +64,7 @@ export async function run(args: string[]): Promise<object> {
     ...process.env,
     FACEWIRE_DATA: data,
     FACEWIRE_DEVICE: values.device ?? process.env.FACEWIRE_DEVICE,
-    ...(values.model && { FACEWIRE_MODEL: fileURLToPath(new URL(`../../models/${values.model}`, import.meta.url)) }),
+    ...modelPath(values.model),
   });
   const rowMs = Number(values.rowMs);
   const sizes = values.sizes.split(',').map(Number);
@@ -70,7 +74,9 @@ export async function run(args: string[]): Promise<object> {
       .split(',')
       .map(Number);
     const inFlight = values.inFlight ? Number(values.inFlight) : undefined;
-    const { rows, ...what } = await measureRows(config, sizes, batches, rowMs, inFlight);
+    const runs = values.runs ? Number(values.runs) : undefined;
+    const { rows, ...what } = await measureRows(config, { sizes, batches, rowMs, inFlight, runs });
+    if (values['only-rows']) return { bench: 'render', ...what, ...machine(config), rows };
     const device = openedDevice(what.device);
     const options = { device, threads: config.threads };
     const ceiling = await measureCeiling(options, 'float32', 2 * rowMs);
@@ -86,14 +92,20 @@ export async function run(args: string[]): Promise<object> {
   }
 }
 
+interface RowsOptions {
+  sizes: readonly number[];
+  batches: readonly number[];
+  rowMs: number;
+  inFlight: number | undefined;
+  runs: number | undefined;
+}
+
+/** A run that does not come back is given up after this: shaders are compiled and pictures drawn in software, perhaps. */
+const PATIENCE_MS = 600_000;
+
 /** The renderer at every size and batch. */
-async function measureRows(
-  config: Config,
-  sizes: readonly number[],
-  batches: readonly number[],
-  rowMs: number,
-  asked: number | undefined,
-) {
+async function measureRows(config: Config, options: RowsOptions) {
+  const { sizes, batches, rowMs, runs } = options;
   const engine = await openEngine({ ...config, device: 'cpu' });
   // A renderer of its own: the engine's batches are as large as its device gains from.
   const renderer = await OnnxRenderer.create({
@@ -103,16 +115,17 @@ async function measureRows(
     bankSlots: config.bankSlots,
     maxBatch: Math.max(...batches),
     sizes: sizes.filter((size) => engine.renderer.sizes.includes(size)),
+    timeoutMs: PATIENCE_MS,
     loadAvatar: (id) => engine.avatars.load(id),
   });
   try {
     const ids = engine.avatars.list().map(({ id }) => id);
-    const inFlight = asked ?? renderer.rendersInFlight;
+    const inFlight = options.inFlight ?? renderer.rendersInFlight;
     const gflopOf = (size: number) => engine.package.renderers.find((file) => file.size === size)?.gflop;
     const rows: Row[] = [];
     for (const size of renderer.sizes) {
       for (const batch of batches) {
-        const msPerFrame = await measureFrame(renderer, ids, { size, batch, inFlight, rowMs });
+        const msPerFrame = await measureFrame(renderer, ids, { size, batch, inFlight, rowMs, runs });
         const gflop = gflopOf(size);
         const row: Row = {
           size,
@@ -137,11 +150,12 @@ interface RowOptions {
   batch: number;
   inFlight: number;
   rowMs: number;
+  runs: number | undefined;
 }
 
 /** Milliseconds a frame: of the median run, or with several in flight of all of them together. */
 async function measureFrame(renderer: OnnxRenderer, ids: readonly string[], options: RowOptions): Promise<number> {
-  const { size, batch, inFlight, rowMs } = options;
+  const { size, batch, inFlight, rowMs, runs } = options;
   const draw = async (index: number) => {
     const pictures = Array.from({ length: batch }, (_, item) => ({
       avatar: ids[item % ids.length]!,
@@ -159,7 +173,9 @@ async function measureFrame(renderer: OnnxRenderer, ids: readonly string[], opti
   const startedAtMs = performance.now();
   const times: number[] = [];
   const lane = async () => {
-    for (let index = 1; index < 3 || performance.now() < startedAtMs + rowMs; index++) times.push(await draw(index));
+    const goesOn = (index: number) =>
+      runs === undefined ? index < 3 || performance.now() < startedAtMs + rowMs : index <= runs;
+    for (let index = 1; goesOn(index); index++) times.push(await draw(index));
   };
   await Promise.all(Array.from({ length: inFlight }, lane));
   const elapsedMs = performance.now() - startedAtMs;
