@@ -21,7 +21,9 @@ export async function spawnServer(
   timeoutMs = 60_000,
 ): Promise<SpawnedServer> {
   const tsx = createRequire(import.meta.url).resolve('tsx');
-  const child = spawn(process.execPath, ['--import', tsx, fileURLToPath(new URL('main.ts', import.meta.url))], {
+  const file = (name: string) => fileURLToPath(new URL(name, import.meta.url));
+  const options = ['--require', file('../scripts/threadPool.cjs'), '--import', tsx];
+  const child = spawn(process.execPath, [...options, file('main.ts')], {
     env: {
       ...process.env,
       FACEWIRE_HOST: '127.0.0.1',

@@ -3,6 +3,7 @@ const BENCHES: Record<string, () => Promise<{ run(args: string[]): Promise<objec
   bank: () => import('./bank.ts'),
   codec: () => import('./codec.ts'),
   density: () => import('./density.ts'),
+  encode: () => import('./encode.ts'),
   latency: () => import('./latency.ts'),
   receive: () => import('./receive.ts'),
   render: () => import('./render.ts'),
