@@ -8,38 +8,38 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import inspect
-import io
 import json
-import warnings
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
 from torch import nn
 
+from portrait.graft import export, inline, inlined_reader
 from portrait.layout import EYE_GEOMETRY, FEATURES, IDENTITY, MOUTH_GEOMETRY, G, window_sizes
-from portrait.network import Codebook, Encoder, Generator, window_feather
+from portrait.blocks import Codebook
+from portrait.network import Encoder, Generator, Scene
+from portrait.refiner import window_feather
+from portrait.reader import WEIGHTS as READER, Reader, load as load_reader
+from portrait.reading import avatar_tensors as reading_tensors, read_with
 from portrait.stage import PaintedWindow, paint, stage
 from warp.encoder import encoder_graph
 from warp.facekit import EXPRESSIONS, Tables, tables
-from warp.graph import OPSET, Graph, Value, pixel_grid
+from warp.graph import Graph, Value, pixel_grid
 from warp.layout import avatar_tensors as warp_tensors
 from warp.renderer import renderer_inputs, write_outputs
 from warp.windows import frame_index
 
 SIZES = (128, 256, 512)
 ROOT = Path(__file__).resolve().parents[3]
-VERSION = "1.0.0"
-# The tracing exporter, which Debian's torch has too, keeps to plain operators.
-OLD_EXPORTER = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
+VERSION = "1.1.0"
 WARP_GFLOP = {128: 0.006, 256: 0.015, 512: 0.050}
 
 
 def avatar_tensors() -> list[dict]:
     return [
         *warp_tensors(),
+        *reading_tensors(),
         {"name": "features", "dtype": "float32", "shape": [FEATURES, G, G]},
         {"name": "identity", "dtype": "float32", "shape": [IDENTITY]},
     ]
@@ -48,44 +48,22 @@ def avatar_tensors() -> list[dict]:
 def renderer_tensors(size: int) -> list[dict]:
     """The subset that the renderer of one size reads."""
     sizes = {128: (128,), 256: (128, 256), 512: (128, 256, 512)}[size]
-    keep = {"pose", "anchors", "keypoints", "surface", "features", "identity"} | {f"{n}{s}" for s in sizes for n in ("texture", "backdrop")}
+    keep = {"pose", "anchors", "keypoints", "surface", "shape", "light", "rest", "features", "identity"} | {f"{n}{s}" for s in sizes for n in ("texture", "backdrop")}
     return [t for t in avatar_tensors() if t["name"] in keep]
-
-
-def export(module: nn.Module, inputs: dict[str, torch.Tensor], outputs: list[str]) -> onnx.ModelProto:
-    """module as ONNX, batch dynamic in everything."""
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            module.eval(), tuple(inputs.values()), buffer, opset_version=OPSET, input_names=list(inputs), output_names=outputs,
-            dynamic_axes={name: {0: "B"} for name in (*inputs, *outputs)}, **OLD_EXPORTER,
-        )
-    return onnx.load_from_string(buffer.getvalue())
-
-
-def inline(g: Graph, name: str, model: onnx.ModelProto, inputs: dict[str, Value]) -> list[Value]:
-    """Adds the model's nodes to g under a prefix; returns its outputs."""
-    names = {k: v.name for k, v in inputs.items()}
-    rename = lambda n: "" if n == "" else names.setdefault(n, f"{name}/{n}")  # noqa: E731
-    for tensor in model.graph.initializer:
-        copy = onnx.TensorProto()
-        copy.CopyFrom(tensor)
-        copy.name = rename(tensor.name)
-        g.initializers.append(copy)
-    for node in model.graph.node:
-        copy = onnx.NodeProto()
-        copy.CopyFrom(node)
-        copy.name = f"{name}/{node.name}"
-        copy.input[:] = [rename(n) for n in node.input]
-        copy.output[:] = [rename(n) for n in node.output]
-        g.nodes.append(copy)
-    return [Value(g, names[o.name]) for o in model.graph.output]
 
 
 def window_of(g: Graph, frame: Value, window: PaintedWindow, size: int, shape: tuple[int, int]) -> Value:
     """The window's pixels [B*F,3,h,w] of frame [B,3,size,size]."""
     return g.reshape(g.gather(g.reshape(frame, -1), frame_index(g, window.at, size * size, frame), 0), -1, 3, shape[1], shape[0])
+
+
+def moved(g: Graph, picture: Value, shift: Value, shape: tuple[int, int]) -> Value:
+    """refiner.shifted in the graph; shape: (width, height) of picture [B*F,3,h,w]."""
+    w, h = shape
+    edge = np.array([1 - 1 / w, 1 - 1 / h], np.float32).reshape(1, 2, 1, 1)
+    x, y = np.meshgrid((np.arange(w) + 0.5) / w * 2 - 1, (np.arange(h) + 0.5) / h * 2 - 1)
+    places = g.max(g.min(shift + g.const(np.stack([x, y])[None].astype(np.float32)), edge), -edge)
+    return g.op("GridSample", picture, g.transpose(places, 0, 2, 3, 1), mode="bilinear", padding_mode="zeros", align_corners=0)
 
 
 def renderer_graph(t: Tables, net: Generator, size: int) -> Graph:
@@ -101,11 +79,12 @@ def renderer_graph(t: Tables, net: Generator, size: int) -> Graph:
     example = {
         "texture": one(4, inner, inner), "backdrop": one(3, inner, inner), "texture128": one(4, 128, 128), "backdrop128": one(3, 128, 128),
         "features": one(FEATURES, G, G), "identity": one(IDENTITY), "code": one(71), "flow": one(2, G, G) * 0.1, "mirror": one(2, G, G) * 0.1,
+        "light": one(3, G, G) * 0.1, "mirror_light": one(3, G, G) * 0.1, "normal": one(3, G, G),
     }
     images = {k: bytes_of[k + ("" if k.endswith("128") else str(inner))] * unit for k in ("texture", "backdrop", "texture128", "backdrop128")}
     if inner == 128:  # the same tensors under both names
         images["texture128"], images["backdrop128"] = images["texture"], images["backdrop"]
-    values = images | {"features": inputs.avatar["features"], "identity": inputs.avatar["identity"], "code": s.code, "flow": s.flow, "mirror": s.mirror}
+    values = images | {n: inputs.avatar[n] for n in ("features", "identity")} | {n: getattr(s, n) for n in ("code", *Scene._fields)}
     frame, warped, motion, flow = inline(g, "frame", export(net, example, ["frame", "warped", "motion", "refined"]), values)
 
     # Windows: what the refiners make of the frame's own at 256 (or 128), and put into the frame of the wanted size.
@@ -114,33 +93,40 @@ def renderer_graph(t: Tables, net: Generator, size: int) -> Graph:
     changes = []
     for name, refiner, window, count, (w, h) in zip(("mouth", "eyes"), (net.mouth, net.eyes), windows, (1, 2), window_sizes(inner)):
         channels = len(MOUTH_GEOMETRY if count == 1 else EYE_GEOMETRY)
-        model = export(refiner, {"base": one(3, h, w), "painted": one(3, h, w), "geometry": one(channels, h, w), "motion": one(128), "identity": one(IDENTITY)}, ["light", "mask"])
+        model = export(
+            refiner, {"base": one(3, h, w), "painted": one(3, h, w), "geometry": one(channels, h, w), "motion": one(128), "identity": one(IDENTITY)},
+            ["shift", "shine", "mask", "paint"],
+        )
         who = {"motion": motion, "identity": identity} if count == 1 else {"motion": twice(motion, 128), "identity": twice(identity, IDENTITY)}
         base = window_of(g, frame, window, inner, (w, h))
-        light, mask = inline(g, name, model, {"base": base, "painted": window.picture, "geometry": window.geometry, **who})
-        changes.append((light, mask * window_feather(h, w).numpy()))
+        shift, shine, mask, paint_ = inline(g, name, model, {"base": base, "painted": window.picture, "geometry": window.geometry, **who})
+        feather = window_feather(h, w).numpy()
+        changes.append((shift, shine, mask * feather, paint_ * feather))
     if size == 512:
         sampling = g.transpose(g.resize(flow, size, size, 2), 0, 2, 3, 1) + g.const(pixel_grid(size, size)[None])
         fore, alpha = g.split(g.sample(bytes_of["texture512"], sampling, size), 1, 3, 1)
-        sharp = (fore + bytes_of["backdrop512"] * (1.0 - alpha * unit)) * unit
+        sharp = (fore * g.exp(g.resize(s.light, size, size, 3)) + bytes_of["backdrop512"] * (1.0 - alpha * unit)) * unit
         # The portrait's own detail, with what the network changed.
         frame = g.resize(frame, size, size, 3) + (sharp - g.resize(warped, size, size, 3))
         windows = paint(g, t, inputs, s.head, size, bytes_of["texture512"], bytes_of["backdrop512"])
-        larger = lambda v, wh, channels: g.resize(v, wh[1], wh[0], channels)  # noqa: E731
-        changes = [(larger(light, wh, 3), larger(mask, wh, 1)) for (light, mask), wh in zip(changes, window_sizes(size))]
+        changes = [
+            tuple(g.resize(v, wh[1], wh[0], channels) for v, channels in zip(change, (2, 3, 1, 3)))
+            for change, wh in zip(changes, window_sizes(size))
+        ]
     places, values = [], []
-    for window, (light, mask), wh, count in zip(windows, changes, window_sizes(size), (1, 2)):
+    for window, (shift, shine, mask, paint_), wh, count in zip(windows, changes, window_sizes(size), (1, 2)):
         length = count * 3 * wh[0] * wh[1]
         places.append(g.reshape(frame_index(g, window.at, size * size, motion), 0, length))
-        values.append(g.reshape(g.mix(window_of(g, frame, window, size, wh), window.picture * light, mask), -1, length))
+        base, painted = window_of(g, frame, window, size, wh), moved(g, window.picture, shift, wh)
+        values.append(g.reshape(g.mix(base, painted * g.exp(shine), mask) + paint_, -1, length))
     frame = g.op("ScatterND", g.reshape(frame, -1), g.unsqueeze(g.concat(places, 1), 2), g.concat(values, 1))
     frame = g.reshape(frame, -1, 3, size, size)
     write_outputs(g, frame * np.float32(255), size)
     return g
 
 
-def encoder_model(t: Tables, encoder: Encoder) -> Graph:
-    g = encoder_graph(t)
+def encoder_model(t: Tables, encoder: Encoder, reader: Reader) -> Graph:
+    g = encoder_graph(t, read_with(inlined_reader(reader)))
     image = g.pool(g.transpose(g.unsqueeze(g.cast(Value(g, "portrait"), "float32"), 0), 0, 3, 1, 2) * np.float32(1 / 255), 2)
     features, identity = inline(g, "encoder", export(encoder, {"portrait": torch.rand(2, 3, 256, 256)}, ["features", "identity"]), {"portrait": image})
     g.output(g.reshape(features, FEATURES, G, G), "features", "float32", [FEATURES, G, G])
@@ -166,8 +152,11 @@ def count_gflop(net: Generator, size: int) -> float:
 
     hooks = [m.register_forward_hook(count) for m in net.modules() if isinstance(m, (nn.Conv2d, nn.Linear, Codebook))]
     with torch.no_grad():
-        flow, identity = zero(2, G, G), zero(IDENTITY)
-        _, _, motion, _ = net(zero(4, inner, inner), zero(3, inner, inner), zero(4, 128, 128), zero(3, 128, 128), zero(FEATURES, G, G), identity, zero(71), flow, flow)
+        flow, map_, identity = zero(2, G, G), zero(3, G, G), zero(IDENTITY)
+        _, _, motion, _ = net(
+            zero(4, inner, inner), zero(3, inner, inner), zero(4, 128, 128), zero(3, 128, 128), zero(FEATURES, G, G), identity, zero(71),
+            flow, flow, map_, map_, map_,
+        )
         net.mouth(zero(3, mh, mw), zero(3, mh, mw), zero(len(MOUTH_GEOMETRY), mh, mw), motion, identity)
         for _ in range(2):
             net.eyes(zero(3, eh, ew), zero(3, eh, ew), zero(len(EYE_GEOMETRY), eh, ew), motion, identity)
@@ -184,7 +173,7 @@ def load(checkpoint: Path) -> tuple[Encoder, Generator, dict]:
     return models["encoder"].eval(), models["net"].eval(), {"seen": state["seen"], "before": state["before"], "config": state["config"]}
 
 
-def build(facekit: Path, encoder: Encoder, net: Generator, out: Path, seen: int) -> dict:
+def build(facekit: Path, encoder: Encoder, reader: Reader, net: Generator, out: Path, seen: int) -> dict:
     out.mkdir(parents=True, exist_ok=True)
     t = tables(facekit)
 
@@ -194,7 +183,7 @@ def build(facekit: Path, encoder: Encoder, net: Generator, out: Path, seen: int)
         return hashlib.sha256(data).hexdigest()
 
     files = [{
-        "role": "encoder", "file": "encoder.onnx", "sha256": write("encoder.onnx", encoder_model(t, encoder), "Facewire portrait encoder"),
+        "role": "encoder", "file": "encoder.onnx", "sha256": write("encoder.onnx", encoder_model(t, encoder, reader), "Facewire portrait encoder"),
         "inputs": [{"name": "portrait", "dtype": "uint8", "shape": [512, 512, 3]}, {"name": "landmarks", "dtype": "float32", "shape": [68, 2]}],
         "outputs": avatar_tensors(),
     }]
@@ -227,13 +216,14 @@ def main() -> None:
     parser.add_argument("--facekit", type=Path, default=ROOT.parent / "shared/ict-facekit/ict-facekit.npz")
     parser.add_argument("--out", type=Path, default=ROOT / "models/portrait")
     parser.add_argument("--weights", type=Path, help="keep the averaged weights here, in half precision: python -m portrait.train --start takes them")
+    parser.add_argument("--reader", type=Path, default=READER, help="weights of portrait.reader_train")
     a = parser.parse_args()
     encoder, net, state = load(a.checkpoint)
     if a.weights:
         average = {f"{n}.{k}": v.half() for n, m in (("encoder", encoder), ("net", net)) for k, v in m.state_dict().items()}
         torch.save({"average": average, **state}, a.weights)
         encoder, net, state = load(a.weights)  # what is kept is what is built
-    for entry in build(a.facekit, encoder, net, a.out, state["seen"] + state["before"])["files"]:
+    for entry in build(a.facekit, encoder, load_reader(a.reader), net, a.out, state["seen"] + state["before"])["files"]:
         print(entry["file"], entry.get("gflop", ""), (a.out / entry["file"]).stat().st_size)
 
 

@@ -6,6 +6,8 @@ G = 64  # side of flows and of the finest appearance features
 FEATURES = 32  # channels of the appearance features
 IDENTITY = 128  # length of the identity code
 CODE = 71  # expression 52, rotation of the driver 9, of the source 9, log scale
+PLACED = 10  # channels of the fitted face in the portrait (reading.py)
+SHAPE = 8  # channels of the avatar tensor `shape` (reading.py)
 
 # Width and height of the windows that the refiners work in, as parts of the frame's side: 72x72 and 48x40 at 256.
 MOUTH_WINDOW = (72 / 256, 72 / 256)

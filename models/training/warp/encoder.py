@@ -7,6 +7,9 @@ mean face's, bent to the person by a smooth field of the landmarks' residuals.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
 from warp.facekit import Tables
@@ -39,7 +42,28 @@ def fit_pose(g: Graph, landmarks: Value, t: Tables):
     return g.reshape(scale, 1), g.reshape(shift, 2), g.concat([a, b, c], 0)
 
 
-def encoder_graph(t: Tables) -> Graph:
+@dataclass(frozen=True)
+class Fitted:
+    """The mean face as it was fitted to the portrait: scale [1], shift [2], rotation [3,3]; residual [68,2], what the
+    landmarks miss it by (cm of the view plane); position [3,G*G] of the surface's nodes in the head frame (cm), place
+    [1,1,2,G*G] of them in the portrait; landmarks [68,2]; keypoints [78,3] in the head frame."""
+
+    scale: Value
+    shift: Value
+    rotation: Value
+    residual: Value
+    position: Value
+    place: Value
+    landmarks: Value
+    keypoints: Value
+
+
+# (graph, image [1,3,512,512], fitted, alpha [1,1,256,256], backdrop [1,3,64,64]) -> the last three, better
+Reading = Callable[[Graph, Value, Fitted, Value, Value], tuple[Fitted, Value, Value]]
+
+
+def encoder_graph(t: Tables, read: Reading | None = None) -> Graph:
+    """read: what looks at the portrait once more, and may add outputs of its own."""
     g = Graph("encoder")
     portrait = g.input("portrait", "uint8", [512, 512, 3])
     landmarks = g.input("landmarks", "float32", [68, 2])
@@ -71,6 +95,26 @@ def encoder_graph(t: Tables) -> Graph:
     image = g.transpose(g.unsqueeze(g.cast(portrait, "float32"), 0), 0, 3, 1, 2) * np.float32(1 / 255)
     light = skin_light(g, image, landmarks)
     alpha, backdrop = matte(g, image, *prior_coordinates(g, scale, shift, rotation))
+    if read:
+        fitted = Fitted(scale, shift, rotation, residual, position, place, landmarks, outputs["keypoints"])
+        fitted, alpha, backdrop = read(g, image, fitted, alpha, backdrop)
+        scale, shift, rotation, outputs["keypoints"] = fitted.scale, fitted.shift, fitted.rotation, fitted.keypoints
+        outputs["surface"] = g.reshape(g.concat([fitted.position, g.reshape(place, 2, G * G)], 0), 5, G, G)
+    outputs |= layers(g, image, alpha, backdrop)
+
+    iris = iris_centres(g, image, landmarks)
+    pose = g.concat(
+        [scale, shift, g.reshape(rotation, 9), light, iris, g.const(np.zeros(POSE_LENGTH - 19))], 0,
+    )
+    outputs["pose"] = pose
+    for tensor in avatar_tensors():
+        g.output(outputs[tensor["name"]], tensor["name"], tensor["dtype"], tensor["shape"])
+    return g
+
+
+def layers(g: Graph, image: Value, alpha: Value, backdrop: Value) -> dict[str, Value]:
+    """texture and backdrop of every size, from image [1,3,512,512], alpha [1,1,256,256] and backdrop [1,3,b,b] of any size."""
+    outputs: dict[str, Value] = {}
     for size in SIZES:
         picture = image if size == 512 else g.pool(image, 512 // size)
         a = g.pool(alpha, 2) if size == 128 else alpha if size == 256 else g.resize(alpha, 512, 512, 1)
@@ -83,15 +127,7 @@ def encoder_graph(t: Tables) -> Graph:
         to_bytes = lambda v: g.reshape(g.cast(g.clip(v * 255.0 + 0.5, 0, 255), "uint8"), -1, size, size)  # noqa: B023, E731
         outputs[f"texture{size}"] = to_bytes(g.concat([fore, a], 1))
         outputs[f"backdrop{size}"] = to_bytes(b)
-
-    iris = iris_centres(g, image, landmarks)
-    pose = g.concat(
-        [scale, shift, g.reshape(rotation, 9), light, iris, g.const(np.zeros(POSE_LENGTH - 19))], 0,
-    )
-    outputs["pose"] = pose
-    for tensor in avatar_tensors():
-        g.output(outputs[tensor["name"]], tensor["name"], tensor["dtype"], tensor["shape"])
-    return g
+    return outputs
 
 
 def prior_coordinates(g: Graph, scale: Value, shift: Value, rotation: Value):

@@ -133,7 +133,8 @@ def renderer_inputs(g: Graph, tensors: list[dict]) -> Inputs:
     return Inputs({name: g.gather(value, slots, 0) for name, value in bank.items()}, motion, view)
 
 
-def head_flow(g: Graph, t: Tables, inputs: Inputs, fine_steps: int) -> HeadFlow:
+def head_flow(g: Graph, t: Tables, inputs: Inputs, fine_steps: int, rest: Value | None = None) -> HeadFlow:
+    """rest [B,52]: coefficients that the portrait shows already; the face moves by the difference."""
     avatar = inputs.avatar
     part = lambda name: inputs.pose(g, name)  # noqa: E731
     pitch, yaw, roll, shift_by, log_scale, coefficients = g.split(inputs.motion, 1, 1, 1, 1, 2, 1, 52)
@@ -146,7 +147,8 @@ def head_flow(g: Graph, t: Tables, inputs: Inputs, fine_steps: int) -> HeadFlow:
 
     # Keypoints of the driver, image units: [B,78,2]
     basis = np.concatenate([t.landmark_basis, t.teeth_basis], 1).reshape(len(EXPRESSIONS), -1)
-    delta = g.reshape(expression @ basis, -1, KEYPOINTS, 3)
+    change = expression if rest is None else expression - rest
+    delta = g.reshape(change @ basis, -1, KEYPOINTS, 3)
     turned = (avatar["keypoints"] + delta) @ g.transpose(rotation, 0, 2, 1)
     keypoints = g.slice(turned, 2, 0, 2) * g.unsqueeze(scale, 1) + g.unsqueeze(shift, 1)
     g.keypoints = keypoints
@@ -154,7 +156,7 @@ def head_flow(g: Graph, t: Tables, inputs: Inputs, fine_steps: int) -> HeadFlow:
     # Forward map of both layers, [B,2,2,G*G]
     position, place = g.split(avatar["surface"], 1, 3, 2)
     y0, y1, x0, x1 = FIELD
-    field = g.reshape(expression @ g.const(t.field), -1, 6, y1 - y0, x1 - x0)
+    field = g.reshape(change @ g.const(t.field), -1, 6, y1 - y0, x1 - x0)
     field = g.op("Pad", field, g.ints(0, 0, y0, x0, 0, 0, G - y1, G - x1))
     points = g.reshape(field, -1, 2, 3, G * G) + g.reshape(position, -1, 1, 3, G * G)
     head = project_head(g, points, 2, rotation, scale, shift, slack=SLACK)

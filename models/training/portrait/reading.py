@@ -1,0 +1,126 @@
+"""The encoder's second look: the fitted face is drawn into the portrait, and the Reader sees both.
+
+    portrait -> warp's encoder -> alpha, backdrop, fitted face -> Reader -> better alpha and backdrop, shape, light, rest
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from portrait.layout import PLACED, SHAPE
+from warp.encoder import Fitted, Reading, prior_coordinates
+from warp.facekit import EXPRESSIONS
+from warp.geometry import constant_weights, to_grid
+from warp.graph import Graph, Value, pixel_grid
+from warp.layout import G
+from warp.renderer import EDGE, facing_plane, invert
+
+HARMONICS = 9
+DARKEST = 0.12  # irradiance is not trusted below this part of its mean
+# Coefficients whose rest is taken off: lids and gaze are seen in the portrait itself.
+RESTING = np.array([not name.startswith("eye") and name != "tongueOut" for name in EXPRESSIONS], np.float32)
+READER_INPUTS = {
+    "portrait": (3, 256, 256), "alpha": (1, 256, 256), "backdrop": (3, G, G), "placed": (PLACED, G, G), "residual": (204,),
+}
+READER_OUTPUTS = ("matte", "backdrop", "relief", "normal", "light", "rest", "pose")
+
+
+def harmonics(g: Graph, normal: Value) -> Value:
+    """[B,9,n] of unit normals [B,3,n], in the order of heads/look.py."""
+    x, y, z = g.split(normal, 1, 1, 1, 1)
+    return g.concat([z * 0.0 + 1.0, x, y, z, x * y, y * z, x * z, x * x - y * y, z * z * 3.0 - 1.0], 1)
+
+
+def log_light(g: Graph, light: Value, normal: Value) -> Value:
+    """Half the logarithm [B,3,n] of the irradiance that light [B,9,3] gives normals [B,3,n]: pictures show its root."""
+    gathered = g.transpose(light, 0, 2, 1) @ harmonics(g, normal)
+    return g.op("Log", g.max(gathered, np.float32(DARKEST))) * 0.5
+
+
+def reader_inputs(g: Graph, image: Value, fitted: Fitted, alpha: Value, backdrop: Value) -> tuple[dict[str, Value], Value]:
+    """What the Reader is given, by name, [1,...] each, and the weights [1,2,G,G] (turns with the head, rim) of the
+    surface that lies in each cell of the portrait."""
+    head, rim, _ = constant_weights()
+    batch = lambda v: g.unsqueeze(v, 0)  # noqa: E731
+    place = g.reshape(fitted.place, 1, 2, G, G)
+    picture = g.const(pixel_grid(G // 2, G // 2).reshape(-1, 2).T[None].copy())
+    start = (picture - g.reshape(fitted.shift, 1, 2, 1)) / fitted.scale
+    start = g.clip(to_grid(g, facing_plane(g, batch(fitted.rotation), start)), -EDGE, EDGE)
+    _, node = invert(g, place, g.reshape(start, 1, 2, G // 2, G // 2), place, 3)
+    maps = g.concat([g.reshape(fitted.position, 1, 3, G, G), g.const(np.stack([head, rim]).reshape(1, 2, G, G))], 1)
+    position, weights = g.split(g.sample(maps, g.transpose(node, 0, 2, 3, 1), G, inside=True), 1, 3, 2)
+    depth = g.reshape(g.slice(fitted.rotation, 0, 2, 3) @ g.reshape(position, 3, G * G), 1, 1, G, G)
+    rho, x, y = prior_coordinates(g, fitted.scale, fitted.shift, fitted.rotation)
+    placed = g.concat([position * 0.1, depth * 0.1, weights, g.clip(rho * 0.5, 0, 2), g.clip(x * 0.05, -2, 2), g.clip(y * 0.05, -2, 2), fitted_scale(g, fitted)], 1)
+    residual = g.concat([fitted.residual, g.const(np.zeros((68, 1)))], 1) @ fitted.rotation
+    given = {
+        "portrait": g.pool(image, 2), "alpha": alpha, "backdrop": backdrop, "placed": placed,
+        "residual": g.reshape(g.clip(residual, -3, 3), 1, 204),
+    }
+    return given, weights
+
+
+def fitted_scale(g: Graph, fitted: Fitted) -> Value:
+    """[1,1,G,G]: how large the head is in the portrait."""
+    return g.const(np.zeros((1, 1, G, G))) + fitted.scale * 20.0
+
+
+def read_with(reader: Callable[[Graph, dict[str, Value]], dict[str, Value]]) -> Reading:
+    """A hook for warp.encoder.encoder_graph. reader: inlines the network, {input: value} -> {output: value}.
+
+    Outputs added to the graph: shape [SHAPE,G,G] over the portrait (relief in cm, less where little turns with the head,
+    the view's normal 3, how far it turns with the head, log of the light on it 3), light [9,3], rest [52].
+    """
+
+    def read(g: Graph, image: Value, fitted: Fitted, alpha: Value, backdrop: Value) -> tuple[Fitted, Value, Value]:
+        given, weights = reader_inputs(g, image, fitted, alpha, backdrop)
+        found = reader(g, given)
+        turns, _ = g.split(weights, 1, 1, 1)
+        inside = g.clip(g.pool(found["matte"], 4) * 2.0, 0, 1)
+        relief = g.blur(found["relief"] * (inside * turns * turns), 1, 0.8)  # squared: collars do not turn at all
+        glow = g.reshape(log_light(g, found["light"], g.reshape(found["normal"], 1, 3, G * G)), 1, 3, G, G)
+        pose = g.reshape(found["pose"], 6)
+        shape = g.concat([relief * g.exp(-g.slice(pose, 0, 5, 6)), found["normal"], turns, glow], 1)
+        g.output(g.reshape(shape, SHAPE, G, G), "shape", "float32", [SHAPE, G, G])
+        g.output(g.reshape(found["light"], HARMONICS, 3), "light", "float32", [HARMONICS, 3])
+        g.output(g.reshape(g.clip(found["rest"], 0, 1) * RESTING, len(EXPRESSIONS)), "rest", "float32", [len(EXPRESSIONS)])
+        fitted = replace(fitted, keypoints=raised(g, fitted, relief))
+        return posed(g, fitted, pose), found["matte"], found["backdrop"]
+
+    return read
+
+
+def posed(g: Graph, fitted: Fitted, pose: Value) -> Fitted:
+    """The same surface in the portrait, but its head frame turned, shifted and scaled by pose [6] (reader.py)."""
+    turn, shift, grow = g.split(pose, 0, 3, 2, 1)
+    x, y, z = g.split(g.unsqueeze(turn, 1), 0, 1, 1, 1)
+    nothing = x * 0.0
+    cross = g.concat([g.concat([nothing, -z, y], 1), g.concat([z, nothing, -x], 1), g.concat([-y, x, nothing], 1)], 0)
+    # exp of the cross product's matrix; angles are small.
+    small = g.const(np.eye(3)) + cross + cross @ cross * 0.5
+    rotation = small @ fitted.rotation
+    moved = fitted.shift + shift * fitted.scale
+    back, off = g.exp(-grow), g.concat([g.unsqueeze(shift, 1), nothing], 0)  # view: V' = (V - off) / e^grow
+    frame = lambda points: g.transpose(rotation, 1, 0) @ ((fitted.rotation @ points - off) * back)  # noqa: E731
+    keypoints = g.transpose(frame(g.transpose(fitted.keypoints, 1, 0)), 1, 0)
+    return replace(fitted, scale=fitted.scale * g.exp(grow), shift=moved, rotation=rotation, position=frame(fitted.position), keypoints=keypoints)
+
+
+def raised(g: Graph, fitted: Fitted, relief: Value) -> Value:
+    """The keypoints [78,3], eyes, nose and mouth at the depth that was read (cm as fitted); teeth move with the mouth."""
+    found = g.reshape(g.sample(relief, g.reshape(fitted.landmarks, 1, 1, 68, 2), G), 68, 1)
+    nothing, inner = g.const(np.zeros((27, 1))), g.slice(found, 0, 27, 68)
+    teeth = g.const(np.zeros((10, 1))) + g.mean(g.slice(found, 0, 48, 68), 0)
+    return fitted.keypoints - g.concat([nothing, inner, teeth], 0) @ g.slice(fitted.rotation, 0, 2, 3)
+
+
+def avatar_tensors() -> list[dict]:
+    """What reading adds to warp's tensors of an avatar."""
+    return [
+        {"name": "shape", "dtype": "float32", "shape": [SHAPE, G, G]},
+        {"name": "light", "dtype": "float32", "shape": [HARMONICS, 3]},
+        {"name": "rest", "dtype": "float32", "shape": [len(EXPRESSIONS)]},
+    ]
