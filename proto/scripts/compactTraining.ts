@@ -1,19 +1,14 @@
 import { type CompactSettings, DEFAULT_SETTINGS } from '../src/compact/CompactSettings.ts';
-import {
-  CHANGE,
-  CHANGE_BEFORE,
-  CompactState,
-  LIVELY,
-  MEAN,
-  quantise,
-  STRIDE,
-  VALUE,
-} from '../src/compact/CompactState.ts';
+import { CompactState, quantise, SCALAR_FIELDS } from '../src/compact/CompactState.ts';
 import { blankTables, type CompactTables, PREDECESSOR_COUNT, WEIGHT_COUNT } from '../src/compact/CompactTables.ts';
+import { encodeScalars } from '../src/compact/encodeScalars.ts';
 import { RangeCoder } from '../src/compact/rangeCoder.ts';
-import { ScalarCoder } from '../src/compact/ScalarCoder.ts';
+import { ScalarModel } from '../src/compact/ScalarModel.ts';
 import { EXPRESSION_ORDER, FACE_COUNT, POSE_COUNT, ROW_COUNT, rowOf } from '../src/compact/scalars.ts';
 import { EXPRESSION_NAMES, type Motion } from '../src/index.ts';
+
+const { VALUE, CHANGE, CHANGE_BEFORE, LIVELY, MEAN, STRIDE_SHIFT } = SCALAR_FIELDS;
+const STRIDE = 1 << STRIDE_SHIFT;
 
 /** Sums of one track from which predictors of any set of tracks can be solved. */
 export interface TrackSums {
@@ -84,8 +79,8 @@ export function sumTrack(motions: readonly Motion[], settings = defaultSettings(
         }
         const isExpression = scalar >= POSE_COUNT && scalar < FACE_COUNT;
         const drift = (state.scalars[scalar * STRIDE + VALUE]! << 8) - state.scalars[scalar * STRIDE + MEAN]!;
-        features[NEIGHBOURS] = Math.max(-63, Math.min(63, state.scalars[scalar * STRIDE + CHANGE]!));
-        features[NEIGHBOURS + 1] = Math.max(-63, Math.min(63, state.scalars[scalar * STRIDE + CHANGE_BEFORE]!));
+        features[NEIGHBOURS] = state.scalars[scalar * STRIDE + CHANGE]!;
+        features[NEIGHBOURS + 1] = state.scalars[scalar * STRIDE + CHANGE_BEFORE]!;
         features[NEIGHBOURS + 2] = Math.max(-16, Math.min(16, drift / 256));
         features[NEIGHBOURS + 3] = isExpression && state.scalars[scalar * STRIDE + VALUE]! === 0 ? 1 : 0;
         features[NEIGHBOURS + 4] = 1;
@@ -207,7 +202,7 @@ export function trainTables(
   fitPredictors(sums, tables);
   const coder = new RangeCoder();
   const buffer = new Uint8Array(8192);
-  const scalars = new ScalarCoder(coder, tables, true, false);
+  const scalars = new ScalarModel(tables, true, false);
   const learned = new Float64Array(tables.questions.length);
   for (let pass = 0; pass < passes; pass++) {
     for (const { motions, settings } of tracks) {
@@ -217,11 +212,11 @@ export function trainTables(
         coder.startEncoding(buffer);
         if (frame === 0) state.reset(settings);
         scalars.values.set(values);
-        scalars.code(state, frame === 0);
+        encodeScalars(coder, scalars, state, frame === 0);
         if (frame > 0) scalars.learn(state);
         state.advance(scalars.values, frame === 0);
       });
-      if (pass >= passes - AVERAGED) scalars.model.addTo(learned);
+      if (pass >= passes - AVERAGED) scalars.addTo(learned);
     }
   }
   const ends = AVERAGED * tracks.length;

@@ -4,6 +4,7 @@ import { type MotionSample, wrappedDifference } from '../motion/Motion.ts';
 import { type CompactSettings, DEFAULT_SETTINGS, settingsAreValid } from './CompactSettings.ts';
 import { CompactState, quantise } from './CompactState.ts';
 import type { CompactTables } from './CompactTables.ts';
+import { encodeScalars } from './encodeScalars.ts';
 import { LEARNED_TABLES } from './learnedTables.ts';
 import { PacketBody } from './PacketBody.ts';
 import { COUNTER_BITS, codeHeader, DISTANCE_LIMIT } from './packetHeader.ts';
@@ -125,7 +126,7 @@ export class CompactMotionEncoder {
       if (next !== state.settings) state.convert(next);
       body.codeTime(state, timeMs, Math.min(steps, DISTANCE_LIMIT));
     }
-    body.scalars.code(state, selfContained);
+    encodeScalars(coder, body.scalars, state, selfContained);
     body.commit(state, sequence, selfContained);
     if (this.acknowledging) this.remember(state);
     else this.known = state;

@@ -52,7 +52,7 @@ export function settingsAreValid(settings: CompactSettings): boolean {
 }
 
 export function sameSettings(a: CompactSettings, b: CompactSettings): boolean {
-  return SETTING_BITS.every(([name]) => a[name] === b[name]);
+  return a === b || SETTING_BITS.every(([name]) => a[name] === b[name]);
 }
 
 const inRange = (value: number, low: number, high: number): boolean =>

@@ -14,21 +14,27 @@ const FIRST_EXPECTATION = 512;
 const SETTLED_EXPECTATION = 128;
 const MAGNITUDE_LIMIT = 8;
 
-/** quantised value */
-export const VALUE = 0;
-/** the last change and the one before */
-export const CHANGE = 1;
-export const CHANGE_BEFORE = 2;
-/** running means of the size of changes (at most 8): over about 4 packets in 1/256, over about 32 in 1/4096 */
-export const LIVELY = 3;
-export const LIVELY_LONG = 4;
-/** running means of the value over about 16 packets and over about 4, 1/256 */
-export const MEAN = 5;
-export const MEAN_SHORT = 6;
+/** What a state keeps of each scalar, by place among its 1 << STRIDE_SHIFT numbers. */
+export const SCALAR_FIELDS = {
+  /** quantised value */
+  VALUE: 0,
+  /** the last change and the one before, limited to ±63: more is of no use to anyone */
+  CHANGE: 1,
+  CHANGE_BEFORE: 2,
+  /** running means of the size of changes (at most 8): over about 4 packets in 1/256, over about 32 in 1/4096 */
+  LIVELY: 3,
+  LIVELY_LONG: 4,
+  /** running means of the value over about 16 packets and over about 4, 1/256 */
+  MEAN: 5,
+  MEAN_SHORT: 6,
+  /** one is spare, so that they start at whole 32 bytes */
+  STRIDE_SHIFT: 3,
+} as const;
+const { VALUE, CHANGE, CHANGE_BEFORE, LIVELY, LIVELY_LONG, MEAN, MEAN_SHORT, STRIDE_SHIFT } = SCALAR_FIELDS;
+const STRIDE = 1 << STRIDE_SHIFT;
+const CHANGE_LIMIT = 63;
 /** how far a coefficient may be from its last value, in steps, and keep it: 0.0099 at the default step */
 export const STAY = 33 / 64;
-/** numbers for each scalar; one is spare, so that they start at whole 32 bytes */
-export const STRIDE = 8;
 
 /**
  * All that prediction rests on: the last quantised motion and its short history, for each scalar (pose, 52
@@ -43,7 +49,7 @@ export class CompactState {
   /** the sender's clock as the packets show it, 1/256 ms modulo 2^24, and the interval between its packets, 1/256 ms */
   clock = 0;
   interval = FIRST_INTERVAL;
-  /** for each scalar STRIDE numbers: those named below */
+  /** for each scalar STRIDE numbers, SCALAR_FIELDS */
   scalars = new Int32Array(FACE_COUNT * STRIDE);
 
   constructor(ranks: Uint8Array) {
@@ -98,28 +104,42 @@ export class CompactState {
 
   /** Moves on to the values that a packet carried. */
   advance(values: Int32Array, selfContained: boolean): void {
+    if (selfContained) this.settle(values);
+    else this.follow(values);
+  }
+
+  private settle(values: Int32Array): void {
     const { scalars, scalarCount } = this;
     for (let scalar = 0; scalar < scalarCount; scalar++) {
       const at = scalar * STRIDE;
       const value = values[scalar]!;
-      if (selfContained) {
-        scalars[at + VALUE] = value;
-        scalars[at + MEAN] = value << 8;
-        scalars[at + MEAN_SHORT] = value << 8;
-        scalars[at + LIVELY] = SETTLED_EXPECTATION;
-        scalars[at + LIVELY_LONG] = SETTLED_EXPECTATION << 4;
-        continue;
-      }
-      const change = value - scalars[at + VALUE]!;
-      const size = change < 0 ? -change : change;
-      const magnitude = Math.min(size, MAGNITUDE_LIMIT);
-      scalars[at + CHANGE_BEFORE] = scalars[at + CHANGE]!;
-      scalars[at + CHANGE] = change;
-      scalars[at + LIVELY] = scalars[at + LIVELY]! + (((magnitude << 8) - scalars[at + LIVELY]!) >> 2);
-      scalars[at + LIVELY_LONG] = scalars[at + LIVELY_LONG]! + (((magnitude << 12) - scalars[at + LIVELY_LONG]!) >> 5);
-      scalars[at + MEAN] = scalars[at + MEAN]! + (((value << 8) - scalars[at + MEAN]!) >> 4);
-      scalars[at + MEAN_SHORT] = scalars[at + MEAN_SHORT]! + (((value << 8) - scalars[at + MEAN_SHORT]!) >> 2);
       scalars[at + VALUE] = value;
+      scalars[at + MEAN] = value << 8;
+      scalars[at + MEAN_SHORT] = value << 8;
+      scalars[at + LIVELY] = SETTLED_EXPECTATION;
+      scalars[at + LIVELY_LONG] = SETTLED_EXPECTATION << 4;
+    }
+  }
+
+  private follow(values: Int32Array): void {
+    const { scalars } = this;
+    for (let at = 0, scalar = 0; at < scalars.length; at += STRIDE, scalar++) {
+      const value = values[scalar]!;
+      const change = (value - scalars[at + VALUE]!) | 0;
+      const side = change >> 31;
+      const size = ((change ^ side) - side) | 0;
+      const magnitude = Math.min(size, MAGNITUDE_LIMIT);
+      const lively = scalars[at + LIVELY]!;
+      const livelyLong = scalars[at + LIVELY_LONG]!;
+      const mean = scalars[at + MEAN]!;
+      const meanShort = scalars[at + MEAN_SHORT]!;
+      scalars[at + VALUE] = value;
+      scalars[at + CHANGE_BEFORE] = scalars[at + CHANGE]!;
+      scalars[at + CHANGE] = Math.max(-CHANGE_LIMIT, Math.min(CHANGE_LIMIT, change));
+      scalars[at + LIVELY] = lively + (((magnitude << 8) - lively) >> 2);
+      scalars[at + LIVELY_LONG] = livelyLong + (((magnitude << 12) - livelyLong) >> 5);
+      scalars[at + MEAN] = mean + (((value << 8) - mean) >> 4);
+      scalars[at + MEAN_SHORT] = meanShort + (((value << 8) - meanShort) >> 2);
     }
   }
 

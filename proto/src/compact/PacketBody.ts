@@ -10,7 +10,7 @@ import type { CompactTables } from './CompactTables.ts';
 import { badValue } from './compactErrors.ts';
 import { squash } from './logistic.ts';
 import type { RangeCoder } from './rangeCoder.ts';
-import { ScalarCoder } from './ScalarCoder.ts';
+import { ScalarModel } from './ScalarModel.ts';
 
 const SETTINGS_CHANGED = 64; // probability out of 65536
 const TIME_UNARY_LIMIT = 6;
@@ -26,7 +26,7 @@ const TIME_RATE_SHIFT = 3;
  * One walk serves both directions: encoding it returns what it was given, decoding what it read.
  */
 export class PacketBody {
-  readonly scalars: ScalarCoder;
+  readonly scalars: ScalarModel;
   private readonly coder: RangeCoder;
   private readonly adaptive: boolean;
   private timeMs = 0;
@@ -40,7 +40,7 @@ export class PacketBody {
   constructor(coder: RangeCoder, tables: CompactTables, adaptive: boolean, undoable: boolean) {
     this.coder = coder;
     this.adaptive = adaptive;
-    this.scalars = new ScalarCoder(coder, tables, adaptive, undoable);
+    this.scalars = new ScalarModel(tables, adaptive, undoable);
   }
 
   /** Everything learned from packets goes: before a self-contained one. */
@@ -51,13 +51,12 @@ export class PacketBody {
 
   /** Marks what undo() goes back to. */
   begin(): void {
-    this.scalars.model.begin();
     this.timeWeightsBefore.set(this.timeWeights);
   }
 
   /** Forgets what was learned from a packet that proved malformed. */
   undo(): void {
-    this.scalars.model.undo();
+    this.scalars.undo();
     this.timeWeights.set(this.timeWeightsBefore);
   }
 

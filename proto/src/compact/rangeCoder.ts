@@ -16,10 +16,10 @@ const FIRST_BYTE_SPAN = 0xc0;
  */
 export class RangeCoder {
   encoding = false;
-  private bytes: Uint8Array = new Uint8Array(0);
+  bytes: Uint8Array = new Uint8Array(0);
   /** bytes written, or read including the virtual zeros past the end */
-  private position = 0;
-  /** the registers; ScalarCoder works on copies of them */
+  position = 0;
+  /** the registers; encodeScalars() and decodeScalars() work on copies of them */
   low = 0;
   range = 0;
   /** decoding: the window's value minus the encoder's low */
@@ -87,17 +87,21 @@ export class RangeCoder {
     return ((1 << bits) | this.codeRaw((rest + 1) & ((1 << bits) - 1), bits)) - 1;
   }
 
-  /** Moves whole bytes out of the window, or into it, until the range is wide enough for the next bit. */
-  renormalise(): void {
-    if (this.encoding) while (this.range < RENORMALISE_BELOW) this.shiftOut();
+  private renormalise(): void {
+    if (this.encoding) this.shiftOut();
     else while (this.range < RENORMALISE_BELOW) this.shiftIn();
+  }
+
+  /** Throws packet_truncated when more has been read than there is and three zeros past the end, the window's own. */
+  checkEnd(): void {
+    if (this.position > this.bytes.length + 3) throw truncated(this.bytes.length);
   }
 
   /** Ends an encoding; returns the packet's length in the buffer. */
   finishEncoding(): number {
     const { value, count } = shortestEnd(this.low, this.range);
     this.low = value;
-    for (let index = 0; index < count; index++) this.shiftOut();
+    for (let index = 0; index < count; index++) this.putByte();
     if (count === 0) this.carry();
     return this.position;
   }
@@ -127,7 +131,12 @@ export class RangeCoder {
     }
   }
 
-  private shiftOut(): void {
+  /** Encoding: moves whole bytes out of the window until the range is wide enough for the next bit. */
+  shiftOut(): void {
+    while (this.range < RENORMALISE_BELOW) this.putByte();
+  }
+
+  private putByte(): void {
     this.carry();
     this.bytes[this.position++] = this.low >>> 16;
     this.low = (this.low & 0xffff) << 8;
@@ -144,11 +153,10 @@ export class RangeCoder {
 
   private shiftIn(): void {
     const { bytes, position } = this;
-    // three zeros past the end are the window's own; a fourth would decide on bytes that never were
-    if (position >= bytes.length + 3) throw truncated(bytes.length);
     this.offset = (this.offset << 8) | (position < bytes.length ? bytes[position]! : 0);
     this.position = position + 1;
     this.range <<= 8;
+    this.checkEnd();
   }
 }
 

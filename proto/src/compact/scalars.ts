@@ -28,3 +28,8 @@ export const EXPRESSION_ORDER: Uint8Array = (() => {
   }
   return Uint8Array.from(order);
 })();
+
+/** The scalars of pose and coefficients in coding order. */
+export const FACE_ORDER: readonly number[] = Array.from({ length: FACE_COUNT }, (_, position) =>
+  position < POSE_COUNT ? position : POSE_COUNT + EXPRESSION_ORDER[position - POSE_COUNT]!,
+);

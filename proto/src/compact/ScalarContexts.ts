@@ -1,0 +1,142 @@
+import { type CompactState, SCALAR_FIELDS } from './CompactState.ts';
+import {
+  type CompactTables,
+  DRIFT_BASE,
+  PAST_BASE,
+  PREDICTION_BASE,
+  QUESTION_SHIFT as TABLE_QUESTION_SHIFT,
+} from './CompactTables.ts';
+import { Predictor } from './Predictor.ts';
+import type { ScalarPlan } from './ScalarPlan.ts';
+import { SCALAR_LIMIT } from './scalars.ts';
+
+// An engine folds a module's own constants into the code of its functions, but reads imported ones from memory and
+// checks them at each use: in this folder's inner loops that was a third of the time. Hence copies like these.
+const { VALUE, CHANGE, CHANGE_BEFORE, LIVELY, LIVELY_LONG, MEAN, MEAN_SHORT, STRIDE_SHIFT } = SCALAR_FIELDS;
+const QUESTION_SHIFT = TABLE_QUESTION_SHIFT;
+const PAST_FIRST = PAST_BASE << QUESTION_SHIFT;
+const PREDICTION_FIRST = (PREDICTION_BASE + 32) << QUESTION_SHIFT;
+const DRIFT_FIRST = DRIFT_BASE << QUESTION_SHIFT;
+
+/** numbers in `found` for each place: six contexts, two are spare, so that they start at whole 16 bytes */
+export const CONTEXTS_SHIFT = 3;
+const FOUND_SHIFT = CONTEXTS_SHIFT;
+/** what a place is below: said to the engine by a mask, it need not look for overflows */
+export const PLACE_LIMIT = 512;
+const PLACE_MASK = PLACE_LIMIT - 1;
+const START = 512;
+const LIVELY_LIMIT = 8;
+/** predicted changes are told apart in 1/8 step up to this many */
+const PACE_LIMIT = 31;
+/** paces from which on a predicted change counts as some and as much */
+const LEANING = 3;
+const LEANING_MUCH = 10;
+/** for each pace, −31…31 from 1 on, one of five, as a distance between weights */
+const LEAN = Uint16Array.from({ length: 64 }, (_, index) => {
+  const pace = Math.abs(index - 32);
+  return (2 + Math.sign(index - 32) * (pace < LEANING ? 0 : pace < LEANING_MUCH ? 1 : 2)) << QUESTION_SHIFT;
+});
+
+/** twice the position of the highest bit, plus the bit below it: about 2·log2 x */
+const halfOctave = (x: number): number => {
+  if (x < 2) return 0;
+  const top = 31 - Math.clz32(x);
+  return 2 * top + ((x >> (top - 1)) & 1);
+};
+const within = (value: number, top: number): number => Math.min(top, Math.max(0, value));
+/** size of the change expected, 1/256 step: 16 classes from 1/16 step to 8 */
+const SIZE_CLASS = Uint8Array.from({ length: 2049 }, (_, x) => within(halfOctave(x) - 7, 15));
+/** liveliness against expectation, 1/256: 8 classes from 1/4 to 3 */
+const FRAME_CLASS = Uint8Array.from({ length: 1025 }, (_, x) => within(halfOctave(x) - 12, 7) << QUESTION_SHIFT);
+
+/**
+ * The six contexts that see each question about a scalar (docs/protocol-compact.md, section 6), as the index of their
+ * weight of question 0. What they rest on is the state before the packet, the scalars coded so far and the predictor.
+ */
+export class ScalarContexts {
+  readonly predictor: Predictor;
+  /** for each place of the packet, 1 << CONTEXTS_SHIFT apart: the contexts a … f */
+  readonly found = new Uint16Array(SCALAR_LIMIT << CONTEXTS_SHIFT);
+  private scalars: Int32Array = new Int32Array(0);
+  private places: Uint16Array = new Uint16Array(0);
+  private readonly expected = new Uint16Array(SCALAR_LIMIT);
+  private predicting = 0;
+  /** sums over the scalars so far, in 1/256: how much changed, and how much was expected to */
+  private readonly sums = new Int32Array(2);
+
+  constructor(tables: CompactTables) {
+    this.predictor = new Predictor(tables);
+  }
+
+  /** Before the first scalar of a packet: finds what of the contexts rests on the state alone. */
+  begin(state: CompactState, plan: ScalarPlan, selfContained: boolean): void {
+    const { found, expected } = this;
+    const { places, levels, count } = plan;
+    const { scalars } = state;
+    this.scalars = scalars;
+    this.places = places;
+    this.predicting = selfContained ? 0 : 1;
+    this.sums[0] = START;
+    this.sums[1] = START;
+    this.predictor.begin(state.scalarCount);
+    // without branches: which changes are zero, and which way the others went, is what nobody can foresee
+    for (let place = 0; place < count; place++) {
+      const field = (place & PLACE_MASK) << 2;
+      const kind = places[field + 1]!;
+      const at = places[field]! << STRIDE_SHIFT;
+      const value = scalars[at + VALUE]!;
+      const now = value << 8;
+      // all bits set for a coefficient, whose kind is 2
+      const isCoefficient = -(kind >> 1);
+      const zone = kind - (isCoefficient & ((value - 1) >> 31));
+      const past = (sign(scalars[at + CHANGE]!) * 3 + sign(scalars[at + CHANGE_BEFORE]!) + 4) | 0;
+      const far = driftClass((now - scalars[at + MEAN]!) | 0);
+      const near = driftClass((now - scalars[at + MEAN_SHORT]!) | 0);
+      const to = (place & PLACE_MASK) << FOUND_SHIFT;
+      found[to] = zone << (QUESTION_SHIFT + 7);
+      found[to + 1] = places[field + 2]!;
+      found[to + 2] = places[field + 3]! + levels[value & isCoefficient]!;
+      found[to + 3] = PAST_FIRST + ((Math.imul(zone, 9) + past) << (QUESTION_SHIFT + 4));
+      found[to + 4] = PREDICTION_FIRST + (zone << (QUESTION_SHIFT + 6));
+      found[to + 5] = DRIFT_FIRST + ((Math.imul(zone, 225) + Math.imul(far, 15) + near) << QUESTION_SHIFT);
+      expected[place] = (scalars[at + LIVELY]! + (scalars[at + LIVELY_LONG]! >> 4)) >> 1;
+    }
+  }
+
+  /** Completes the contexts of one place by what the packet has told so far; places come in order. */
+  find(place: number): void {
+    const { found, sums } = this;
+    const predicted =
+      this.predicting === 0 ? 0 : this.predictor.predict(this.scalars, this.places[(place & PLACE_MASK) << 2]!);
+    const pace = Math.max(-PACE_LIMIT, Math.min(PACE_LIMIT, (predicted + 16) >> 5));
+    const expected = this.expected[place]!;
+    const ratio = ((sums[0]! << 8) / sums[1]!) | 0;
+    sums[1] = sums[1]! + expected;
+    const size = SIZE_CLASS[Math.min(Math.imul(expected, ratio) >> 8, 2048)]!;
+    const to = (place & PLACE_MASK) << FOUND_SHIFT;
+    found[to] = found[to]! + (size << (QUESTION_SHIFT + 3)) + FRAME_CLASS[Math.min(ratio, 1024)]!;
+    found[to + 1] = found[to + 1]! + LEAN[pace + 32]!;
+    found[to + 3] = found[to + 3]! + (size << QUESTION_SHIFT);
+    found[to + 4] = found[to + 4]! + (pace << QUESTION_SHIFT);
+  }
+
+  /** How a scalar changed, before the next is looked for. Only for changes other than 0. */
+  tell(scalar: number, change: number): void {
+    const size = change < 0 ? -change : change;
+    this.sums[0] = this.sums[0]! + (Math.min(size, LIVELY_LIMIT) << 8);
+    this.predictor.tell(scalar, change);
+  }
+}
+
+/** 0…14: a distance in 1/256 step in quarters of a step, 7 where there is next to none. */
+function driftClass(drift: number): number {
+  const low = ((drift + 32) >> 6) + 7;
+  const aboveZero = low & ~(low >> 31);
+  const over = aboveZero - 14;
+  return 14 + (over & (over >> 31));
+}
+
+/** −1, 0, 1 */
+function sign(change: number): number {
+  return (change >> 31) | ((0 - change) >>> 31);
+}

@@ -1,0 +1,182 @@
+import type { CompactState } from './CompactState.ts';
+import { QUESTION } from './CompactTables.ts';
+import { SQUASH } from './logistic.ts';
+import { type RangeCoder, RENORMALISE_BELOW } from './rangeCoder.ts';
+import { PLACE_LIMIT } from './ScalarContexts.ts';
+import { JOURNAL, type ScalarModel } from './ScalarModel.ts';
+
+// this module's own constants are folded into its code, imported ones are not: see ScalarContexts.ts
+const CHANGED = QUESTION.changed;
+const NEGATIVE = QUESTION.negative;
+const BEYOND_ONE = QUESTION.beyondOne;
+const BEYOND_TWO = QUESTION.beyondTwo;
+const BEYOND_MORE = QUESTION.beyondMore;
+const { INDEX_MASK } = JOURNAL;
+const PROBABILITY = SQUASH;
+const NARROW = RENORMALISE_BELOW;
+const PLACE_MASK = PLACE_LIMIT - 1;
+/** changes beyond this are escaped */
+const UNARY_LIMIT = 14;
+/** weights move by 1/32 of the error */
+const RATE_SHIFT = 5;
+const HALF = 1 << (RATE_SHIFT - 1);
+/** errors smaller than this, out of 65536, teach nothing: a third of the answers are that sure */
+const IGNORED = 1023;
+
+/**
+ * Writes every scalar that travels at the state's settings, from the model's values (0 where they do not travel). Flat
+ * and apart from its twin decodeScalars() for speed.
+ */
+export function encodeScalars(
+  coder: RangeCoder,
+  model: ScalarModel,
+  state: CompactState,
+  selfContained: boolean,
+): void {
+  const plan = model.begin(state, selfContained);
+  const { count, places } = plan;
+  const { contexts, weights, values } = model;
+  const { found } = contexts;
+  const { scalars } = state;
+  const adaptive = model.adaptive ? 1 : 0;
+  const top = state.settings.expressionDenominator | 0;
+  let low = coder.low | 0;
+  let range = coder.range | 0;
+
+  for (let place = 0; place < count; place++) {
+    contexts.find(place);
+    const scalar = places[(place & PLACE_MASK) << 2]!;
+    const before = scalars[scalar << 3]!;
+    const first = (place & PLACE_MASK) << 3;
+    let a = found[first]!;
+    const b = found[first + 1]!;
+    const c = found[first + 2]!;
+    const d = found[first + 3]!;
+    const e = found[first + 4]!;
+    const f = found[first + 5]!;
+
+    const change = (values[scalar]! - before) | 0;
+    const negative = change >>> 31;
+    const size = negative === 1 ? -change | 0 : change;
+    let question: number = CHANGED;
+    let magnitude = 0;
+    for (;;) {
+      const wa = weights[a + question]!;
+      const wb = weights[b + question]!;
+      const wc = weights[c + question]!;
+      const wd = weights[d + question]!;
+      const we = weights[e + question]!;
+      const wf = weights[f + question]!;
+      const sum = (((((wb + wc) | 0) + ((wd + wf) | 0)) | 0) + ((wa + we) | 0)) >> 8;
+      const probability = PROBABILITY[sum > 2047 ? 4095 : sum < -2047 ? 1 : sum + 2048]!;
+      const bound = Math.imul(range >>> 8, probability >>> 1) >>> 7;
+      const bit = question === NEGATIVE ? negative : size > magnitude ? 1 : 0;
+      let error = -probability | 0;
+      if (bit !== 0) {
+        error = (error + 65536) | 0;
+        range = bound;
+      } else {
+        low = (low + bound) | 0;
+        range = (range - bound) | 0;
+      }
+      if (range < NARROW) {
+        coder.low = low;
+        coder.range = range;
+        coder.shiftOut();
+        low = coder.low | 0;
+        range = coder.range | 0;
+      }
+      if (adaptive !== 0 && (error > IGNORED || error < -IGNORED)) {
+        const moved = (error + HALF) >> RATE_SHIFT;
+        weights[a + question] = wa + moved;
+        weights[b + question] = wb + moved;
+        weights[c + question] = wc + moved;
+        weights[d + question] = wd + moved;
+        weights[e + question] = we + moved;
+        weights[f + question] = wf + moved;
+      }
+
+      if (question === CHANGED) {
+        if (bit === 0) break;
+        magnitude = 1;
+        question = NEGATIVE;
+        // a coefficient at an end of its range can only go one way
+        const isCoefficient = places[((place & PLACE_MASK) << 2) + 1]! >> 1;
+        if (isCoefficient !== 0) {
+          if (before === 0) question = BEYOND_ONE;
+          else if (before === top) question = BEYOND_ONE + 1;
+        }
+      } else if (question === NEGATIVE) {
+        question = BEYOND_ONE + negative;
+      } else {
+        if (bit === 0) break;
+        magnitude = (magnitude + 1) | 0;
+        if (magnitude === 2) question = BEYOND_TWO + negative;
+        else break;
+      }
+    }
+    if (magnitude === 0) continue;
+
+    if (magnitude > 2) {
+      // From here on five of the six contexts stay: the sum of their weights is kept, and what they learn put back once.
+      question = BEYOND_MORE + negative;
+      const base = (a & ~INDEX_MASK) + question;
+      let rest =
+        (((((((weights[b + question]! + weights[c + question]!) | 0) + weights[d + question]!) | 0) +
+          weights[e + question]!) |
+          0) +
+          weights[f + question]!) |
+        0;
+      let learned = 0;
+      for (;;) {
+        a = base + ((magnitude > 10 ? 7 : magnitude - 3) << 3);
+        const wa = weights[a]!;
+        const sum = ((rest + wa) | 0) >> 8;
+        const probability = PROBABILITY[sum > 2047 ? 4095 : sum < -2047 ? 1 : sum + 2048]!;
+        const bound = Math.imul(range >>> 8, probability >>> 1) >>> 7;
+        const bit = size > magnitude ? 1 : 0;
+        let error = -probability | 0;
+        if (bit !== 0) {
+          error = (error + 65536) | 0;
+          range = bound;
+        } else {
+          low = (low + bound) | 0;
+          range = (range - bound) | 0;
+        }
+        if (range < NARROW) {
+          coder.low = low;
+          coder.range = range;
+          coder.shiftOut();
+          low = coder.low | 0;
+          range = coder.range | 0;
+        }
+        if (adaptive !== 0 && (error > IGNORED || error < -IGNORED)) {
+          const moved = (error + HALF) >> RATE_SHIFT;
+          weights[a] = wa + moved;
+          rest = (rest + Math.imul(moved, 5)) | 0;
+          learned = (learned + moved) | 0;
+        }
+        if (bit === 0) break;
+        magnitude = (magnitude + 1) | 0;
+        if (magnitude > UNARY_LIMIT) break;
+      }
+      if (learned !== 0) {
+        weights[b + question] = weights[b + question]! + learned;
+        weights[c + question] = weights[c + question]! + learned;
+        weights[d + question] = weights[d + question]! + learned;
+        weights[e + question] = weights[e + question]! + learned;
+        weights[f + question] = weights[f + question]! + learned;
+      }
+      if (magnitude > UNARY_LIMIT) {
+        coder.low = low;
+        coder.range = range;
+        coder.codeEscape(size - magnitude);
+        low = coder.low | 0;
+        range = coder.range | 0;
+      }
+    }
+    contexts.tell(scalar, change);
+  }
+  coder.low = low;
+  coder.range = range;
+}
