@@ -15,8 +15,9 @@ const DRIFT_LIMIT = 4096; // 16 steps
 const MISTAKE_IGNORED = 192;
 const MISTAKE_LIMIT = 1536;
 const LEARNING_RATE = 1024;
+const MADE = 64;
 /** fills lists of followers up to whole fours */
-const NOBODY = 63;
+const NOBODY = MADE - 1;
 /** keypoints are predicted from the same and the other axes of those coded just before */
 const KEYPOINT_OFFSETS = [3, 6, 1, 2] as const;
 
@@ -37,10 +38,8 @@ export class Predictor {
   private readonly followersFrom: Uint16Array;
   /** changes in the packet so far, limited */
   private readonly changes = new Int32Array(SCALAR_LIMIT);
-  /** what they say about each scalar's, 1/65536; the last is NOBODY's */
-  private readonly pulls = new Int32Array(64);
-  /** predictions made, 1/256 */
-  private readonly made = new Int32Array(FACE_COUNT);
+  /** for each scalar what they say about its change, 1/65536, the last for NOBODY; from MADE on predictions, 1/256 */
+  private readonly heard = new Int32Array(2 * MADE);
 
   constructor(tables: CompactTables) {
     this.tables = tables;
@@ -60,18 +59,21 @@ export class Predictor {
   /** Before the first scalar of a packet. */
   begin(scalarCount: number): void {
     this.changes.fill(0, 0, scalarCount);
-    this.pulls.fill(0);
+    this.heard.fill(0, 0, MADE);
   }
 
-  /** The change expected, in 1/256 steps; `scalars` is that of the state before the packet. */
-  predict(scalars: Int32Array, scalar: number): number {
+  /**
+   * The change expected, in 1/256 steps, of the scalar whose numbers begin at `at` in `scalars`, those of the state
+   * before the packet.
+   */
+  predict(scalars: Int32Array, at: number): number {
+    const scalar = at >> STRIDE_SHIFT;
     if (scalar >= FACE) return this.predictKeypoint(scalars, scalar);
-    const { weights } = this;
-    const at = scalar << STRIDE_SHIFT;
+    const { weights, heard } = this;
     const own = (Math.imul(scalar, WEIGHTS) + PREDECESSORS) & 0xffff;
     const now = scalars[at + VALUE]! << 8;
     const drift = Math.max(-DRIFT_LIMIT, Math.min(DRIFT_LIMIT, (now - scalars[at + MEAN]!) | 0));
-    let sum = (weights[own + 4]! + this.pulls[scalar]!) | 0;
+    let sum = (weights[own + 4]! + heard[scalar]!) | 0;
     // no test for zeros: which changes are zero is what nobody can foresee
     sum = (sum + Math.imul(weights[own]!, scalars[at + CHANGE]!)) | 0;
     sum = (sum + Math.imul(weights[own + 1]!, scalars[at + CHANGE_BEFORE]!)) | 0;
@@ -84,13 +86,13 @@ export class Predictor {
       const room = (sum + now) | 0;
       sum = (sum - (room & (room >> 31))) | 0;
     }
-    this.made[scalar] = sum;
+    heard[MADE + scalar] = sum;
     return sum;
   }
 
   /** A change that was coded. Only for changes other than 0. */
   tell(scalar: number, change: number): void {
-    const { followers, followersFrom, pulls, weights } = this;
+    const { followers, followersFrom, heard, weights } = this;
     const limited = Math.max(-CHANGE_LIMIT, Math.min(CHANGE_LIMIT, change));
     this.changes[scalar] = limited;
     if (scalar >= FACE) return;
@@ -101,23 +103,23 @@ export class Predictor {
       const f1 = followers[index + 1]!;
       const f2 = followers[index + 2]!;
       const f3 = followers[index + 3]!;
-      pulls[f0 & 63] = pulls[f0 & 63]! + Math.imul(weights[f0 >> 6]!, limited);
-      pulls[f1 & 63] = pulls[f1 & 63]! + Math.imul(weights[f1 >> 6]!, limited);
-      pulls[f2 & 63] = pulls[f2 & 63]! + Math.imul(weights[f2 >> 6]!, limited);
-      pulls[f3 & 63] = pulls[f3 & 63]! + Math.imul(weights[f3 >> 6]!, limited);
+      heard[f0 & 63] = heard[f0 & 63]! + Math.imul(weights[f0 >> 6]!, limited);
+      heard[f1 & 63] = heard[f1 & 63]! + Math.imul(weights[f1 >> 6]!, limited);
+      heard[f2 & 63] = heard[f2 & 63]! + Math.imul(weights[f2 >> 6]!, limited);
+      heard[f3 & 63] = heard[f3 & 63]! + Math.imul(weights[f3 >> 6]!, limited);
     }
   }
 
   /** Moves the weights of the scalars that travel towards what would have been right; `state` is that before the packet. */
   learn(state: CompactState, { places, count }: ScalarPlan, values: Int32Array): void {
-    const { made, weights, changes, predecessors } = this;
+    const { heard, weights, changes, predecessors } = this;
     const { scalars } = state;
     for (let place = 0; place < count; place++) {
       const scalar = places[place << 2]!;
       if (scalar >= FACE) break;
       const at = scalar << STRIDE_SHIFT;
       const value = scalars[at + VALUE]!;
-      const whole = (((values[scalar]! - value) << 8) - made[scalar]!) | 0;
+      const whole = (((values[scalar]! - value) << 8) - heard[MADE + scalar]!) | 0;
       if (whole > -MISTAKE_IGNORED && whole < MISTAKE_IGNORED) continue;
       const mistake = Math.max(-MISTAKE_LIMIT, Math.min(MISTAKE_LIMIT, whole));
       const drift = Math.max(-DRIFT_LIMIT, Math.min(DRIFT_LIMIT, ((value << 8) - scalars[at + MEAN]!) | 0));

@@ -1,9 +1,9 @@
-import type { CompactState } from './CompactState.ts';
+import { type CompactState, SCALAR_FIELDS } from './CompactState.ts';
 import { QUESTION } from './CompactTables.ts';
 import { badValue } from './compactErrors.ts';
 import { SQUASH } from './logistic.ts';
 import { type RangeCoder, RENORMALISE_BELOW } from './rangeCoder.ts';
-import { PLACE_LIMIT } from './ScalarContexts.ts';
+import { CONTEXTS_SHIFT, FOUND_AT, PLACE_LIMIT } from './ScalarContexts.ts';
 import { JOURNAL, type ScalarModel } from './ScalarModel.ts';
 
 // this module's own constants are folded into its code, imported ones are not: see ScalarContexts.ts
@@ -16,6 +16,11 @@ const { PLACE_SHIFT, MOVE_SHIFT, INDEX_MASK } = JOURNAL;
 const PROBABILITY = SQUASH;
 const NARROW = RENORMALISE_BELOW;
 const PLACE_MASK = PLACE_LIMIT - 1;
+const FOUND_SHIFT = CONTEXTS_SHIFT;
+const AT = FOUND_AT;
+const { STRIDE_SHIFT } = SCALAR_FIELDS;
+/** a context's index begins with its zone: 2 for coefficients, 3 for those at 0 */
+const ZONE_SHIFT = 10;
 /** changes beyond this are escaped */
 const UNARY_LIMIT = 14;
 /** weights move by 1/32 of the error */
@@ -36,7 +41,7 @@ export function decodeScalars(
   selfContained: boolean,
 ): void {
   const plan = model.begin(state, selfContained);
-  const { count, places } = plan;
+  const { count } = plan;
   const { contexts, weights, values, journal } = model;
   const { found } = contexts;
   const { scalars } = state;
@@ -53,9 +58,10 @@ export function decodeScalars(
 
   for (let place = 0; place < count; place++) {
     contexts.find(place);
-    const scalar = places[(place & PLACE_MASK) << 2]!;
-    const before = scalars[scalar << 3]!;
-    const first = (place & PLACE_MASK) << 3;
+    const first = (place & PLACE_MASK) << FOUND_SHIFT;
+    const at = found[first + AT]!;
+    const scalar = at >> STRIDE_SHIFT;
+    const before = scalars[at]!;
     let a = found[first]!;
     const b = found[first + 1]!;
     const c = found[first + 2]!;
@@ -110,13 +116,11 @@ export function decodeScalars(
         magnitude = 1;
         question = NEGATIVE;
         // a coefficient at an end of its range can only go one way
-        const isCoefficient = places[((place & PLACE_MASK) << 2) + 1]! >> 1;
-        if (isCoefficient !== 0) {
-          if (before === 0) question = BEYOND_ONE;
-          else if (before === top) {
-            negative = 1;
-            question = BEYOND_ONE + 1;
-          }
+        const zone = a >> ZONE_SHIFT;
+        if (zone === 3) question = BEYOND_ONE;
+        else if (zone === 2 && before === top) {
+          negative = 1;
+          question = BEYOND_ONE + 1;
         }
       } else if (question === NEGATIVE) {
         negative = bit;
