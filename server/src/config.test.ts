@@ -23,6 +23,8 @@ describe('readConfig', () => {
     ['FACEWIRE_PORT', 'eighty'],
     ['FACEWIRE_TICK_RATE', '29.5'],
     ['FACEWIRE_WEBSOCKET', 'http3'],
+    ['FACEWIRE_PRECISION', 'fp8'],
+    ['FACEWIRE_BANK_MIB', '-1'],
   ])('names the setting, the value and the remedy when %s is %s', (name, value) => {
     try {
       readConfig({ [name]: value });

@@ -21,7 +21,11 @@ export interface Config {
   dataDir: string;
   /** threads of ONNX Runtime */
   threads: number;
-  /** avatars held in the device's memory */
+  /** numbers that the learned part of the renderer computes in; auto: the fastest that draws the same */
+  precision: 'auto' | 'float32' | 'float16' | 'int8';
+  /** memory for avatars on the device, MiB; 0: by device (inference/openBank.ts). As many avatars as fit are held */
+  bankMib: number;
+  /** most avatars held, also where the memory has room for more */
   bankSlots: number;
   /** how often per second the scheduler looks for due streams; higher shortens a packet's wait */
   tickRate: number;
@@ -73,7 +77,9 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     tracker: trackerOf(env.FACEWIRE_TRACKER),
     dataDir: text('DATA', `${root}data`),
     threads: integer('THREADS', Math.min(8, availableParallelism()), 1, 256),
-    bankSlots: integer('BANK_SLOTS', 64, 1, 100_000),
+    precision: choice('PRECISION', 'auto', ['auto', 'float32', 'float16', 'int8'] as const),
+    bankMib: integer('BANK_MIB', 0, 0, 1_000_000),
+    bankSlots: integer('BANK_SLOTS', 100_000, 1, 100_000),
     tickRate: integer('TICK_RATE', 120, 1, 240),
     demoRoom: text('DEMO_ROOM', 'lobby'),
     demoSeats: integer('DEMO_SEATS', 6, 0, 64),

@@ -28,6 +28,9 @@ export interface EngineOptions {
   loadAvatar?: (store: AvatarStore, id: string) => Promise<AvatarData>;
 }
 
+/** Avatars that a device draws in two precisions at the start. */
+const PARITY_AVATARS = 3;
+
 const portraits = fileURLToPath(new URL('../../models/portraits', import.meta.url));
 
 /**
@@ -40,29 +43,39 @@ export async function openEngine(config: Config, options: EngineOptions = {}): P
   const model = await loadModel(config, warn);
   const encoder = await AvatarEncoder.create({ package: model });
   const tracker = config.tracker === '' ? undefined : await FaceTracker.open({ directory: config.tracker });
+  let renderer: DeviceRenderer | undefined;
   const avatars = await FileAvatarStore.open({
     directory: join(config.dataDir, 'avatars'),
     encoder,
     ...(tracker && { tracker: (image) => tracker.find(image) }),
     warn,
-    onChange: (id) => renderer.bank.forget(id),
+    onChange: (id) => renderer?.bank.forget(id),
   });
-  const renderer = await openRenderer({
+  if (builtIns) await ensureBuiltIns(avatars, portraits, warn);
+  const opened = await openRenderer({
     package: model,
     device: config.device,
     threads: config.threads,
+    precision: config.precision,
+    parityAvatars: avatars
+      .list()
+      .slice(0, PARITY_AVATARS)
+      .map(({ id }) => id),
     bankSlots: config.bankSlots,
+    ...(config.bankMib > 0 && { bankBytes: config.bankMib * 2 ** 20 }),
     loadAvatar: (id) => loadAvatar(avatars, id),
     onFallback: warn,
     calibrationDir: join(config.dataDir, 'calibration'),
   });
-  if (builtIns) await ensureBuiltIns(avatars, portraits, warn);
+  renderer = opened;
+  const { device, precision, bank } = opened;
+  log?.info({ device, precision, slots: bank.slots }, 'renderer open');
   return {
     package: model,
     avatars,
-    renderer,
+    renderer: opened,
     close: async () => {
-      await renderer.close();
+      await opened.close();
       await encoder.close();
       await tracker?.close();
     },

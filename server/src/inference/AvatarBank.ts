@@ -189,7 +189,7 @@ export class AvatarBank {
     if (oldest === undefined) {
       throw new FacewireError('bank_full', `no room for avatar ${id}: all ${this.slots} slots are being drawn`, {
         received: id,
-        remedy: 'raise bankSlots (or bankBytes), or ask for fewer avatars at once',
+        remedy: 'raise FACEWIRE_BANK_MIB (and FACEWIRE_BANK_SLOTS where it is set), or ask for fewer avatars at once',
       });
     }
     this.entries.delete(oldest[0]);

@@ -57,7 +57,7 @@ export function slotsWithin(limits: BankLimits, tensors: readonly AvatarTensorSp
   if (!(slots >= 1)) {
     throw new FacewireError('config_invalid', `the avatar bank has no room for one avatar of ${avatarBytes} bytes`, {
       received: limits,
-      remedy: `set bankSlots to 1 or more and bankBytes to ${avatarBytes} or more`,
+      remedy: `set FACEWIRE_BANK_MIB to ${Math.ceil(avatarBytes / 2 ** 20)} or more`,
     });
   }
   return slots;

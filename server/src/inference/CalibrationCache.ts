@@ -10,6 +10,8 @@ export interface CalibrationKey {
   model: string;
   /** "cpu", "cuda:1" */
   device: string;
+  /** float32, float16, int8 */
+  precision: string;
   /** the processor, or the graphics card where its name can be read */
   machine: string;
   onnxruntime: string;
@@ -38,6 +40,7 @@ const schema = v.object({
       ),
     ),
     overlap: v.optional(v.pipe(v.number(), v.finite(), v.minValue(0))),
+    lanes: v.optional(v.picklist([1, 2])),
   }),
 });
 
@@ -66,8 +69,8 @@ export class CalibrationCache {
     try {
       const { calibration, key: stored } = v.parse(schema, JSON.parse(text));
       if (JSON.stringify(stored) !== JSON.stringify(key)) return undefined;
-      const { batchTimes, overlap } = calibration;
-      return { batchTimes, ...(overlap !== undefined && { overlap }) };
+      const { batchTimes, overlap, lanes } = calibration;
+      return { batchTimes, ...(overlap !== undefined && { overlap }), ...(lanes !== undefined && { lanes }) };
     } catch (error) {
       this.#warn(`calibration ${path} is ignored and measured again: ${(error as Error).message}`);
       return undefined;

@@ -119,7 +119,7 @@ export async function openFirst<T>(
       if (index === candidates.length - 1) {
         throw new FacewireError('device_unavailable', `device ${deviceName(device)} does not work: ${cause.message}`, {
           received: deviceName(device),
-          remedy: 'check the driver (and CUDA 13 with cuDNN 9 for cuda), or use device cpu or auto',
+          remedy: cause.remedy ?? 'check the driver (and CUDA 13 with cuDNN 9 for cuda), or use device cpu or auto',
           cause,
         });
       }

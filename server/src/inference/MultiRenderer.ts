@@ -2,6 +2,7 @@ import { FacewireError } from '@facewire/proto';
 import type { BatchTime, Picture, RenderedPicture, Renderer, RenderWanted } from '../contracts.ts';
 import { DevicePlacement } from './DevicePlacement.ts';
 import { DeviceReturn } from './DeviceReturn.ts';
+import type { Precision } from './manifest.ts';
 import type { OnnxRendererCounters } from './OnnxRenderer.ts';
 
 /** A renderer with a bank: one device's, or several behind one face. */
@@ -14,6 +15,8 @@ export interface DeviceRenderer extends Renderer {
     /** resolves once the avatars are in the bank */
     ensure(ids: readonly string[]): Promise<void>;
   };
+  /** what the learned part computes in; of several devices that of the first */
+  readonly precision?: Precision;
   /** devices that have failed and not returned; undefined where there is only one */
   readonly failedDevices?: number;
 }
@@ -68,6 +71,10 @@ export class MultiRenderer implements DeviceRenderer {
   /** the devices that draw now */
   get device(): string {
     return this.#placement.working.map((device) => this.#renderers[device]!.device).join('+') || 'none';
+  }
+
+  get precision(): Precision {
+    return this.#renderers[0]!.precision ?? 'float32';
   }
 
   get failedDevices(): number {

@@ -1,19 +1,19 @@
-import { availableParallelism } from 'node:os';
 import { FacewireError, neutralMotion } from '@facewire/proto';
 import type { AvatarData, BatchTime, Picture, RenderedPicture, Renderer, RenderWanted } from '../contracts.ts';
 import { AvatarBank, type AvatarBankCounters } from './AvatarBank.ts';
-import { type BankMemory, HostBankMemory, slotsWithin } from './BankMemory.ts';
-import { CalibrationCache } from './CalibrationCache.ts';
+import type { BankMemory } from './BankMemory.ts';
 import { type Calibration, calibrate, lanesFor, trusted } from './calibrate.ts';
-import { type Device, type DeviceKind, deviceCandidates, deviceName, openFirst, probeDevices } from './Device.ts';
-import { DeviceBankMemory } from './DeviceBankMemory.ts';
+import { type Device, deviceCandidates, deviceName, openFirst, probeDevices } from './Device.ts';
 import type { ModelPackage } from './ModelPackage.ts';
-import { machineName } from './machineName.ts';
-import { OrtRuntime } from './ort/OrtRuntime.ts';
+import type { Precision } from './manifest.ts';
+import { type Opened, openDevice } from './openDevice.ts';
+import { closeSizes, openSizes } from './openSizes.ts';
 import type { SessionTuning } from './ort/OrtSession.ts';
-import { RenderLanes, renderTimeoutMs } from './RenderLanes.ts';
-import { SizeRenderer } from './SizeRenderer.ts';
+import { choosePrecision, provePrecision } from './precision.ts';
+import { type RenderLanes, renderTimeoutMs } from './RenderLanes.ts';
+import type { SizeRenderer } from './SizeRenderer.ts';
 import { Traffic, type TrafficCounters } from './Traffic.ts';
+import { fastestThreading, type Threading } from './threading.ts';
 
 export interface OnnxRendererOptions {
   package: ModelPackage;
@@ -21,15 +21,21 @@ export interface OnnxRendererOptions {
   device?: string;
   /** AvatarStore.load */
   loadAvatar: (id: string) => Promise<AvatarData>;
+  /** auto | float32 | float16 | int8; default float32 */
+  precision?: string;
+  /** avatars that are drawn at the start to see whether another precision draws the same; without, auto is float32 */
+  parityAvatars?: readonly string[];
+  /** record runs as CUDA graphs where that works; default true */
+  graphs?: boolean;
   /** pictures per run, 1…; default 8 on the CPU; on a GPU half of the bank's slots, at most 64 */
   maxBatch?: number;
-  /** threads of one operator; default: all cores, at most 8 */
+  /** threads of all runs under way together; default: all cores, at most 8 */
   threads?: number;
   /** ONNX Runtime's options that differ from the default */
   tuning?: Partial<SessionTuning>;
   /** most avatars in memory; default 64 */
   bankSlots?: number;
-  /** most bytes of avatar tensors in memory; default 1 GiB */
+  /** most bytes of avatar tensors in memory; default BANK_BYTES of the device */
   bankBytes?: number;
   /** sizes to load, of those that the package has; default all */
   sizes?: readonly number[];
@@ -53,15 +59,6 @@ export interface OnnxRendererCounters extends AvatarBankCounters, TrafficCounter
 /** A run that would take longer is not measured while the server is there for players, ms. */
 const LONGEST_CALIBRATION_RUN_MS = { cpu: 120, cuda: 500, webgpu: 500 } as const;
 
-interface Opened {
-  device: Device;
-  maxBatch: number;
-  threads: number;
-  memory: BankMemory;
-  renderers: readonly SizeRenderer[];
-  lanes: RenderLanes;
-}
-
 /**
  * Draws avatars with a model package: one session per size, one avatar bank for all.
  *
@@ -71,14 +68,16 @@ interface Opened {
 export class OnnxRenderer implements Renderer {
   readonly model: string;
   readonly device: string;
+  readonly precision: Precision;
   readonly sizes: readonly number[];
   readonly maxBatch: number;
   readonly bank: AvatarBank;
   /** resolves when the device's times are known, from disk or measured, or will not be */
   readonly calibrated: Promise<void>;
-  private readonly kind: DeviceKind;
+  private readonly opened: Opened;
   private readonly memory: BankMemory;
-  private readonly renderers: ReadonlyMap<number, SizeRenderer>;
+  private renderers: ReadonlyMap<number, SizeRenderer>;
+  private threading: Threading;
   private readonly lanes: RenderLanes;
   private readonly timeoutMs: number | undefined;
   private readonly traffic = new Traffic();
@@ -91,79 +90,68 @@ export class OnnxRenderer implements Renderer {
   private pictures = 0;
 
   /**
-   * Loads the package's renderers on the device.
+   * Loads the package's renderers on the device, in the precision that the setting names; `auto` keeps another than float32
+   * only when it draws the same.
    *
    * @throws FacewireError device_unavailable, model_mismatch, inference_failed, config_invalid
    */
   static async create(options: OnnxRendererOptions): Promise<OnnxRenderer> {
-    const available = options.package.renderers;
-    const wanted =
-      options.sizes === undefined ? available : available.filter(({ size }) => options.sizes!.includes(size));
-    const absent = options.sizes?.find((size) => !available.some((file) => file.size === size));
-    if (absent !== undefined || wanted.length === 0) {
+    const available = options.package.renderers.map(({ size }) => size);
+    const absent = options.sizes?.find((size) => !available.includes(size));
+    if (absent !== undefined || options.sizes?.length === 0) {
       throw new FacewireError('config_invalid', `model ${options.package.id} has no renderer of size ${absent}`, {
         received: options.sizes,
-        remedy: `choose among ${available.map(({ size }) => size).join(', ')}`,
+        remedy: `choose among ${available.join(', ')}`,
       });
     }
-    const threads = positiveInteger('threads', options.threads ?? Math.min(availableParallelism(), 8));
-    const slots = slotsWithin(
-      { bankSlots: options.bankSlots ?? 64, bankBytes: options.bankBytes ?? 2 ** 30 },
-      options.package.avatarTensors,
-    );
+    const setting = options.precision ?? 'float32';
     return openFirst(
       deviceCandidates(options.device ?? 'cpu', probeDevices()),
       async (device) => {
-        // A GPU has two batches in flight, whose avatars are all in the bank at once.
-        const most = device.kind === 'cpu' ? 8 : Math.max(1, Math.min(64, slots >> 1));
-        const maxBatch = positiveInteger('maxBatch', options.maxBatch ?? most);
-        const lanes = new RenderLanes({
-          device: deviceName(device),
-          lanes: lanesFor(device.kind, undefined),
-          timeoutMs: options.timeoutMs ?? renderTimeoutMs(undefined),
-          ...(options.onFallback && { onStuck: options.onFallback }),
-        });
-        const renderers: SizeRenderer[] = [];
-        let memory: BankMemory | undefined;
-        try {
-          memory =
-            device.kind === 'cpu'
-              ? new HostBankMemory(options.package.avatarTensors, slots)
-              : await DeviceBankMemory.create(options.package.avatarTensors, slots, device, (task) =>
-                  lanes.exclusive(task),
-                );
-          for (const file of wanted) {
-            const session = await options.package.open(file, {
-              device,
-              threads,
-              ...(options.tuning && { tuning: options.tuning }),
-            });
-            renderers.push(new SizeRenderer(file, session, memory, maxBatch));
-          }
-          return new OnnxRenderer(options, { device, maxBatch, threads, memory, renderers, lanes });
-        } catch (error) {
-          for (const renderer of renderers) renderer.close();
-          memory?.close();
-          throw error;
-        }
+        const precision = choosePrecision(setting, device.kind, options.package.precisions);
+        const proven =
+          setting === 'auto' && precision !== 'float32'
+            ? await OnnxRenderer.prove(options, device, precision)
+            : precision;
+        return OnnxRenderer.open(options, device, proven);
       },
       (device, reason) => options.onFallback?.(`device ${deviceName(device)} passed over: ${reason.message}`),
     );
   }
 
+  /** Opens one device, as it is named. */
+  static async open(options: OnnxRendererOptions, device: Device, precision: Precision): Promise<OnnxRenderer> {
+    return new OnnxRenderer(options, await openDevice(options, device, precision));
+  }
+
+  /** The precision when it draws what float32 draws on this device, else float32. */
+  private static prove(options: OnnxRendererOptions, device: Device, precision: Precision): Promise<Precision> {
+    const { calibrationDir: _, parityAvatars: avatars = [], ...rest } = options;
+    const sizes = options.sizes ?? options.package.renderers.map(({ size }) => size);
+    const one = { sizes: [sizes[sizes.length >> 1]!], bankSlots: Math.max(1, avatars.length), maxBatch: 1, threads: 1 };
+    return provePrecision({
+      device,
+      precision,
+      avatars,
+      open: (each) => OnnxRenderer.open({ ...rest, ...one, graphs: false }, device, each),
+      ...(options.onFallback && { warn: options.onFallback }),
+    });
+  }
+
   private constructor(options: OnnxRendererOptions, opened: Opened) {
-    const { device, maxBatch, memory, renderers, lanes } = opened;
-    this.kind = device.kind;
-    this.lanes = lanes;
+    this.opened = opened;
+    this.precision = opened.precision;
+    this.lanes = opened.lanes;
     this.timeoutMs = options.timeoutMs;
     this.model = options.package.name;
-    this.device = deviceName(device);
-    this.maxBatch = maxBatch;
-    this.memory = memory;
-    this.renderers = new Map(renderers.map((renderer) => [renderer.size, renderer]));
-    this.sizes = renderers.map(({ size }) => size);
-    this.bank = new AvatarBank({ model: options.package.id, memory, load: options.loadAvatar });
-    this.calibrated = this.calibrate(options, opened.threads).catch((error: Error) => {
+    this.device = deviceName(opened.sizes.device);
+    this.maxBatch = opened.sizes.maxBatch;
+    this.memory = opened.sizes.memory;
+    this.threading = opened.sizes.threading;
+    this.renderers = opened.renderers;
+    this.sizes = [...opened.renderers.keys()];
+    this.bank = new AvatarBank({ model: options.package.id, memory: this.memory, load: options.loadAvatar });
+    this.calibrated = this.calibrate(options).catch((error: Error) => {
       if (!this.closed) options.onFallback?.(`device ${this.device} could not be measured: ${error.message}`);
     });
   }
@@ -204,8 +192,7 @@ export class OnnxRenderer implements Renderer {
     const size = pictures[0]!.size;
     if (pictures.some((picture) => picture.size !== size))
       throw new RangeError('pictures of several sizes in one call');
-    const renderer = this.renderers.get(size);
-    if (renderer === undefined) {
+    if (!this.renderers.has(size)) {
       throw new FacewireError('size_unsupported', `model ${this.model} draws no pictures of ${size} pixels`, {
         received: size,
         remedy: `ask for one of ${this.sizes.join(', ')}`,
@@ -221,7 +208,7 @@ export class OnnxRenderer implements Renderer {
         async (lane) => {
           begun = true;
           try {
-            return await this.draw(renderer, lane, pictures, lease.slots, wanted, shape);
+            return await this.draw(lane, pictures, lease.slots, wanted, shape);
           } finally {
             // Not before: a run that was given up still reads its slots.
             lease.release();
@@ -244,14 +231,14 @@ export class OnnxRenderer implements Renderer {
     if (this.closed) return;
     this.closed = true;
     const release = async () => {
-      for (const renderer of this.renderers.values()) renderer.close();
+      closeSizes(this.renderers);
       this.memory.close();
+      this.opened.sizes.recording?.close();
     };
     await this.lanes.exclusive(release).catch(() => undefined);
   }
 
   private async draw(
-    renderer: SizeRenderer,
     lane: number,
     pictures: readonly Picture[],
     slots: readonly number[],
@@ -260,6 +247,7 @@ export class OnnxRenderer implements Renderer {
   ): Promise<RenderedPicture[]> {
     if (this.closed) throw new FacewireError('inference_failed', 'the renderer is closed');
     const startedAtMs = performance.now();
+    const renderer = this.renderers.get(pictures[0]!.size)!;
     const frames = await renderer.render(lane, pictures, slots, wanted, this.traffic);
     this.slowestMs.set(shape, Math.max(this.slowestMs.get(shape) ?? 0, performance.now() - startedAtMs));
     this.runs++;
@@ -267,41 +255,72 @@ export class OnnxRenderer implements Renderer {
     return frames;
   }
 
-  private async calibrate(options: OnnxRendererOptions, threads: number): Promise<void> {
-    if (options.calibrationDir === undefined) return;
-    const cache = new CalibrationCache(options.calibrationDir, options.onFallback);
-    const key = {
-      model: options.package.id,
-      device: this.device,
-      machine: await machineName(this.kind),
-      onnxruntime: OrtRuntime.get().version,
-      threads,
-      maxBatch: this.maxBatch,
-    };
-    const known = await cache.load(key);
+  private async calibrate(options: OnnxRendererOptions): Promise<void> {
+    const { cache, key, known, ways } = this.opened;
+    const { kind } = this.opened.sizes.device;
+    if (cache === undefined) return;
     if (known) return this.adopt(known);
+    const mayGoOn = () => this.untilQuiet(options.calibrateAfterMs ?? 1000);
+    if (ways.length > 1 && !(await this.chooseThreading(mayGoOn))) return;
     const found = await calibrate({
       sizes: this.sizes,
       maxBatch: this.maxBatch,
-      longestRunMs: LONGEST_CALIBRATION_RUN_MS[this.kind],
-      mayGoOn: () => this.untilQuiet(options.calibrateAfterMs ?? 1000),
-      run: (size, pictures, atOnce) => this.measure(size, pictures, atOnce),
+      longestRunMs: LONGEST_CALIBRATION_RUN_MS[kind],
+      mayGoOn,
+      run: (size, pictures, atOnce) => this.measure(this.renderers.get(size)!, pictures, atOnce),
+      // The CPU's ways were measured against each other.
+      overlapping: kind !== 'cpu',
     });
     if (!found) return;
     const { calibration, keep } = trusted(found);
+    if (kind === 'cpu') calibration.lanes = this.threading.lanes;
     this.adopt(calibration);
     if (keep) await cache.save(key, calibration);
   }
 
   private adopt(calibration: Calibration): void {
+    const { kind } = this.opened.sizes.device;
     this.calibration = calibration;
-    this.lanes.lanes = lanesFor(this.kind, calibration.overlap);
+    this.lanes.lanes = kind === 'cpu' ? this.threading.lanes : lanesFor(kind, calibration.overlap);
+  }
+
+  /** Measures the ways to use the threads and takes the fastest; false when the measurement was ended. */
+  private async chooseThreading(mayGoOn: () => Promise<boolean>): Promise<boolean> {
+    const { ways, sizes: options } = this.opened;
+    const size = this.sizes[this.sizes.length >> 1]!;
+    const files = options.files.filter((file) => file.size === size);
+    const trials = new Map<Threading, ReadonlyMap<number, SizeRenderer>>();
+    try {
+      for (const way of ways) {
+        const isCurrent = way.lanes === this.threading.lanes;
+        trials.set(way, isCurrent ? this.renderers : await openSizes({ ...options, files, threading: way }));
+      }
+      const count = Math.min(2, this.maxBatch);
+      const run = (way: Threading) => this.measure(trials.get(way)!.get(size)!, count, way.lanes);
+      const chosen = await fastestThreading(ways, run, mayGoOn);
+      if (chosen === undefined || this.closed) return false;
+      if (trials.get(chosen) !== this.renderers) await this.changeThreading(chosen);
+      return true;
+    } finally {
+      for (const trial of trials.values()) if (trial !== this.renderers) closeSizes(trial);
+    }
+  }
+
+  private async changeThreading(threading: Threading): Promise<void> {
+    const renderers = await openSizes({ ...this.opened.sizes, threading });
+    await this.lanes.exclusive(async () => {
+      if (this.closed) return closeSizes(renderers);
+      closeSizes(this.renderers);
+      this.renderers = renderers;
+      this.threading = threading;
+    });
+    this.lanes.lanes = threading.lanes;
   }
 
   /** Runs that nobody sees, of the bank's first slots as they are: their bytes are not counted. */
-  private measure(size: number, count: number, atOnce: number): Promise<void> {
-    const renderer = this.renderers.get(size)!;
+  private measure(renderer: SizeRenderer, count: number, atOnce: number): Promise<void> {
     const view = { yaw: 0, pitch: 0 };
+    const { size } = renderer;
     const pictures = Array.from({ length: count }, () => ({ avatar: '', size, view, motion: neutralMotion() }));
     const slots = pictures.map((_, index) => index % this.bank.slots);
     return this.lanes.exclusive(async () => {
@@ -325,9 +344,3 @@ export class OnnxRenderer implements Renderer {
 }
 
 const NO_TIMES: readonly BatchTime[] = [];
-
-function positiveInteger(name: string, value: number): number {
-  if (!Number.isInteger(value) || value < 1)
-    throw new RangeError(`${name} is ${value}, expected an integer of 1 or more`);
-  return value;
-}

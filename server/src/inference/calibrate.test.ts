@@ -86,20 +86,25 @@ describe('calibrate', () => {
       return (await calibrate({ ...device, sizes: [256], maxBatch: 2, mayGoOn: always, longestRunMs: 100 }))!.overlap;
     };
     expect(lanesFor('cuda', undefined)).toBe(2);
-    expect(lanesFor('cpu', undefined)).toBe(1);
     expect(lanesFor('webgpu', undefined)).toBe(1);
     expect(lanesFor('cuda', await overlapOf(0.3))).toBe(2);
     expect(lanesFor('cuda', await overlapOf(-0.1))).toBe(1);
-    expect(lanesFor('cpu', await overlapOf(0.05))).toBe(1);
-    expect(lanesFor('cpu', await overlapOf(0.3))).toBe(2);
   });
 });
 
 describe('CalibrationCache', () => {
   let directory: string;
   const warnings: string[] = [];
-  const key = { model: 'm@1', device: 'cpu', machine: 'x', onnxruntime: '1.30.0', threads: 2, maxBatch: 8 };
-  const calibration = { batchTimes: { 256: [{ pictures: 1, ms: 4 }] }, overlap: 0.8 };
+  const key = {
+    model: 'm@1',
+    device: 'cpu',
+    precision: 'float32',
+    machine: 'x',
+    onnxruntime: '1.30.0',
+    threads: 2,
+    maxBatch: 8,
+  };
+  const calibration = { batchTimes: { 256: [{ pictures: 1, ms: 4 }] }, overlap: 0.8, lanes: 2 as const };
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'facewire-calibration-'));
   });
@@ -110,7 +115,13 @@ describe('CalibrationCache', () => {
     expect(await cache().load(key)).toBeUndefined();
     await cache().save(key, calibration);
     expect(await cache().load(key)).toEqual(calibration);
-    for (const other of [{ model: 'm@2' }, { device: 'cuda' }, { threads: 4 }, { onnxruntime: '1.31.0' }]) {
+    for (const other of [
+      { model: 'm@2' },
+      { device: 'cuda' },
+      { precision: 'int8' },
+      { threads: 4 },
+      { onnxruntime: '1.31.0' },
+    ]) {
       expect(await cache().load({ ...key, ...other })).toBeUndefined();
     }
     expect(warnings).toEqual([]);
@@ -147,27 +158,28 @@ describe('OnnxRenderer', () => {
       package: model,
       loadAvatar: (id: string) => Promise.resolve(tinyAvatar(id, 0.5)),
       maxBatch: 4,
-      threads: 1,
+      threads: 2,
       calibrationDir: directory,
       calibrateAfterMs: 10,
     };
     const first = await OnnxRenderer.create(options);
     expect(first.batchTimes(16)).toEqual([]);
+    expect(first.rendersInFlight).toBe(2);
     await first.calibrated;
     expect(first.batchTimes(16).map(({ pictures }) => pictures)).toEqual([1, 2, 4]);
     expect(first.counters).toMatchObject({ runs: 0, inputBytesToDevice: 0 });
     await first.close();
-    const kept = { batchTimes: { 16: [{ pictures: 1, ms: 7 }] }, overlap: 0.5 };
-    const key = { model: model.id, device: 'cpu', threads: 1, maxBatch: 4 };
+    const kept = { batchTimes: { 16: [{ pictures: 1, ms: 7 }] }, lanes: 1 };
+    const key = { model: model.id, device: 'cpu', precision: 'float32', threads: 2, maxBatch: 4 };
     const machine = { machine: await machineName('cpu'), onnxruntime: OrtRuntime.get().version };
     await new CalibrationCache(directory).save(
-      { model: key.model, device: key.device, ...machine, threads: key.threads, maxBatch: key.maxBatch },
+      { model: key.model, device: key.device, precision: key.precision, ...machine, threads: 2, maxBatch: 4 },
       kept,
     );
     const second = await OnnxRenderer.create({ ...options, calibrateAfterMs: 1e6 });
     await second.calibrated;
     expect(second.batchTimes(16)).toEqual(kept.batchTimes[16]);
-    expect(second.rendersInFlight).toBe(2);
+    expect(second.rendersInFlight).toBe(1);
     await second.close();
     await rm(directory, { recursive: true });
   });

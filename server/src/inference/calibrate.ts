@@ -6,6 +6,8 @@ export interface Calibration {
   batchTimes: Record<string, BatchTime[]>;
   /** time of two runs under way at once over that of the two one after the other; undefined: not measured */
   overlap?: number;
+  /** on the CPU: how many runs at once, each with its share of the threads, were fastest */
+  lanes?: number;
 }
 
 export interface CalibrationResult extends Calibration {
@@ -22,6 +24,8 @@ export interface CalibrateOptions {
   mayGoOn: () => Promise<boolean>;
   /** a batch that is expected to take longer is not measured: it would keep players waiting */
   longestRunMs: number;
+  /** also measure two runs at once; default true */
+  overlapping?: boolean;
   now?: () => number;
 }
 
@@ -45,7 +49,7 @@ export function calibrationBatches(maxBatch: number): number[] {
  * was ended before the first size was through.
  */
 export async function calibrate(options: CalibrateOptions): Promise<CalibrationResult | undefined> {
-  const { sizes, maxBatch, run, mayGoOn, longestRunMs, now = () => performance.now() } = options;
+  const { sizes, maxBatch, run, mayGoOn, longestRunMs, overlapping = true, now = () => performance.now() } = options;
   /** after one run to warm up; undefined when the calibration was ended */
   const timed = async (size: number, pictures: number, atOnce: number): Promise<number | undefined> => {
     if (!(await mayGoOn())) return undefined;
@@ -78,7 +82,7 @@ export async function calibrate(options: CalibrateOptions): Promise<CalibrationR
     }
     batchTimes[size] = times;
     const largest = times.at(-1)!;
-    if (overlap === undefined && largest.ms * 2 <= longestRunMs) {
+    if (overlapping && overlap === undefined && largest.ms * 2 <= longestRunMs) {
       const both = await timed(size, largest.pictures, 2);
       if (both === undefined) return undefined;
       overlap = both / (2 * largest.ms);
@@ -100,15 +104,12 @@ export function trusted({ batchTimes, overlap, spread }: CalibrationResult): {
   return { calibration: { batchTimes, ...(keep && overlap !== undefined && { overlap }) }, keep };
 }
 
-/** Two runs at once must save so much of their time; less is noise. */
-const WORTH_OVERLAP = 0.85;
-
 /**
  * How many runs to keep in flight. A GPU computes while the last run's frames are still on their way up and the next
- * one's inputs on their way down, so there two are the rule until a measurement says otherwise; the CPU has nothing to
- * hide, as every run already uses all threads: there one is the rule.
+ * one's inputs on their way down, so there two are the rule until a measurement says otherwise. Over WebGPU one is the rule.
+ * For the CPU see threadings().
  */
-export function lanesFor(kind: 'cpu' | 'cuda' | 'webgpu', overlap: number | undefined): number {
+export function lanesFor(kind: 'cuda' | 'webgpu', overlap: number | undefined): number {
   if (overlap === undefined) return kind === 'cuda' ? 2 : 1;
-  return overlap < (kind === 'cpu' ? WORTH_OVERLAP : 1) ? 2 : 1;
+  return overlap < 1 ? 2 : 1;
 }

@@ -15,9 +15,13 @@ export async function openRenderer(options: OnnxRendererOptions): Promise<Device
     if (renderers.length === 1 && first.device === 'cpu') return first;
     return new MultiRenderer({
       renderers,
-      // By the name of what was opened: `auto` may have passed others over.
-      reopen: (device) => OnnxRenderer.create({ ...options, device: renderers[device]!.device }),
-      openStandby: () => OnnxRenderer.create({ ...options, device: 'cpu' }),
+      // By the name of what was opened: `auto` may have passed others over, and a precision was proven.
+      reopen: (index) => {
+        const { device, precision } = renderers[index]!;
+        return OnnxRenderer.create({ ...options, device, precision });
+      },
+      // A precision that was asked for was asked for the GPUs.
+      openStandby: () => OnnxRenderer.create({ ...options, device: 'cpu', precision: 'auto' }),
       ...(options.onFallback && { onChange: options.onFallback }),
     });
   } catch (error) {

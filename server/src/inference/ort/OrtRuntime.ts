@@ -3,7 +3,13 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { FacewireError } from '@facewire/proto';
 import koffi, { type LibraryHandle } from 'koffi';
-import { bindOrtFunctions, ORT_API_VERSION, type OrtFunctionName, type OrtFunctions } from './ortApi.ts';
+import {
+  bindOrtFunctions,
+  functionAddress,
+  ORT_API_VERSION,
+  type OrtFunctionName,
+  type OrtFunctions,
+} from './ortApi.ts';
 
 const LOGGING_LEVEL_ERROR = 3;
 
@@ -23,6 +29,8 @@ export class OrtRuntime {
   readonly version: string;
   readonly libraryPath: string;
   readonly functions: OrtFunctions;
+  /** the table of functions */
+  readonly api: bigint;
   readonly env: bigint;
   /** the CPU allocator that ONNX Runtime returns names with; owned by the library */
   readonly allocator: bigint;
@@ -71,11 +79,16 @@ export class OrtRuntime {
         remedy: 'install the onnxruntime-node that package-lock.json names',
       });
     }
+    this.api = api;
     this.functions = bindOrtFunctions(api);
     this.env = this.create('CreateEnv', LOGGING_LEVEL_ERROR, 'facewire');
     this.check(this.functions.DisableTelemetryEvents(this.env), 'DisableTelemetryEvents');
     this.allocator = this.create('GetAllocatorWithDefaultOptions');
     this.hostMemory = this.create('CreateCpuMemoryInfo', 0, 0);
+  }
+
+  addressOf(name: OrtFunctionName): bigint {
+    return functionAddress(this.api, name);
   }
 
   /** Calls a function whose last parameter returns the pointer it makes. */

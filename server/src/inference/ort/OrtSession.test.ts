@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { plainMemory } from './HostMemory.ts';
 import { OrtRuntime } from './OrtRuntime.ts';
 import { OrtSession } from './OrtSession.ts';
 import { OrtTensor } from './OrtTensor.ts';
@@ -112,6 +113,6 @@ describe('ONNX Runtime through its C API', () => {
   });
 
   it('refuses a tensor that its buffer cannot hold', () => {
-    expect(() => OrtTensor.overBuffer(new ArrayBuffer(8), 'float32', [3])).toThrow(RangeError);
+    expect(() => OrtTensor.over(plainMemory(8), 'float32', [3])).toThrow(RangeError);
   });
 });

@@ -1,6 +1,9 @@
 import { FacewireError } from '@facewire/proto';
 import type { TensorType } from '../../contracts.ts';
 import type { Device } from '../Device.ts';
+import { cudaOptions } from './cudaOptions.ts';
+import type { DeviceThread } from './DeviceThread.ts';
+import { allocatedMemory, type HostMemory, plainMemory } from './HostMemory.ts';
 import { OrtBinding } from './OrtBinding.ts';
 import { OrtRuntime, stringAt } from './OrtRuntime.ts';
 import { OrtTensor, tensorTypeOf } from './OrtTensor.ts';
@@ -10,6 +13,10 @@ import type { OrtFunctionName } from './ortApi.ts';
 const OPTIMISATIONS = { none: 0, basic: 1, extended: 2, all: 99 } as const;
 const ONNX_DEVICE_ALLOCATOR = 0;
 const MEMORY_TYPE_DEFAULT = 0;
+/** OrtMemTypeCPUOutput: memory of the host */
+const MEMORY_TYPE_HOST = -1;
+/** a run that is neither recorded nor replayed */
+const NO_GRAPH = -1;
 
 export interface OrtSessionOptions {
   device: Device;
@@ -17,6 +24,10 @@ export interface OrtSessionOptions {
   threads: number;
   /** what differs from DEFAULT_TUNING; for measurements (`npm run bench -- options`) */
   tuning?: Partial<SessionTuning>;
+  /** runs go to this thread; default Node's worker threads */
+  thread?: DeviceThread;
+  /** on CUDA: runs that name a graph are recorded and replayed (OrtSession.run) */
+  graphs?: boolean;
 }
 
 /** What ONNX Runtime lets one choose, beside threads. */
@@ -56,18 +67,21 @@ export class OrtSession {
   readonly outputs: readonly ValueInfo[];
   private readonly runtime = OrtRuntime.get();
   private readonly bindings = new Set<OrtBinding>();
-  private readonly runOptions: bigint;
+  /** by the graph that a run records and replays; undefined: none */
+  private readonly runOptions = new Map<number | undefined, bigint>();
+  private readonly thread: DeviceThread | undefined;
+  private pinned: { pointer: bigint; memory: bigint } | undefined;
   private handle: bigint | undefined;
   private allocator: { pointer: bigint; memory: bigint } | undefined;
   private running = 0;
   private closing = false;
 
-  private constructor(handle: bigint, device: Device) {
+  private constructor(handle: bigint, { device, thread }: OrtSessionOptions) {
     this.handle = handle;
     this.device = device;
+    this.thread = thread;
     this.inputs = this.describe('SessionGetInputCount', 'SessionGetInputName', 'SessionGetInputTypeInfo');
     this.outputs = this.describe('SessionGetOutputCount', 'SessionGetOutputName', 'SessionGetOutputTypeInfo');
-    this.runOptions = this.runtime.create('CreateRunOptions');
   }
 
   /**
@@ -94,12 +108,12 @@ export class OrtSession {
         'session.set_denormal_as_zero',
         flag(tuning.denormalAsZero),
       );
-      appendProvider(runtime, sessionOptions, options.device);
+      appendProvider(runtime, sessionOptions, options);
       const handle =
         typeof model === 'string'
           ? await runtime.createAsync('CreateSession', runtime.env, model, sessionOptions)
           : await runtime.createAsync('CreateSessionFromArray', runtime.env, model, model.byteLength, sessionOptions);
-      return new OrtSession(handle, options.device);
+      return new OrtSession(handle, options);
     } finally {
       runtime.functions.ReleaseSessionOptions(sessionOptions);
     }
@@ -121,33 +135,47 @@ export class OrtSession {
   /**
    * Computes the bound outputs on a worker thread; the event loop stays free. Several runs may be under way at once, each
    * with its own binding.
+   *
+   * @param graph of a session with graphs: the first runs of this number are recorded, later ones replay that; binding and
+   *   addresses must be the same every time. Undefined: as it is
    */
-  async run(binding: OrtBinding): Promise<void> {
+  async run(binding: OrtBinding, graph?: number): Promise<void> {
     const handle = this.pointer;
+    const options = this.optionsOf(graph);
     this.running++;
     try {
-      await this.runtime.callAsync('RunWithBinding', handle, this.runOptions, binding.pointer);
+      if (this.thread) await this.thread.run(handle, options, binding.pointer);
+      else await this.runtime.callAsync('RunWithBinding', handle, options, binding.pointer);
     } finally {
       this.running--;
       if (this.closing && this.running === 0) this.release();
     }
   }
 
+  private optionsOf(graph: number | undefined): bigint {
+    let options = this.runOptions.get(graph);
+    if (options === undefined) {
+      options = this.runtime.create('CreateRunOptions');
+      this.runtime.call('AddRunConfigEntry', options, 'gpu_graph_id', String(graph ?? NO_GRAPH));
+      this.runOptions.set(graph, options);
+    }
+    return options;
+  }
+
   /** The allocator of this session's device, for OrtTensor.device; undefined on the CPU, where host memory serves. */
   deviceAllocator(): bigint | undefined {
     if (this.device.kind === 'cpu') return undefined;
     if (this.allocator === undefined) {
-      const name = this.device.kind === 'cuda' ? 'Cuda' : 'WebGPU_Buf';
-      const memory = this.runtime.create(
-        'CreateMemoryInfo',
-        name,
-        ONNX_DEVICE_ALLOCATOR,
-        this.device.index,
-        MEMORY_TYPE_DEFAULT,
-      );
-      this.allocator = { memory, pointer: this.runtime.create('CreateAllocator', this.pointer, memory) };
+      this.allocator = this.openAllocator(this.device.kind === 'cuda' ? 'Cuda' : 'WebGPU_Buf', MEMORY_TYPE_DEFAULT);
     }
     return this.allocator.pointer;
+  }
+
+  /** Host memory to which this session's device copies fastest: pinned on CUDA, plain elsewhere. To be closed before this. */
+  hostMemory(bytes: number): HostMemory {
+    if (this.device.kind !== 'cuda') return plainMemory(bytes);
+    this.pinned ??= this.openAllocator('CudaPinned', MEMORY_TYPE_HOST);
+    return allocatedMemory(this.pinned.pointer, this.pinned.memory, bytes);
   }
 
   /** A tensor in this session's device memory, uninitialised there; zeroed host memory on the CPU. */
@@ -165,14 +193,22 @@ export class OrtSession {
 
   private release(): void {
     for (const binding of [...this.bindings]) binding.close();
-    if (this.allocator !== undefined) {
-      this.runtime.functions.ReleaseAllocator(this.allocator.pointer);
-      this.runtime.functions.ReleaseMemoryInfo(this.allocator.memory);
-      this.allocator = undefined;
+    for (const allocator of [this.allocator, this.pinned]) {
+      if (allocator === undefined) continue;
+      this.runtime.functions.ReleaseAllocator(allocator.pointer);
+      this.runtime.functions.ReleaseMemoryInfo(allocator.memory);
     }
-    this.runtime.functions.ReleaseRunOptions(this.runOptions);
+    this.allocator = undefined;
+    this.pinned = undefined;
+    for (const options of this.runOptions.values()) this.runtime.functions.ReleaseRunOptions(options);
+    this.runOptions.clear();
     this.runtime.functions.ReleaseSession(this.handle);
     this.handle = undefined;
+  }
+
+  private openAllocator(name: string, memoryType: number): { pointer: bigint; memory: bigint } {
+    const memory = this.runtime.create('CreateMemoryInfo', name, ONNX_DEVICE_ALLOCATOR, this.device.index, memoryType);
+    return { memory, pointer: this.runtime.create('CreateAllocator', this.pointer, memory) };
   }
 
   private describe(countOf: OrtFunctionName, nameOf: OrtFunctionName, typeOf: OrtFunctionName): ValueInfo[] {
@@ -214,13 +250,15 @@ function describeTensor(runtime: OrtRuntime, type: bigint): Omit<ValueInfo, 'nam
 }
 
 /** The CPU provider is always there, behind whatever is appended, and takes the operators that the device lacks. */
-function appendProvider(runtime: OrtRuntime, sessionOptions: bigint, device: Device): void {
+function appendProvider(runtime: OrtRuntime, sessionOptions: bigint, { device, graphs }: OrtSessionOptions): void {
   if (device.kind === 'webgpu') {
     runtime.call('SessionOptionsAppendExecutionProvider', sessionOptions, 'WebGPU', [], [], 0);
   } else if (device.kind === 'cuda') {
     const cuda = runtime.create('CreateCUDAProviderOptions');
     try {
-      runtime.call('UpdateCUDAProviderOptions', cuda, ['device_id'], [String(device.index)], 1);
+      const options = cudaOptions({ index: device.index, graphs: graphs ?? false });
+      const names = Object.keys(options);
+      runtime.call('UpdateCUDAProviderOptions', cuda, names, Object.values(options), names.length);
       runtime.call('SessionOptionsAppendExecutionProvider_CUDA_V2', sessionOptions, cuda);
     } finally {
       runtime.functions.ReleaseCUDAProviderOptions(cuda);

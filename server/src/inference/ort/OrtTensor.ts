@@ -1,5 +1,6 @@
 import { FacewireError } from '@facewire/proto';
 import type { TensorType } from '../../contracts.ts';
+import { type HostMemory, plainMemory } from './HostMemory.ts';
 import { OrtRuntime } from './OrtRuntime.ts';
 
 /** ONNXTensorElementDataType of the types that Facewire's tensors may have, and their size in bytes. */
@@ -46,19 +47,19 @@ export class OrtTensor {
     this.data = data;
   }
 
-  /** A tensor over the first bytes of `buffer`, which must hold it; several tensors may share one buffer. */
-  static overBuffer(buffer: ArrayBuffer, dtype: TensorType, shape: readonly number[]): OrtTensor {
+  /** A tensor over the first bytes of `memory`, which must hold it and outlive it; several tensors may share one. */
+  static over(memory: HostMemory, dtype: TensorType, shape: readonly number[]): OrtTensor {
     const length = byteLengthOf(dtype, shape);
-    if (length > buffer.byteLength) {
+    if (length > memory.buffer.byteLength) {
       throw new RangeError(
-        `a ${dtype} tensor of [${shape}] needs ${length} bytes, the buffer has ${buffer.byteLength}`,
+        `a ${dtype} tensor of [${shape}] needs ${length} bytes, the buffer has ${memory.buffer.byteLength}`,
       );
     }
-    const data = new Uint8Array(buffer, 0, length);
+    const data = new Uint8Array(memory.buffer, 0, length);
     const handle = OrtRuntime.get().create(
       'CreateTensorWithDataAsOrtValue',
-      OrtRuntime.get().hostMemory,
-      data,
+      memory.info,
+      memory.pointer ?? data,
       length,
       shape.map(BigInt),
       shape.length,
@@ -69,7 +70,7 @@ export class OrtTensor {
 
   /** A zeroed tensor in host memory. */
   static host(dtype: TensorType, shape: readonly number[]): OrtTensor {
-    return OrtTensor.overBuffer(new ArrayBuffer(byteLengthOf(dtype, shape)), dtype, shape);
+    return OrtTensor.over(plainMemory(byteLengthOf(dtype, shape)), dtype, shape);
   }
 
   /** An uninitialised tensor in the memory of `allocator` (see OrtSession.deviceAllocator), which must outlive it. */

@@ -50,6 +50,7 @@ const SIGNATURES = {
   GetSymbolicDimensions: [63, 'void *', ['void *', '_Out_ void **', 'size_t']],
   CreateMemoryInfo: [68, 'void *', ['str', 'int', 'int', 'int', '_Out_ void **']],
   CreateCpuMemoryInfo: [69, 'void *', ['int', 'int', '_Out_ void **']],
+  AllocatorAlloc: [75, 'void *', ['void *', 'size_t', '_Out_ void **']],
   AllocatorFree: [76, 'void *', ['void *', 'void *']],
   GetAllocatorWithDefaultOptions: [78, 'void *', ['_Out_ void **']],
   ReleaseEnv: [92, 'void', ['void *']],
@@ -70,6 +71,7 @@ const SIGNATURES = {
   ReleaseIoBinding: [135, 'void', ['void *']],
   BindInput: [136, 'void *', ['void *', 'str', 'void *']],
   BindOutput: [137, 'void *', ['void *', 'str', 'void *']],
+  AddRunConfigEntry: [165, 'void *', ['void *', 'str', 'str']],
   SynchronizeBoundInputs: [202, 'void *', ['void *']],
   SynchronizeBoundOutputs: [203, 'void *', ['void *']],
   SessionOptionsAppendExecutionProvider_CUDA_V2: [204, 'void *', ['void *', 'void *']],
@@ -90,11 +92,16 @@ export type OrtFunctions = Readonly<Record<OrtFunctionName, OrtFunction>>;
 /** Turns the table of function pointers at `api` into callable functions. */
 export function bindOrtFunctions(api: bigint): OrtFunctions {
   const functions: Record<string, OrtFunction> = {};
-  for (const [name, [index, result, parameters]] of Object.entries(SIGNATURES)) {
-    const pointer = koffi.decode(api, index * koffi.sizeof('void *'), 'void *') as bigint;
+  for (const [name, [, result, parameters]] of Object.entries(SIGNATURES)) {
+    const pointer = functionAddress(api, name as OrtFunctionName);
     functions[name] = koffi.decode(pointer, prototype(name, result, parameters)) as OrtFunction;
   }
   return functions as OrtFunctions;
+}
+
+/** Where a function lies, for another thread to call. */
+export function functionAddress(api: bigint, name: OrtFunctionName): bigint {
+  return koffi.decode(api, SIGNATURES[name][0] * koffi.sizeof('void *'), 'void *') as bigint;
 }
 
 const prototypes = new Map<string, TypeObject>();

@@ -1,0 +1,218 @@
+import { EXPRESSION_COUNT, type Motion, type View } from '@facewire/proto';
+import type { Picture, RenderWanted, TensorType } from '../contracts.ts';
+import type { BankMemory } from './BankMemory.ts';
+import type { DeviceTransfer } from './DeviceTransfer.ts';
+import { MOTION_COLUMNS, VIEW_COLUMNS } from './manifest.ts';
+import type { HostMemory } from './ort/HostMemory.ts';
+import type { OrtBinding } from './ort/OrtBinding.ts';
+import type { OrtSession } from './ort/OrtSession.ts';
+import { byteLengthOf, OrtTensor } from './ort/OrtTensor.ts';
+import type { Traffic } from './Traffic.ts';
+
+export const INPUTS = ['slots', 'motion', 'view'] as const;
+export const OUTPUTS = ['rgb', 'i420'] as const;
+export type LaneTensorName = (typeof INPUTS)[number] | (typeof OUTPUTS)[number];
+export type LaneTensors = Readonly<Record<LaneTensorName, OrtTensor>>;
+
+export interface LaneRunOptions {
+  /** the graph */
+  session: OrtSession;
+  memory: BankMemory;
+  /** names of the bank's tensors that the graph reads */
+  bankNames: readonly string[];
+  /** pixels */
+  size: number;
+  maxBatch: number;
+  /** runs are recorded and replayed between tensors that stay on the device; copies are runs of their own */
+  recorded?: { transfer: DeviceTransfer; nextGraph: () => number };
+}
+
+/** A batch size with its tensors, over the beginnings of the lane's memory. */
+interface Batch {
+  host: LaneTensors;
+  /** of recorded runs */
+  device?: LaneTensors;
+}
+
+/** The memory of one run at a time, which every run of the lane uses again. Runs must not overlap. */
+export class LaneRun {
+  private readonly options: LaneRunOptions;
+  private readonly memory: Readonly<Record<LaneTensorName, HostMemory>>;
+  private readonly batches = new Map<number, Batch>();
+  private readonly bindings = new Map<string, { binding: OrtBinding; graph?: number }>();
+
+  constructor(options: LaneRunOptions) {
+    this.options = options;
+    const memory = (name: LaneTensorName) => {
+      const [dtype, shape] = tensorOf(name, options.maxBatch, options.size);
+      return options.session.hostMemory(byteLengthOf(dtype, shape));
+    };
+    this.memory = {
+      slots: memory('slots'),
+      motion: memory('motion'),
+      view: memory('view'),
+      rgb: memory('rgb'),
+      i420: memory('i420'),
+    };
+  }
+
+  /**
+   * Draws the pictures into the lane's memory.
+   *
+   * @param slots of the pictures' avatars, pinned until the promise settles
+   * @param traffic counts the bytes that cross
+   */
+  async draw(
+    pictures: readonly Picture[],
+    slots: readonly number[],
+    wanted: RenderWanted,
+    traffic: Traffic,
+  ): Promise<void> {
+    this.fill(pictures, slots);
+    const { session, recorded } = this.options;
+    if (recorded === undefined) {
+      const batch = this.batch(pictures.length);
+      await session.run(this.bound(pictures.length, batch.host, wanted, traffic).binding);
+      this.count(batch.host, wanted, traffic);
+      return;
+    }
+    const rows = recordedBatch(pictures.length, this.options.maxBatch);
+    const { host, device } = this.batch(rows);
+    await recorded.transfer.copy(INPUTS, host, device!);
+    const { binding, graph } = this.bound(rows, device!, wanted, traffic);
+    await session.run(binding, graph);
+    await recorded.transfer.copy(
+      OUTPUTS.filter((name) => wanted[name]),
+      device!,
+      host,
+    );
+    this.count(host, wanted, traffic);
+  }
+
+  /** One picture's bytes, until the lane's next run overwrites them. */
+  row(name: (typeof OUTPUTS)[number], index: number): Uint8Array {
+    const [dtype, shape] = tensorOf(name, 1, this.options.size);
+    const length = byteLengthOf(dtype, shape);
+    return new Uint8Array(this.memory[name].buffer, index * length, length);
+  }
+
+  /** May be called twice; not during a run. Before its session. */
+  close(): void {
+    for (const { binding } of this.bindings.values()) binding.close();
+    for (const { host, device } of this.batches.values()) {
+      for (const tensor of [...Object.values(host), ...Object.values(device ?? {})]) tensor.close();
+    }
+    this.bindings.clear();
+    this.batches.clear();
+    for (const memory of Object.values(this.memory)) memory.close();
+  }
+
+  private fill(pictures: readonly Picture[], slots: readonly number[]): void {
+    const slotValues = new BigInt64Array(this.memory.slots.buffer, 0, this.options.maxBatch);
+    const motion = new Float32Array(this.memory.motion.buffer, 0, this.options.maxBatch * MOTION_COLUMNS);
+    const view = new Float32Array(this.memory.view.buffer, 0, this.options.maxBatch * VIEW_COLUMNS);
+    for (const [index, picture] of pictures.entries()) {
+      slotValues[index] = BigInt(slots[index]!);
+      writeMotion(motion, index * MOTION_COLUMNS, picture.motion);
+      writeView(view, index * VIEW_COLUMNS, picture.view);
+    }
+  }
+
+  private batch(count: number): Batch {
+    let batch = this.batches.get(count);
+    if (batch === undefined) {
+      const { size, session, recorded } = this.options;
+      const host = (name: LaneTensorName) => OrtTensor.over(this.memory[name], ...tensorOf(name, count, size));
+      const device = (name: LaneTensorName) => session.deviceTensor(...tensorOf(name, count, size));
+      batch = { host: each(host), ...(recorded && { device: each(device) }) };
+      this.batches.set(count, batch);
+    }
+    return batch;
+  }
+
+  /** A binding per batch size and outputs wanted: an output that is not bound is not copied off the device. */
+  private bound(count: number, tensors: LaneTensors, wanted: RenderWanted, traffic: Traffic) {
+    const { session, recorded, bankNames, memory } = this.options;
+    const key = `${count} ${wanted.rgb} ${wanted.i420}`;
+    let bound = this.bindings.get(key);
+    const isNew = bound === undefined;
+    if (bound === undefined) {
+      bound = { binding: session.createBinding(), ...(recorded && { graph: recorded.nextGraph() }) };
+      for (const name of OUTPUTS) if (wanted[name]) bound.binding.bindOutput(name, tensors[name]);
+      this.bindings.set(key, bound);
+    }
+    // What lies on the device is bound once; what is copied as it is bound, again for every run.
+    if (isNew || !recorded) {
+      for (const name of bankNames) {
+        const tensor = memory.tensor(name);
+        bound.binding.bindInput(`bank.${name}`, tensor);
+        if (tensor.data !== undefined && session.device.kind !== 'cpu') {
+          traffic.bankBytesRecopied += tensor.data.byteLength;
+        }
+      }
+      for (const name of INPUTS) bound.binding.bindInput(name, tensors[name]);
+      bound.binding.synchronizeInputs();
+    }
+    return bound;
+  }
+
+  private count(host: LaneTensors, wanted: RenderWanted, traffic: Traffic): void {
+    for (const name of INPUTS) traffic.inputBytesToDevice += host[name].data!.byteLength;
+    for (const name of OUTPUTS) if (wanted[name]) traffic.bytesFromDevice += host[name].data!.byteLength;
+  }
+}
+
+/**
+ * Rows of the recorded run that draws `count` pictures: each recording holds memory, so there are few sizes, at most a
+ * third larger than what is asked for.
+ */
+export function recordedBatch(count: number, maxBatch: number): number {
+  let rows = 1;
+  // 1, 2, 3, 4, 6, 8, 12, 16, 24, …
+  while (rows < count) rows = rows < 4 ? rows + 1 : (rows & (rows - 1)) === 0 ? rows * 1.5 : (rows / 3) * 4;
+  return Math.min(rows, maxBatch);
+}
+
+function tensorOf(name: LaneTensorName, count: number, size: number): [TensorType, number[]] {
+  switch (name) {
+    case 'slots':
+      return ['int64', [count]];
+    case 'motion':
+      return ['float32', [count, MOTION_COLUMNS]];
+    case 'view':
+      return ['float32', [count, VIEW_COLUMNS]];
+    case 'rgb':
+      return ['uint8', [count, size, size, 3]];
+    case 'i420':
+      return ['uint8', [count, (size * 3) / 2, size]];
+  }
+}
+
+function each(make: (name: LaneTensorName) => OrtTensor): LaneTensors {
+  return {
+    slots: make('slots'),
+    motion: make('motion'),
+    view: make('view'),
+    rgb: make('rgb'),
+    i420: make('i420'),
+  };
+}
+
+/** Writes pitch, yaw, roll, tx, ty, logScale and the 52 coefficients at `offset`. */
+export function writeMotion(out: Float32Array, offset: number, { pose, expression }: Motion): void {
+  out[offset] = pose.pitch;
+  out[offset + 1] = pose.yaw;
+  out[offset + 2] = pose.roll;
+  out[offset + 3] = pose.tx;
+  out[offset + 4] = pose.ty;
+  out[offset + 5] = pose.logScale;
+  if (expression.length !== EXPRESSION_COUNT) {
+    throw new RangeError(`a motion has ${expression.length} coefficients, expected ${EXPRESSION_COUNT}`);
+  }
+  out.set(expression, offset + 6);
+}
+
+function writeView(out: Float32Array, offset: number, view: View): void {
+  out[offset] = view.yaw;
+  out[offset + 1] = view.pitch;
+}

@@ -1,0 +1,96 @@
+import { availableParallelism } from 'node:os';
+import { slotsWithin } from './BankMemory.ts';
+import { CalibrationCache, type CalibrationKey } from './CalibrationCache.ts';
+import type { Calibration } from './calibrate.ts';
+import { type Device, deviceName } from './Device.ts';
+import { machineName } from './machineName.ts';
+import type { Precision } from './manifest.ts';
+import type { OnnxRendererOptions } from './OnnxRenderer.ts';
+import { BANK_BYTES, openBank } from './openBank.ts';
+import { closeSizes, type OpenSizesOptions, openSizes } from './openSizes.ts';
+import { OrtRuntime } from './ort/OrtRuntime.ts';
+import { RenderLanes, renderTimeoutMs } from './RenderLanes.ts';
+import { checkRecording, openRecording, type Recording } from './recording.ts';
+import type { SizeRenderer } from './SizeRenderer.ts';
+import { type Threading, threadings } from './threading.ts';
+
+/** One device with the bank and the graphs of a package. */
+export interface Opened {
+  precision: Precision;
+  lanes: RenderLanes;
+  /** what the sizes were opened with */
+  sizes: OpenSizesOptions;
+  renderers: ReadonlyMap<number, SizeRenderer>;
+  ways: readonly Threading[];
+  cache: CalibrationCache | undefined;
+  key: CalibrationKey;
+  known: Calibration | undefined;
+}
+
+/** @throws FacewireError inference_failed, model_mismatch; RangeError for bad options */
+export async function openDevice(options: OnnxRendererOptions, device: Device, precision: Precision): Promise<Opened> {
+  const { package: model, onFallback: warn, tuning } = options;
+  const { kind } = device;
+  const threads = positiveInteger('threads', options.threads ?? Math.min(availableParallelism(), 8));
+  const lanes = new RenderLanes({
+    device: deviceName(device),
+    lanes: 1,
+    timeoutMs: options.timeoutMs ?? renderTimeoutMs(undefined),
+    ...(warn && { onStuck: warn }),
+  });
+  const limits = { bankSlots: options.bankSlots ?? 64, bankBytes: options.bankBytes ?? BANK_BYTES[kind] };
+  const memory = await openBank({
+    tensors: model.avatarTensors,
+    slots: slotsWithin(limits, model.avatarTensors),
+    device,
+    exclusive: (task) => lanes.exclusive(task),
+    ...(warn && { warn }),
+  });
+  let recording: Recording | undefined;
+  try {
+    // A GPU has two large batches in flight, whose avatars are all in the bank at once.
+    const most = kind === 'cpu' ? 8 : Math.max(1, Math.min(64, memory.slots >> 1));
+    const maxBatch = positiveInteger('maxBatch', options.maxBatch ?? most);
+    const cache = options.calibrationDir === undefined ? undefined : new CalibrationCache(options.calibrationDir, warn);
+    const machine = { machine: await machineName(kind), onnxruntime: OrtRuntime.get().version };
+    const key = { model: model.id, device: deviceName(device), precision, ...machine, threads, maxBatch };
+    const known = await cache?.load(key);
+    const ways = threadings(kind, threads);
+    const threading = ways.find((way) => way.lanes === known?.lanes) ?? ways[0]!;
+    const files = model.renderersIn(precision).filter(({ size }) => options.sizes?.includes(size) ?? true);
+    const plain = { package: model, files, device, threading, memory, maxBatch, ...(tuning && { tuning }) };
+    const common = { precision, lanes, ways, cache, key, known };
+    lanes.lanes = threading.lanes;
+    if (kind === 'cuda' && (options.graphs ?? true)) {
+      recording = openRecording(device);
+      const sizes = { ...plain, recording };
+      const renderers = await openRecorded(sizes).catch((reason: Error) => {
+        warn?.(`device ${deviceName(device)} draws without CUDA graphs: ${reason.message}`);
+      });
+      if (renderers) return { ...common, sizes, renderers };
+      recording.close();
+    }
+    return { ...common, sizes: plain, renderers: await openSizes(plain) };
+  } catch (error) {
+    recording?.close();
+    memory.close();
+    throw error;
+  }
+}
+
+async function openRecorded(options: OpenSizesOptions): Promise<ReadonlyMap<number, SizeRenderer>> {
+  const renderers = await openSizes(options);
+  try {
+    for (const renderer of renderers.values()) await checkRecording(renderer.laneOptions(0));
+    return renderers;
+  } catch (error) {
+    closeSizes(renderers);
+    throw error;
+  }
+}
+
+function positiveInteger(name: string, value: number): number {
+  if (!Number.isInteger(value) || value < 1)
+    throw new RangeError(`${name} is ${value}, expected an integer of 1 or more`);
+  return value;
+}
