@@ -51,6 +51,7 @@ export class PacketBody {
 
   /** Marks what undo() goes back to. */
   begin(): void {
+    this.scalars.mark();
     this.timeWeightsBefore.set(this.timeWeights);
   }
 

@@ -44,11 +44,15 @@ export class ScalarModel {
     this.load();
   }
 
+  /** Marks what undo() goes back to: before a packet, which may go wrong before its first scalar. */
+  mark(): void {
+    this.journalled = 0;
+  }
+
   /** Before the scalars of a packet. */
   begin(state: CompactState, selfContained: boolean): ScalarPlan {
     const plan = this.planFor(state);
     this.learned = this.adaptive;
-    this.journalled = 0;
     if (this.undoable && this.journal.length < plan.count * QUESTIONS_LIMIT) {
       this.journal = new Int32Array(plan.count * QUESTIONS_LIMIT);
     }

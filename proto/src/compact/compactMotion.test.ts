@@ -4,6 +4,9 @@ import { type Motion, type MotionSample, neutralMotion } from '../motion/Motion.
 import { synthesizeMotion } from '../motion/synthesizeMotion.ts';
 import { CompactMotionDecoder, isCompactMotion } from './CompactMotionDecoder.ts';
 import { CompactMotionEncoder } from './CompactMotionEncoder.ts';
+import { SETTING_BITS } from './CompactSettings.ts';
+import { codeHeader } from './packetHeader.ts';
+import { RangeCoder } from './rangeCoder.ts';
 
 const POSE = ['pitch', 'yaw', 'roll', 'tx', 'ty', 'logScale'] as const;
 
@@ -26,6 +29,18 @@ function largestErrors(a: Motion, b: Motion): { pose: number; expression: number
     expression: largest(a.expression, b.expression),
     keypoints: largest(a.keypoints ?? [], b.keypoints ?? []),
   };
+}
+
+/** A chained packet that is due, but whose settings have a denominator of 0. */
+function withBadSettings(counter: number): Uint8Array {
+  const coder = new RangeCoder();
+  const buffer = new Uint8Array(64);
+  coder.startEncoding(buffer);
+  codeHeader(coder, { kind: 'chained', counter, step: 1 });
+  coder.code(1, 64);
+  coder.codeRaw(1, 1);
+  for (const [, bits] of SETTING_BITS) coder.codeRaw(0, bits);
+  return buffer.slice(0, coder.finishEncoding());
 }
 
 const codeOf = (act: () => unknown): string => {
@@ -157,6 +172,17 @@ describe('compact motion on an ordered transport', () => {
         expect(codeOf(() => decoder.decode(Uint8Array.of(...packet, 0)))).toMatch(/^packet_/);
         expect(codeOf(() => decoder.decode(packet.subarray(0, 2)))).toMatch(/^packet_/);
       }
+      expect(decoder.decode(packet)).toEqual(clean.decode(packet));
+    }
+  });
+
+  it('is not disturbed by a packet that goes wrong before its first scalar', () => {
+    const encoder = new CompactMotionEncoder();
+    const decoder = new CompactMotionDecoder();
+    const clean = new CompactMotionDecoder();
+    for (let index = 0; index < 30; index++) {
+      const packet = encoder.encode(sampleAt(index));
+      if (index > 0) expect(codeOf(() => decoder.decode(withBadSettings(index & 3)))).toBe('packet_bad_value');
       expect(decoder.decode(packet)).toEqual(clean.decode(packet));
     }
   });
