@@ -112,6 +112,7 @@ function measure(
       meanBytes: round(mean(coded.sizes)),
       p95Bytes: quantile(coded.sizes, 0.95),
       maxError: round(each.maxExpression, 5),
+      meanError: round(each.meanExpression, 5),
       vertexMm: round(each.vertexMm.mean, 4),
     };
   }

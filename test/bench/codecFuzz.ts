@@ -1,5 +1,6 @@
 /**
- * Mutated compact packets: each must decode to a valid motion or a typed error, and in bounded time.
+ * Mutated compact packets: each must decode to a valid motion or a typed error, and in bounded time. One that takes
+ * longer is replayed from the same state, and its fastest time counts: a pause of the machine is none of the decoder's.
  *
  *     npx tsx test/bench/codecFuzz.ts [--packets 1000000] [--seed 1]
  */
@@ -20,13 +21,18 @@ export interface FuzzResult {
   refused: Record<string, number>;
   /** anything else than a valid motion or a FacewireError: must stay 0 */
   failures: string[];
+  /** of the packets' times, a suspicious one's being the fastest of its replays */
   slowestMs: number;
-  /** packets that took longer than BOUND_MS by the wall clock: pauses of a busy machine count too */
+  /** packets that take longer than BOUND_MS every time: must stay 0 */
   beyondBound: number;
+  /** packets that did so once and not when replayed: the machine paused, or the engine collected garbage */
+  pauses: number;
 }
 
 const CORPUS = 240;
 const BOUND_MS = 2;
+/** how often a packet that was beyond the bound is tried again */
+const REPLAYS = 3;
 const LIMIT = 1e-6;
 
 export function fuzzCompact(packets: number, seed: number): FuzzResult {
@@ -38,26 +44,34 @@ export function fuzzCompact(packets: number, seed: number): FuzzResult {
     corpus({ delivery: 'acknowledged' }, 0),
     corpus({ expressionStep: 1 / 16 }, 3),
   ];
-  const result: FuzzResult = { packets, decoded: 0, refused: {}, failures: [], slowestMs: 0, beyondBound: 0 };
-  let decoder = new CompactMotionDecoder();
+  const result: FuzzResult = {
+    packets,
+    decoded: 0,
+    refused: {},
+    failures: [],
+    slowestMs: 0,
+    beyondBound: 0,
+    pauses: 0,
+  };
+  let run = new Run();
   let stream = streams[0]!;
   let next = 0;
   for (let count = 0; count < packets; count++) {
     if (count % CORPUS === 0) {
       stream = streams[below(streams.length)]!;
-      decoder = new CompactMotionDecoder();
+      run = new Run();
       next = 0;
     }
     // the stream itself goes on between mutated packets, so that they meet a decoder in the middle of its work
     if (next < stream.length && (next === 0 || random() < 0.3)) {
       // a mutated counter reads as a gap, and a gap breaks the chain: begin it again
-      next = attempt(decoder, stream[next]!, result, false) ? next + 1 : 0;
+      next = attempt(run, stream[next]!, result, false) ? next + 1 : 0;
     }
     // half of them pass for the packet that is due: the same header, another body
     const due = random() < 0.5 ? stream[next % stream.length]! : undefined;
     const packet = mutate(due ?? stream[below(stream.length)]!, below, random, due === undefined ? 0 : 1);
     // one that decodes is a step of the stream like any other: what is due no longer follows it
-    if (attempt(decoder, packet, result, true)) next = 0;
+    if (attempt(run, packet, result, true)) next = 0;
   }
   return result;
 }
@@ -92,19 +106,58 @@ function mutate(packet: Uint8Array, below: (limit: number) => number, random: ()
   return copy;
 }
 
-function attempt(decoder: CompactMotionDecoder, packet: Uint8Array, result: FuzzResult, counted: boolean): boolean {
+/** A decoder and all that it has been given, so that a packet can meet the same state again. */
+class Run {
+  readonly decoder = new CompactMotionDecoder();
+  private readonly given: Uint8Array[] = [];
+
+  decode(packet: Uint8Array): MotionSample {
+    this.given.push(packet);
+    return this.decoder.decode(packet);
+  }
+
+  /** Time of the last packet at its best, in ms. */
+  replay(): number {
+    const last = this.given.at(-1)!;
+    const times = Array.from({ length: REPLAYS }, () => {
+      const decoder = new CompactMotionDecoder();
+      for (const packet of this.given.slice(0, -1)) decodeOrRefuse(decoder, packet);
+      const start = performance.now();
+      decodeOrRefuse(decoder, last);
+      return performance.now() - start;
+    });
+    return Math.min(...times);
+  }
+}
+
+function decodeOrRefuse(decoder: CompactMotionDecoder, packet: Uint8Array): void {
+  try {
+    decoder.decode(packet);
+  } catch {
+    // attempt() has looked at the error when it came first
+  }
+}
+
+function attempt(run: Run, packet: Uint8Array, result: FuzzResult, counted: boolean): boolean {
   const start = performance.now();
   let sample: MotionSample | undefined;
+  let refusal: unknown;
   try {
-    sample = decoder.decode(packet);
+    sample = run.decode(packet);
   } catch (error) {
-    if (!(error instanceof FacewireError)) result.failures.push(`${error} on ${Buffer.from(packet).toString('hex')}`);
-    else if (counted) result.refused[error.code] = (result.refused[error.code] ?? 0) + 1;
+    refusal = error;
   }
-  const tookMs = performance.now() - start;
+  const firstMs = performance.now() - start;
+  const tookMs = firstMs > BOUND_MS ? run.replay() : firstMs;
   result.slowestMs = Math.max(result.slowestMs, tookMs);
   if (tookMs > BOUND_MS) result.beyondBound++;
-  if (sample === undefined) return false;
+  else if (firstMs > BOUND_MS) result.pauses++;
+  if (sample === undefined) {
+    if (!(refusal instanceof FacewireError)) {
+      result.failures.push(`${refusal} on ${Buffer.from(packet).toString('hex')}`);
+    } else if (counted) result.refused[refusal.code] = (result.refused[refusal.code] ?? 0) + 1;
+    return false;
+  }
   if (!isValid(sample)) result.failures.push(`invalid motion from ${Buffer.from(packet).toString('hex')}`);
   else if (counted) result.decoded++;
   return true;
@@ -133,5 +186,5 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   };
   const result = fuzzCompact(option('--packets', 1_000_000), option('--seed', 1));
   console.log(JSON.stringify({ ...result, failures: result.failures.slice(0, 10) }));
-  process.exitCode = result.failures.length === 0 ? 0 : 1;
+  process.exitCode = result.failures.length === 0 && result.beyondBound === 0 ? 0 : 1;
 }
