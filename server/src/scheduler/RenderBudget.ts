@@ -1,9 +1,6 @@
 import type { BatchTime } from '../contracts.ts';
 import { batchMs, chooseBatch } from './batchCost.ts';
-import { RunTimes } from './RunTimes.ts';
-
-/** Weight of the newest measurement. */
-const SMOOTHING = 0.2;
+import { guessedShape, RunTimes } from './RunTimes.ts';
 
 export interface RenderBudgetOptions {
   /** batches are kept to what renders within this time */
@@ -11,22 +8,15 @@ export interface RenderBudgetOptions {
   /** how long a batch may take where throughput gains enough from it; default budgetMs */
   longestMs?: number;
   maxBatch: number;
-  /** the device's calibration; empty where there is none */
+  /** the device's calibration; empty where there is none (yet) */
   batchTimes?: (size: number) => readonly BatchTime[];
 }
 
-/** What the runs of one size have cost. */
-interface Cost {
-  /** against what was measured at the start */
-  scale: number;
-  /** learnt where nothing was measured at the start */
-  learnt: RunTimes;
-}
-
-interface Choice {
-  times: readonly BatchTime[];
-  scale: number;
-  pictures: number;
+/** What runs of one size take, by a calibration or without one. */
+interface Known {
+  calibration: readonly BatchTime[];
+  runs: RunTimes;
+  choice: { times: readonly BatchTime[]; pictures: number } | undefined;
 }
 
 /**
@@ -37,67 +27,57 @@ interface Choice {
  */
 export class RenderBudget {
   readonly #options: Required<RenderBudgetOptions>;
-  readonly #costs = new Map<number, Cost>();
-  readonly #choices = new Map<number, Choice>();
+  readonly #known = new Map<number, Known>();
 
   constructor(options: RenderBudgetOptions) {
-    this.#options = { longestMs: options.budgetMs, batchTimes: () => NONE, ...options };
+    this.#options = { longestMs: options.budgetMs, batchTimes: () => [], ...options };
   }
 
   /** 1…maxBatch; maxBatch before anything is known */
   maxPictures(size: number): number {
-    const times = this.#times(size);
-    if (times.length === 0) return this.#options.maxBatch;
-    return this.#choose(size, times, this.#scale(size));
+    const known = this.#of(size);
+    return isUnknown(known) ? this.#options.maxBatch : this.#choose(known);
   }
 
   measured(size: number, pictures: number, elapsedMs: number): void {
-    let cost = this.#costs.get(size);
-    const times = this.#options.batchTimes(size);
-    const scale = times.length > 0 ? elapsedMs / batchMs(times, pictures) : 1;
-    if (cost === undefined) {
-      cost = { scale, learnt: new RunTimes(this.#options.maxBatch) };
-      this.#costs.set(size, cost);
-    }
-    cost.scale += SMOOTHING * (scale - cost.scale);
-    if (times.length === 0) cost.learnt.add(pictures, elapsedMs);
+    this.#of(size).runs.add(pictures, elapsedMs);
   }
 
   /** What a picture of this size costs in a full batch, ms; undefined before anything is known. */
   msPerPicture(size: number): number | undefined {
-    const times = this.#times(size);
-    if (times.length === 0) return undefined;
-    const pictures = this.maxPictures(size);
-    return (this.#scale(size) * batchMs(times, pictures)) / pictures;
+    const known = this.#of(size);
+    if (isUnknown(known)) return undefined;
+    const pictures = this.#choose(known);
+    return batchMs(known.runs.batchTimes, pictures) / pictures;
   }
 
-  #times(size: number): readonly BatchTime[] {
-    const calibrated = this.#options.batchTimes(size);
-    return calibrated.length > 0 ? calibrated : (this.#costs.get(size)?.learnt.batchTimes ?? NONE);
+  #of(size: number): Known {
+    const calibration = this.#options.batchTimes(size);
+    let known = this.#known.get(size);
+    if (!known || !areAlike(known.calibration, calibration)) {
+      const shape = calibration.length > 0 ? calibration : guessedShape(this.#options.maxBatch);
+      known = { calibration, runs: new RunTimes(shape), choice: undefined };
+      this.#known.set(size, known);
+    }
+    return known;
   }
 
-  #scale(size: number): number {
-    return this.#costs.get(size)?.scale ?? 1;
-  }
-
-  /** Worked out again only when times or scale have moved by a fiftieth: this is asked for at every plan. */
-  #choose(size: number, times: readonly BatchTime[], scale: number): number {
-    const last = this.#choices.get(size);
-    if (last && isAbout(scale, last.scale) && sameTimes(times, last.times)) return last.pictures;
-    // What was only learnt says too little to leave out pictures that fit.
-    const unsure = this.#options.batchTimes(size).length === 0 && { worthWaiting: 0 };
-    const pictures = chooseBatch({ ...this.#options, times, scale, ...unsure });
-    this.#choices.set(size, { times, scale, pictures });
-    return pictures;
+  /** Worked out again only when a time has moved by a fiftieth: this is asked for at every plan. */
+  #choose(known: Known): number {
+    const times = known.runs.batchTimes;
+    if (known.choice && areAlike(times, known.choice.times, 0.02)) return known.choice.pictures;
+    // A guess says too little to leave out pictures that fit.
+    const unsure = known.calibration.length === 0 && { worthWaiting: 0 };
+    known.choice = { times, pictures: chooseBatch({ ...this.#options, times, ...unsure }) };
+    return known.choice.pictures;
   }
 }
 
-const NONE: readonly BatchTime[] = [];
-
-function sameTimes(a: readonly BatchTime[], b: readonly BatchTime[]): boolean {
-  return a === b || (a.length === b.length && a.every(({ ms }, index) => isAbout(ms, b[index]!.ms)));
+function isUnknown({ calibration, runs }: Known): boolean {
+  return calibration.length === 0 && runs.runs === 0;
 }
 
-function isAbout(a: number, b: number): boolean {
-  return Math.abs(a / b - 1) < 0.02;
+function areAlike(a: readonly BatchTime[], b: readonly BatchTime[], tolerance = 0): boolean {
+  if (a === b) return true;
+  return a.length === b.length && a.every(({ ms }, index) => Math.abs(ms / b[index]!.ms - 1) <= tolerance);
 }

@@ -28,10 +28,8 @@ export function batchMs(times: readonly BatchTime[], pictures: number): number {
 }
 
 export interface BatchChoice {
-  /** as measured */
+  /** as runs take now */
   times: readonly BatchTime[];
-  /** how much slower than measured runs are now; 1 as measured */
-  scale: number;
   budgetMs: number;
   /** how long a run may take that gains enough by it; default budgetMs */
   longestMs?: number;
@@ -46,17 +44,17 @@ export interface BatchChoice {
  * on slow devices, larger ones follow as long as throughput gains from them, up to `longestMs`. 1…maxBatch.
  */
 export function chooseBatch(choice: BatchChoice): number {
-  const { times, scale, budgetMs, longestMs = budgetMs, maxBatch, worthWaiting = WORTH_WAITING } = choice;
+  const { times, budgetMs, longestMs = budgetMs, maxBatch, worthWaiting = WORTH_WAITING } = choice;
   const rates: number[] = [];
   for (let pictures = 1; pictures <= maxBatch; pictures++) {
-    const ms = scale * batchMs(times, pictures);
+    const ms = batchMs(times, pictures);
     if (ms > budgetMs) break;
     rates.push(pictures / ms);
   }
   const best = Math.max(...rates);
   const index = rates.findIndex((rate) => rate >= best * (1 - worthWaiting));
   const within = Math.max(1, index + 1);
-  return lengthen(within, (pictures) => scale * batchMs(times, pictures), longestMs, maxBatch);
+  return lengthen(within, (pictures) => batchMs(times, pictures), longestMs, maxBatch);
 }
 
 function lengthen(from: number, msOf: (pictures: number) => number, longestMs: number, maxBatch: number): number {
