@@ -104,6 +104,42 @@ test('a view that turns and a size that changes are seen at the next tick, whate
   expect(drawAll(41 * 33).sort()).toEqual(['p1', 'p2']);
 });
 
+test('what nobody sees is not drawn, and is drawn at the next tick when somebody looks again', () => {
+  const { book, streams, drawAll, send, asked } = bookOf(2);
+  book.tick(streams, 1, 0);
+  drawAll(0);
+  streams[0]!.framesPerSecond = 0;
+  const before = asked();
+  for (let tick = 2; tick < 20; tick++) {
+    send(0);
+    book.tick(streams, tick, tick * 33);
+    expect(drawAll(tick * 33)).toEqual([]);
+  }
+  // of the other alone, who is still, it was asked what he shows
+  expect(asked() - before).toBeLessThan(18);
+  expect(book.takeTurnCount().missed).toBe(0);
+  streams[0]!.framesPerSecond = 30;
+  book.tick(streams, 20, 660);
+  expect(drawAll(660)).toEqual(['p0']);
+});
+
+test('of streams that are due at one moment the faster one is drawn first, as its deadline is earlier', () => {
+  const { book, streams, drawAll } = bookOf(3);
+  for (const [index, framesPerSecond] of [5, 10, 30].entries()) streams[index]!.framesPerSecond = framesPerSecond;
+  book.tick(streams, 0, 0);
+  expect(drawAll(0, 1)).toEqual(['p2', 'p1', 'p0']);
+});
+
+test('a slow stream that has waited for most of its turn is drawn before a fast one that has just begun to', () => {
+  const { book, streams, drawAll } = bookOf(2);
+  streams[0]!.framesPerSecond = 5;
+  streams[1]!.framesPerSecond = 0;
+  for (let tick = 0; tick < 6; tick++) book.tick(streams, tick, tick * 33);
+  streams[1]!.framesPerSecond = 30;
+  book.tick(streams, 6, 198);
+  expect(drawAll(198, 1)).toEqual(['p0', 'p1']);
+});
+
 test('streams that are gone are told, and their encoders can serve others', () => {
   const { book, streams, drawAll } = bookOf(2);
   book.tick(streams, 1, 33);

@@ -168,7 +168,7 @@ export class StreamBook {
       subject: this.#subject(stream.participant, this.#sizeOf(stream)),
       lastSlot: -1,
       due: false,
-      waitingSinceMs: 0,
+      deadlineMs: 0,
       servedAtMs: 0,
       sentPicture: undefined,
       hadKey: false,
@@ -221,6 +221,13 @@ export class StreamBook {
   #mark(record: StreamRecord, tickIndex: number, nowMs: number): void {
     const { stream } = record;
     this.#notice(record);
+    if (stream.framesPerSecond === 0) {
+      // Its viewer does not see it.
+      if (record.due) record.subject.touch();
+      record.due = false;
+      record.lastSlot = -1;
+      return;
+    }
     const slot = dueSlot(tickIndex, this.#options.ticksPerSecond, stream.framesPerSecond);
     const newTurn = slot !== record.lastSlot;
     record.lastSlot = slot;
@@ -233,7 +240,7 @@ export class StreamBook {
     const wasDue = record.due;
     if (wantsNow && !record.due) {
       record.due = true;
-      record.waitingSinceMs = nowMs;
+      record.deadlineMs = nowMs + 1000 / stream.framesPerSecond;
     }
     if (record.due && this.#isCongested(this.#congested, stream)) {
       // Its turn is gone: what it would be sent later is newer.
@@ -319,7 +326,7 @@ export class StreamBook {
     const demands: StreamDemand[] = [];
     for (const record of subject.records) {
       const { stream } = record;
-      if (this.#isCongested(congested, stream)) continue;
+      if (stream.framesPerSecond === 0 || this.#isCongested(congested, stream)) continue;
       const bucket = viewBucket(stream.view);
       const picture = `${participant.id}|${avatar}|${resolved.version}|${bucket.key}|${size}`;
       if (!pictures.has(picture)) pictures.set(picture, { participant, avatar, resolved, view: bucket.view });
@@ -331,7 +338,7 @@ export class StreamBook {
         framesPerSecond: stream.framesPerSecond,
         due: record.due,
         changed: record.sentPicture !== picture,
-        waitingSinceMs: record.waitingSinceMs,
+        deadlineMs: record.deadlineMs,
         servedAtMs: record.servedAtMs,
         needsKey: stream.needsKeyFrame && !record.keyInFlight,
         hadKey: record.hadKey,

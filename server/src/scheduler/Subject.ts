@@ -8,7 +8,7 @@ export interface StreamRecord {
   subject: Subject;
   lastSlot: number;
   due: boolean;
-  waitingSinceMs: number;
+  deadlineMs: number;
   /** mean of the times at which its frames were begun, each counting as much as all before it: tells those apart who share a batch */
   servedAtMs: number;
   /** the picture that it was last sent, or that is on its way */
@@ -44,7 +44,7 @@ export class Subject implements Contender {
   readonly order: number;
   readonly records = new Set<StreamRecord>();
   /** of the streams that are due: the earliest of each; what Contender asks for */
-  waitingSinceMs = 0;
+  deadlineMs = 0;
   servedAtMs = 0;
   #anyDue = false;
   #stale = true;
@@ -112,15 +112,15 @@ export class Subject implements Contender {
   #summarise(): void {
     this.#stale = false;
     this.#anyDue = false;
-    let waitingSinceMs = Number.POSITIVE_INFINITY;
+    let deadlineMs = Number.POSITIVE_INFINITY;
     let servedAtMs = Number.POSITIVE_INFINITY;
     for (const record of this.records) {
       if (!record.due) continue;
       this.#anyDue = true;
-      if (record.waitingSinceMs < waitingSinceMs) waitingSinceMs = record.waitingSinceMs;
+      if (record.deadlineMs < deadlineMs) deadlineMs = record.deadlineMs;
       if (record.servedAtMs < servedAtMs) servedAtMs = record.servedAtMs;
     }
-    this.waitingSinceMs = waitingSinceMs;
+    this.deadlineMs = deadlineMs;
     this.servedAtMs = servedAtMs;
   }
 }

@@ -1,16 +1,16 @@
 /** What decides whose turn it is. */
 export interface Turn {
-  /** server clock since which it has been due */
-  waitingSinceMs: number;
+  /** server clock at which its frame should have been begun: when it was due, and a turn of its rate later */
+  deadlineMs: number;
   /** server clock at which it was served: mean, each time counting as much as all before it */
   servedAtMs: number;
   /** decides between equals, so that plans can be repeated */
   order: number;
 }
 
-/** Longest waiting first; of those that wait equally long, who was served least recently. */
+/** Earliest deadline first; of equal ones, who was served least recently. */
 export function comesBefore(a: Turn, b: Turn): boolean {
-  if (a.waitingSinceMs !== b.waitingSinceMs) return a.waitingSinceMs < b.waitingSinceMs;
+  if (a.deadlineMs !== b.deadlineMs) return a.deadlineMs < b.deadlineMs;
   if (a.servedAtMs !== b.servedAtMs) return a.servedAtMs < b.servedAtMs;
   return a.order < b.order;
 }

@@ -16,7 +16,7 @@ const demand = (stream: number, picture: string, more: Partial<StreamDemand> = {
   framesPerSecond: 30,
   due: true,
   changed: true,
-  waitingSinceMs: 0,
+  deadlineMs: 0,
   needsKey: false,
   hadKey: true,
   suspect: false,

@@ -15,8 +15,8 @@ export interface StreamDemand {
   due: boolean;
   /** the picture differs from the one it was last sent */
   changed: boolean;
-  /** server clock since which it has been due */
-  waitingSinceMs: number;
+  /** server clock at which its frame should have been begun (see Turn) */
+  deadlineMs: number;
   /** server clock at which it was served (see Turn); none is as if long ago */
   servedAtMs?: number;
   /** it asked for a key frame, and none is on its way */

@@ -99,7 +99,7 @@ const demand = (stream: number, picture: string, more: Partial<StreamDemand> = {
   framesPerSecond: 30,
   due: true,
   changed: true,
-  waitingSinceMs: 0,
+  deadlineMs: 0,
   needsKey: false,
   hadKey: true,
   suspect: false,
@@ -120,7 +120,7 @@ function plan(
       order,
       own,
       size: own[0]!.size,
-      waitingSinceMs: least(own.map(({ waitingSinceMs }) => waitingSinceMs)),
+      deadlineMs: least(own.map(({ deadlineMs }) => deadlineMs)),
       servedAtMs: least(own.map(({ servedAtMs }) => servedAtMs ?? 0)),
     };
   });
@@ -128,21 +128,21 @@ function plan(
 }
 const pictures = (plan: BatchPlan | undefined) => plan?.pictures.map(({ picture }) => picture);
 
-test('a batch begins with the picture that waited longest and takes others of its size by waiting time', () => {
+test('a batch begins with the earliest deadline and takes others of its size by theirs', () => {
   const demands = [
-    demand(1, 'late', { waitingSinceMs: 30 }),
-    demand(2, 'first', { waitingSinceMs: 10 }),
-    demand(3, 'big', { waitingSinceMs: 15, size: 512 }),
-    demand(4, 'second', { waitingSinceMs: 20 }),
+    demand(1, 'late', { deadlineMs: 30 }),
+    demand(2, 'first', { deadlineMs: 10 }),
+    demand(3, 'big', { deadlineMs: 15, size: 512 }),
+    demand(4, 'second', { deadlineMs: 20 }),
   ];
   expect(pictures(plan(demands, [], () => 2, 0))).toEqual(['first', 'second']);
 });
 
-test('of pictures that have waited equally long, the one served least recently goes first', () => {
+test('of pictures with one deadline, the one served least recently goes first', () => {
   const demands = [
-    demand(1, 'lately', { waitingSinceMs: 10, servedAtMs: 9 }),
-    demand(2, 'long ago', { waitingSinceMs: 10, servedAtMs: 3 }),
-    demand(3, 'never', { waitingSinceMs: 10 }),
+    demand(1, 'lately', { deadlineMs: 10, servedAtMs: 9 }),
+    demand(2, 'long ago', { deadlineMs: 10, servedAtMs: 3 }),
+    demand(3, 'never', { deadlineMs: 10 }),
   ];
   expect(pictures(plan(demands, [], () => 2, 0))).toEqual(['never', 'long ago']);
 });
@@ -151,7 +151,7 @@ test('under overload everybody gets his turn: nobody waits longer than one round
   const lastServed = new Map(Array.from({ length: 10 }, (_, stream) => [stream, 0]));
   let longestGap = 0;
   for (let round = 1; round <= 100; round++) {
-    const demands = [...lastServed].map(([stream, at]) => demand(stream, `p${stream}`, { waitingSinceMs: at }));
+    const demands = [...lastServed].map(([stream, at]) => demand(stream, `p${stream}`, { deadlineMs: at }));
     for (const picture of pictures(plan(demands, [], () => 3, round))!) {
       const stream = Number(picture.slice(1));
       longestGap = Math.max(longestGap, round - lastServed.get(stream)!);
@@ -171,7 +171,7 @@ test('a batch is the same whether all pictures are worked out first or only thos
         picture: `${order}.${index}`,
         size,
         encodes: [],
-        waitingSinceMs: Math.floor(random() * 4),
+        deadlineMs: Math.floor(random() * 4),
         servedAtMs: Math.floor(random() * 4),
         order: order + index / 10,
         suspect,
@@ -181,7 +181,7 @@ test('a batch is the same whether all pictures are worked out first or only thos
         order,
         size,
         candidates,
-        waitingSinceMs: least([9, ...candidates.map(({ waitingSinceMs }) => waitingSinceMs)]),
+        deadlineMs: least([9, ...candidates.map(({ deadlineMs }) => deadlineMs)]),
         servedAtMs: least([9, ...candidates.map(({ servedAtMs }) => servedAtMs)]),
       };
     });
@@ -196,9 +196,7 @@ test('a batch is the same whether all pictures are worked out first or only thos
       () => most,
     );
     const all = contenders.flatMap(({ candidates }) => candidates);
-    const ordered = all.sort(
-      (a, b) => a.waitingSinceMs - b.waitingSinceMs || a.servedAtMs - b.servedAtMs || a.order - b.order,
-    );
+    const ordered = all.sort((a, b) => a.deadlineMs - b.deadlineMs || a.servedAtMs - b.servedAtMs || a.order - b.order);
     const first = ordered[0];
     const eager = first?.suspect
       ? [first]
@@ -212,7 +210,7 @@ test('of ten thousand that wait only those are worked out that the batch has roo
   const contenders = Array.from({ length: 10_000 }, (_, order) => ({
     order,
     size: 256,
-    waitingSinceMs: 0,
+    deadlineMs: 0,
     servedAtMs: (order * 7919) % 10_000,
   }));
   let opened = 0;
@@ -249,7 +247,7 @@ test('a JPEG viewer and a video viewer of one picture share its render', () => {
 test('an avatar that failed lately is rendered alone', () => {
   const demands = [demand(1, 'good'), demand(2, 'bad', { suspect: true }), demand(3, 'fine')];
   expect(pictures(plan(demands, [], () => 8, 0))).toEqual(['good', 'fine']);
-  demands[1]!.waitingSinceMs = -1;
+  demands[1]!.deadlineMs = -1;
   expect(pictures(plan(demands, [], () => 8, 0))).toEqual(['bad']);
 });
 

@@ -20,7 +20,7 @@ export interface PlannedPicture {
 export interface BatchPlan {
   /** all pictures of a batch have one size */
   size: number;
-  /** longest-waiting first */
+  /** earliest deadline first */
   pictures: PlannedPicture[];
 }
 
@@ -37,9 +37,9 @@ export interface Contender extends Turn {
 }
 
 /**
- * What to render next: the picture whose viewers have waited longest, and as many others of its size as `maxPictures`
- * allows, again by waiting time. Streams of one rate are due at one moment: of those that have waited equally long, who
- * was served least recently goes first. Under overload everybody's rate falls alike and nobody starves. Undefined when
+ * What to render next: the picture with the earliest deadline, and as many others of its size as `maxPictures` allows,
+ * again by deadline. Streams of one rate are due at one moment: of equal deadlines who was served least recently goes
+ * first. A deadline once missed does not move, so under overload everybody's rate falls alike and nobody starves. Undefined when
  * there is nothing to do.
  *
  * @param contenders no picture of a contender may come before the contender's own turn
@@ -123,16 +123,16 @@ export function candidatesOf(
     const wanting = assignment.served.filter((demand) => isWanting(demand, assignment.keyFrame));
     if (wanting.length === 0) continue;
     const { picture, size } = assignment.group;
-    const waitingSinceMs = Math.min(...wanting.map((demand) => demand.waitingSinceMs));
+    const deadlineMs = Math.min(...wanting.map((demand) => demand.deadlineMs));
     const servedAtMs = Math.min(...wanting.map((demand) => demand.servedAtMs ?? 0));
     const candidate = candidates.get(picture);
     if (candidate) {
       candidate.encodes.push(assignment);
-      candidate.waitingSinceMs = Math.min(candidate.waitingSinceMs, waitingSinceMs);
+      candidate.deadlineMs = Math.min(candidate.deadlineMs, deadlineMs);
       candidate.servedAtMs = Math.min(candidate.servedAtMs, servedAtMs);
     } else {
       const suspect = wanting.some((demand) => demand.suspect);
-      candidates.set(picture, { picture, size, encodes: [assignment], waitingSinceMs, servedAtMs, order, suspect });
+      candidates.set(picture, { picture, size, encodes: [assignment], deadlineMs, servedAtMs, order, suspect });
     }
   }
   return [...candidates.values()];
