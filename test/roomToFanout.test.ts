@@ -351,6 +351,36 @@ test('frame rates are kept, and a slower viewer gets the newest motion of its tu
   expect(renderer.batches.flat().length).toBe(90);
 });
 
+test('what a viewer does not see is not drawn for him, and when he looks again it goes on at the next tick', async () => {
+  const player = joinPlayer('p');
+  const [one, other] = [join('v1'), join('v2')];
+  const stream = watch(one, idOf(player));
+  const rate = (framesPerSecond: number) => registry.handleControl(one, { type: 'update', stream, framesPerSecond });
+  send(player, 1);
+  await ticks();
+  rate(0);
+  for (let sequence = 2; sequence <= 40; sequence++) {
+    send(player, sequence);
+    await ticks();
+  }
+  expect(renderer.batches.flat().length).toBe(1);
+  rate(30);
+  await ticks();
+  expect(one.last.sequence).toBe(40);
+  // Another one's pictures go on meanwhile.
+  watch(other, idOf(player));
+  rate(0);
+  for (let sequence = 41; sequence <= 80; sequence++) {
+    send(player, sequence);
+    await ticks();
+  }
+  expect([one.last.sequence, other.last.sequence]).toEqual([40, 80]);
+  rate(30);
+  send(player, 81);
+  await ticks(2);
+  expect(one.last.sequence).toBe(81);
+});
+
 test('a viewer that stops reading is skipped, and begins again with a key frame of the newest motion', async () => {
   const player = joinPlayer('p');
   const [slow, good] = [join('v1'), join('v2')];

@@ -12,7 +12,7 @@ const VIEW_STEP = 0.004;
 export interface SubscribeOptions {
   /** pixels, square; one of the sizes in `welcome` (128, 256, 512) */
   size: number;
-  /** 1…60 */
+  /** 1…60; 0: none, as long as nobody sees it */
   framesPerSecond: number;
   /** radians, R ← R_view · R; default no turn */
   view?: View;
@@ -191,8 +191,8 @@ function checkSize(size: number): void {
 }
 
 function checkRate(framesPerSecond: number): void {
-  if (!(framesPerSecond >= 1 && framesPerSecond <= 60)) {
-    throw new RangeError(`framesPerSecond ${framesPerSecond}: expected 1…60`);
+  if (framesPerSecond !== 0 && !(framesPerSecond >= 1 && framesPerSecond <= 60)) {
+    throw new RangeError(`framesPerSecond ${framesPerSecond}: expected 1…60, or 0`);
   }
 }
 

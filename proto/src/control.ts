@@ -37,7 +37,7 @@ export type ClientControl =
       /** what the client can decode, most wanted first; the server picks the first that it can encode */
       codecs: FrameCodec[];
     }
-  /** size in pixels (square), framesPerSecond 1…60; `request` comes back in `subscribed` or `error` */
+  /** size in pixels (square), framesPerSecond 1…60 (0: none for now); `request` comes back in `subscribed` or `error` */
   | { type: 'subscribe'; request: number; participant: string; size: number; framesPerSecond: number; view?: View }
   /** change size, rate or view of a stream at any time */
   | { type: 'update'; stream: number; size?: number; framesPerSecond?: number; view?: View }

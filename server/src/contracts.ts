@@ -189,6 +189,7 @@ export interface Stream {
   readonly codec: FrameCodec;
   readonly participant: Participant;
   size: number;
+  /** 0: nobody sees it, nothing is drawn for it */
   framesPerSecond: number;
   view: View;
   /** set by anyone, cleared when a key frame has been handed to the peer */

@@ -81,15 +81,16 @@ const RATES = [2, 3, 5, 8, 10, 12, 15, 20, 24, 30, 48, 60];
 const RATE_SLACK = 1.1;
 
 /**
- * Frames per second to ask for: all of them for a screen in front of the viewer, half for one that is small, few for
- * one that is out of sight (so that it shows a face at once when the viewer turns). Never more than are drawn: Chromium
+ * Frames per second to ask for: all of them for a screen in front of the viewer, half for one that is small, none for one
+ * that is out of sight (it keeps its last picture until the viewer turns). Never more than are drawn: Chromium
  * decodes about one frame per stream and drawn frame when its main thread is busy, and the others would only queue.
  *
  * @param pixels the screen's height on the display
  * @param drawnPerSecond frames that the application draws
  */
 export function chooseRate(visible: boolean, pixels: number, maxRate: number, drawnPerSecond: number): number {
-  const wanted = visible ? (pixels < 48 ? maxRate / 2 : maxRate) : Math.min(maxRate, 3);
+  if (!visible) return 0;
+  const wanted = pixels < 48 ? maxRate / 2 : maxRate;
   const drawable = Math.max(RATES[0]!, RATES.findLast((rate) => rate <= drawnPerSecond * RATE_SLACK) ?? 0);
   return Math.max(1, Math.min(Math.round(wanted), drawable));
 }

@@ -69,10 +69,10 @@ describe('what a screen asks for', () => {
     expect(chooseSize(320, 256, sizes)).toBe(512);
   });
 
-  it('is few frames while it is out of sight and half as many far away', () => {
+  it('is no frames while it is out of sight and half as many far away', () => {
     expect(chooseRate(true, 300, 30, 60)).toBe(30);
     expect(chooseRate(true, 40, 30, 60)).toBe(15);
-    expect(chooseRate(false, 300, 30, 60)).toBe(3);
+    expect(chooseRate(false, 300, 30, 60)).toBe(0);
   });
 
   it('is never more frames than are drawn', () => {

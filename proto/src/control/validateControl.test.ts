@@ -49,7 +49,7 @@ describe('validateClientControl', () => {
     ['a size of 1025', { ...subscribe, size: 1025 }, '1025'],
     ['half pixels', { ...subscribe, size: 256.5 }, '256.5'],
     ['a size as a string', { ...subscribe, size: '256' }, '256'],
-    ['no frames a second', { ...subscribe, framesPerSecond: 0 }, '0'],
+    ['fewer than no frames a second', { ...subscribe, framesPerSecond: -1 }, '-1'],
     ['61 frames a second', { ...subscribe, framesPerSecond: 61 }, '61'],
     ['a rate of NaN', { ...subscribe, framesPerSecond: Number.NaN }, 'NaN'],
     ['a view beyond a right angle', { ...subscribe, view: { yaw: 1.6, pitch: 0 } }, '1.6'],

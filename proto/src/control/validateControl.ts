@@ -8,7 +8,7 @@ export const CONTROL_LIMITS = {
   nameLength: 64,
   /** pixels */
   size: [16, 1024],
-  framesPerSecond: [1, 60],
+  framesPerSecond: [0, 60],
   /** radians, either way, of a view's yaw and pitch */
   viewAngle: Math.PI / 2,
   codecs: 16,

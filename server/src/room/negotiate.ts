@@ -45,8 +45,9 @@ export function chooseSize(requested: number, supported: readonly number[]): num
   });
 }
 
-/** Into 1…60; what is not a number becomes 1. */
+/** Into 1…60, but 0 stays: no frames. What is not a number becomes 1. */
 export function clampFramesPerSecond(framesPerSecond: number): number {
+  if (framesPerSecond === 0) return 0;
   if (Number.isNaN(framesPerSecond)) return MIN_FRAMES_PER_SECOND;
   return Math.min(MAX_FRAMES_PER_SECOND, Math.max(MIN_FRAMES_PER_SECOND, framesPerSecond));
 }
