@@ -26,6 +26,8 @@ export interface EngineOptions {
   builtIns?: boolean;
   /** where the bank gets its avatars; default the store */
   loadAvatar?: (store: AvatarStore, id: string) => Promise<AvatarData>;
+  /** when a run that does not come back is given up, ms; default by what its like took: too soon for a device in software */
+  renderTimeoutMs?: number;
 }
 
 /** Avatars that a device draws in two precisions at the start. */
@@ -66,6 +68,7 @@ export async function openEngine(config: Config, options: EngineOptions = {}): P
     loadAvatar: (id) => loadAvatar(avatars, id),
     onFallback: warn,
     calibrationDir: join(config.dataDir, 'calibration'),
+    ...(options.renderTimeoutMs !== undefined && { timeoutMs: options.renderTimeoutMs }),
   });
   renderer = opened;
   const { device, precision, bank } = opened;

@@ -7,6 +7,8 @@ import { type AvatarData, openEngine, type RenderWanted, readConfig } from '@fac
 import { modelPath } from './modelPath.ts';
 
 const GIBIBYTE = 2 ** 30;
+/** A device in software compiles and draws for minutes. */
+const PATIENCE_MS = 600_000;
 const VIDEO: RenderWanted = { i420: true, rgb: false };
 
 /**
@@ -42,6 +44,7 @@ export async function run(args: string[]): Promise<object> {
   });
   let source = '';
   const engine = await openEngine(config, {
+    renderTimeoutMs: PATIENCE_MS,
     loadAvatar: async (store, id): Promise<AvatarData> => ({ ...(await store.load(source)), id }),
   });
   try {
