@@ -10,8 +10,8 @@ import { Predictor } from './Predictor.ts';
 import type { ScalarPlan } from './ScalarPlan.ts';
 import { SCALAR_LIMIT } from './scalars.ts';
 
-// An engine folds a module's own constants into the code of its functions, but reads imported ones from memory and
-// checks them at each use: in this folder's inner loops that was a third of the time. Hence copies like these.
+// V8 folds a module's own constants into the code of its functions, but reads imported ones from memory, checks their
+// type at each use and every sum with them for overflow. In this folder's inner loops that counts: hence copies like these.
 const { VALUE, CHANGE, CHANGE_BEFORE, LIVELY, LIVELY_LONG, MEAN, MEAN_SHORT, STRIDE_SHIFT } = SCALAR_FIELDS;
 const QUESTION_SHIFT = TABLE_QUESTION_SHIFT;
 const PAST_FIRST = PAST_BASE << QUESTION_SHIFT;
@@ -36,6 +36,7 @@ const PACE_LIMIT = 31;
 /** paces from which on a predicted change counts as some and as much */
 const LEANING = 3;
 const LEANING_MUCH = 10;
+
 /** twice the position of the highest bit, plus the bit below it: about 2·log2 x */
 const halfOctave = (x: number): number => {
   if (x < 2) return 0;
