@@ -116,17 +116,18 @@ class Run {
     return this.decoder.decode(packet);
   }
 
-  /** Time of the last packet at its best, in ms. */
+  /** Time of the last packet at its best, in ms: tried REPLAYS times, or until it is within the bound. */
   replay(): number {
     const last = this.given.at(-1)!;
-    const times = Array.from({ length: REPLAYS }, () => {
+    let bestMs = Number.POSITIVE_INFINITY;
+    for (let count = 0; count < REPLAYS && bestMs > BOUND_MS; count++) {
       const decoder = new CompactMotionDecoder();
       for (const packet of this.given.slice(0, -1)) decodeOrRefuse(decoder, packet);
       const start = performance.now();
       decodeOrRefuse(decoder, last);
-      return performance.now() - start;
-    });
-    return Math.min(...times);
+      bestMs = Math.min(bestMs, performance.now() - start);
+    }
+    return bestMs;
   }
 }
 
