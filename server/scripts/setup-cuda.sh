@@ -23,6 +23,8 @@ with zipfile.ZipFile(next(work.glob("*.whl"))) as wheel:
 PY
 echo "installed the CUDA provider in $target"
 missing=$(ldd "$target/libonnxruntime_providers_cuda.so" | awk '/not found/ {print "  " $1}')
+# cuDNN is opened when it is first needed, so ldd does not know of it.
+python3 -c 'import ctypes; ctypes.CDLL("libcudnn.so.9")' 2>/dev/null || missing+="${missing:+$'\n'}  libcudnn.so.9"
 if [ -n "$missing" ]; then
   printf 'it needs libraries that this machine does not have yet:\n%s\n' "$missing"
   echo "install NVIDIA's driver, CUDA and cuDNN of these versions, then: FACEWIRE_DEVICE=cuda npm start"
