@@ -18,7 +18,8 @@ export type CopiedTypes = Readonly<Record<string, TensorType>>;
  */
 export class DeviceTransfer {
   private readonly sessions = new Map<string, OrtSession>();
-  private readonly bindings = new WeakMap<OrtTensor, Map<string, OrtBinding>>();
+  /** by the first tensor that is written */
+  private readonly bindings = new Map<OrtTensor, Map<string, OrtBinding>>();
   private readonly types: CopiedTypes;
   private readonly open: (names: readonly string[]) => Promise<OrtSession>;
 
@@ -55,10 +56,19 @@ export class DeviceTransfer {
     await session.run(binding);
   }
 
+  /** Lets go of tensors that are about to be closed: a binding keeps the memory of what is bound. */
+  forget(tensors: Iterable<OrtTensor>): void {
+    for (const tensor of tensors) {
+      for (const binding of this.bindings.get(tensor)?.values() ?? []) binding.close();
+      this.bindings.delete(tensor);
+    }
+  }
+
   /** May be called twice; not during a copy. */
   close(): void {
     for (const session of this.sessions.values()) session.close();
     this.sessions.clear();
+    this.bindings.clear();
   }
 }
 

@@ -100,7 +100,9 @@ export class LaneRun {
   close(): void {
     for (const { binding } of this.bindings.values()) binding.close();
     for (const { host, device } of this.batches.values()) {
-      for (const tensor of [...Object.values(host), ...Object.values(device ?? {})]) tensor.close();
+      const tensors = [...Object.values(host), ...Object.values(device ?? {})];
+      this.options.recorded?.transfer.forget(tensors);
+      for (const tensor of tensors) tensor.close();
     }
     this.bindings.clear();
     this.batches.clear();

@@ -16,6 +16,7 @@ export interface Recording extends NonNullable<LaneRunOptions['recorded']> {
 const TYPES = { slots: 'int64', motion: 'float32', view: 'float32', rgb: 'uint8', i420: 'uint8' } as const;
 
 export function openRecording(device: Device): Recording {
+  // All runs of the device on one thread, as CUDA graphs want it.
   const thread = new DeviceThread();
   const transfer = new DeviceTransfer(TYPES, device, thread);
   let graphs = 0;
