@@ -13,13 +13,15 @@ import numpy as np
 from portrait.layout import PLACED, SHAPE
 from warp.encoder import Fitted, Reading, prior_coordinates
 from warp.facekit import EXPRESSIONS
-from warp.geometry import constant_weights, to_grid
+from warp.geometry import constant_weights, project_head, to_grid
 from warp.graph import Graph, Value, pixel_grid
 from warp.layout import G
 from warp.renderer import EDGE, facing_plane, invert
 
 HARMONICS = 9
 DARKEST = 0.12  # irradiance is not trusted below this part of its mean
+# Pictures show about the root of the light; what is glossy, shaded or badly placed turns less than that. Fitted to pictures.
+EXPONENT = 0.25
 # Coefficients whose rest is taken off: lids and gaze are seen in the portrait itself.
 RESTING = np.array([not name.startswith("eye") and name != "tongueOut" for name in EXPRESSIONS], np.float32)
 READER_INPUTS = {
@@ -35,9 +37,9 @@ def harmonics(g: Graph, normal: Value) -> Value:
 
 
 def log_light(g: Graph, light: Value, normal: Value) -> Value:
-    """Half the logarithm [B,3,n] of the irradiance that light [B,9,3] gives normals [B,3,n]: pictures show its root."""
+    """Logarithm [B,3,n] of how bright a picture shows normals [B,3,n] in light [B,9,3]."""
     gathered = g.transpose(light, 0, 2, 1) @ harmonics(g, normal)
-    return g.op("Log", g.max(gathered, np.float32(DARKEST))) * 0.5
+    return g.op("Log", g.max(gathered, np.float32(DARKEST))) * EXPONENT
 
 
 def reader_inputs(g: Graph, image: Value, fitted: Fitted, alpha: Value, backdrop: Value) -> tuple[dict[str, Value], Value]:
@@ -80,7 +82,9 @@ def read_with(reader: Callable[[Graph, dict[str, Value]], dict[str, Value]]) -> 
         found = reader(g, given)
         turns, _ = g.split(weights, 1, 1, 1)
         inside = g.clip(g.pool(found["matte"], 4) * 2.0, 0, 1)
-        relief = g.blur(found["relief"] * (inside * turns * turns), 1, 0.8)  # squared: collars do not turn at all
+        # What stands out of the mean face. What lies behind it is the outline's business (geometry.project_head): there relief
+        # is steep, and fixed-point steps would not settle. Squared: collars do not turn at all.
+        relief = g.blur(g.max(found["relief"], np.float32(0)) * (inside * turns * turns), 1, 1.2)
         glow = g.reshape(log_light(g, found["light"], g.reshape(found["normal"], 1, 3, G * G)), 1, 3, G, G)
         pose = g.reshape(found["pose"], 6)
         shape = g.concat([relief * g.exp(-g.slice(pose, 0, 5, 6)), found["normal"], turns, glow], 1)
@@ -94,7 +98,7 @@ def read_with(reader: Callable[[Graph, dict[str, Value]], dict[str, Value]]) -> 
 
 
 def posed(g: Graph, fitted: Fitted, pose: Value) -> Fitted:
-    """The same surface in the portrait, but its head frame turned, shifted and scaled by pose [6] (reader.py)."""
+    """The same surface in the portrait (but for its outline), its head frame turned, shifted and scaled by pose [6] (reader.py)."""
     turn, shift, grow = g.split(pose, 0, 3, 2, 1)
     x, y, z = g.split(g.unsqueeze(turn, 1), 0, 1, 1, 1)
     nothing = x * 0.0
@@ -106,7 +110,11 @@ def posed(g: Graph, fitted: Fitted, pose: Value) -> Fitted:
     back, off = g.exp(-grow), g.concat([g.unsqueeze(shift, 1), nothing], 0)  # view: V' = (V - off) / e^grow
     frame = lambda points: g.transpose(rotation, 1, 0) @ ((fitted.rotation @ points - off) * back)  # noqa: E731
     keypoints = g.transpose(frame(g.transpose(fitted.keypoints, 1, 0)), 1, 0)
-    return replace(fitted, scale=fitted.scale * g.exp(grow), shift=moved, rotation=rotation, position=frame(fitted.position), keypoints=keypoints)
+    position, scale = frame(fitted.position), fitted.scale * g.exp(grow)
+    # The outline is the head ellipsoid's in the frame that holds now: with the old one, a head at rest would seem to have moved.
+    batch = lambda v: g.unsqueeze(v, 0)  # noqa: E731
+    place = project_head(g, g.reshape(position, 1, 1, 3, G * G), 1, batch(rotation), batch(scale), batch(moved), slack=0.0)
+    return replace(fitted, scale=scale, shift=moved, rotation=rotation, position=position, place=place, keypoints=keypoints)
 
 
 def raised(g: Graph, fitted: Fitted, relief: Value) -> Value:

@@ -17,8 +17,8 @@ from heads.motion import rotation  # noqa: E402
 from portrait.layout import SHAPE, G  # noqa: E402
 from portrait.reader import Reader  # noqa: E402
 from portrait.reader_train import log_irradiance, losses  # noqa: E402
-from portrait.reading import DARKEST, READER_INPUTS, RESTING, harmonics, log_light, posed  # noqa: E402
-from portrait.stage import raise_relief, relight  # noqa: E402
+from portrait.reading import DARKEST, EXPONENT, READER_INPUTS, RESTING, harmonics, log_light, posed  # noqa: E402
+from portrait.stage import REST, raise_relief, relight  # noqa: E402
 from warp.encoder import Fitted  # noqa: E402
 from warp.facekit import INDEX  # noqa: E402
 from warp.graph import Graph, pixel_grid  # noqa: E402
@@ -81,7 +81,7 @@ def test_the_graphs_harmonics_are_the_studios():
     assert np.allclose(found[0], studio_harmonics(normals[0].T).T, atol=1e-5)
     light = np.eye(9)[None, :, :1] + 0.3 * np.random.default_rng(1).normal(size=(1, 9, 3))
     (found,) = compute([3], lambda g, n, light: [log_light(g, light, n)], n=normals, light=light)
-    assert np.allclose(found[0], 0.5 * np.log(np.maximum(studio_harmonics(normals[0].T) @ light[0], DARKEST)).T, atol=1e-4)
+    assert np.allclose(found[0], EXPONENT * np.log(np.maximum(studio_harmonics(normals[0].T) @ light[0], DARKEST)).T, atol=1e-4)
 
 
 def test_a_corrected_pose_leaves_every_point_where_the_portrait_shows_it():
@@ -126,7 +126,7 @@ def test_a_cheek_that_turns_away_from_the_lamp_gets_darker_and_one_that_stays_do
     light[:, 0], light[:, 1] = 1.0, 0.6  # from the right
     normal = np.zeros((1, 3, G, G))
     normal[:, 2] = -1
-    glow = 0.5 * np.log(np.ones((1, 3, G, G)))
+    glow = np.zeros((1, 3, G, G))
     still = np.ones(3, np.float32)
 
     def lit(turns: float, angle: float):
@@ -135,7 +135,7 @@ def test_a_cheek_that_turns_away_from_the_lamp_gets_darker_and_one_that_stays_do
         return compute([4, 4], build, flow=np.zeros((1, 2, G, G)), turn=rotation(0, angle, 0)[None], shape=shape, light=light)
 
     change, turned = lit(1.0, 0.5)  # positive yaw: to the left of the picture
-    assert change[0, 0, 32, 32] == pytest.approx(0.5 * np.log(1 - 0.6 * np.sin(0.5)), abs=1e-3)
+    assert change[0, 0, 32, 32] == pytest.approx(EXPONENT * np.log(1 - 0.6 * np.sin(0.5)), abs=1e-3)
     assert turned[0, 0, 32, 32] == pytest.approx(-np.sin(0.5), abs=1e-3)
     assert np.abs(lit(1.0, 0.0)[0]).max() < 1e-3 and np.abs(lit(0.0, 0.5)[0]).max() < 1e-3
 
@@ -158,8 +158,9 @@ def test_a_portrait_that_smiles_and_is_told_to_smile_as_much_stays_as_it_is(tmp_
     pitch, yaw, roll = pose_angles(avatar)
     row = lambda **e: motion_row(pitch=pitch, yaw=yaw, roll=roll, **e)[None]  # noqa: E731
     plain = preparer.drive(avatar, row())
-    smiled = preparer.drive(avatar | {"rest": row(**smile)[0, 6:]}, row(**smile))
+    smiled = preparer.drive(avatar | {"rest": row(**smile)[0, 6:] / REST}, row(**smile))
     twice = preparer.drive(avatar, row(**smile))
     assert np.abs(smiled["flow"] - plain["flow"]).max() < 1e-3 < np.abs(twice["flow"] - plain["flow"]).max()
+    assert np.abs(smiled["keypoints"] - plain["keypoints"]).max() < 1e-3
     assert np.allclose(smiled["code"][0, :52], row(**smile)[0, 6:], atol=1e-5)  # the network is told all the same
     assert np.abs(plain["light"]).max() < 0.02 and plain["normal"].shape == (1, 3, G, G)

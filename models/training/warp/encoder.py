@@ -99,7 +99,7 @@ def encoder_graph(t: Tables, read: Reading | None = None) -> Graph:
         fitted = Fitted(scale, shift, rotation, residual, position, place, landmarks, outputs["keypoints"])
         fitted, alpha, backdrop = read(g, image, fitted, alpha, backdrop)
         scale, shift, rotation, outputs["keypoints"] = fitted.scale, fitted.shift, fitted.rotation, fitted.keypoints
-        outputs["surface"] = g.reshape(g.concat([fitted.position, g.reshape(place, 2, G * G)], 0), 5, G, G)
+        outputs["surface"] = g.reshape(g.concat([fitted.position, g.reshape(fitted.place, 2, G * G)], 0), 5, G, G)
     outputs |= layers(g, image, alpha, backdrop)
 
     iris = iris_centres(g, image, landmarks)
