@@ -312,3 +312,29 @@ def test_building_twice_gives_the_committed_bytes(tmp_path):
     assert digests[0] == digests[1]
     committed = json.loads((PACKAGE / "manifest.json").read_text())
     assert digests[0] == [f["sha256"] for f in committed["files"]]
+
+
+def test_a_split_into_more_than_webgpu_can_bind_goes_by_groups_and_gives_the_same():
+    ort = pytest.importorskip("onnxruntime")
+    from warp.graph import MOST_BUFFERS, Graph
+
+    g = Graph("split")
+    sizes = [1, 2, 3, 1, 1, 2, 1, 1, 4, 1, 1, 2, 1]
+    x = np.arange(sum(sizes), dtype=np.float32).reshape(1, -1)
+    for i, part in enumerate(g.split(g.input("x", "float32", list(x.shape)), 1, *sizes)):
+        g.output(part, f"y{i}", "float32", [1, sizes[i]])
+    model = g.model("test")
+    assert all(len(n.output) < MOST_BUFFERS for n in model.graph.node)
+    parts = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, {"x": x})
+    assert [p.shape[1] for p in parts] == sizes
+    assert np.array_equal(np.concatenate(parts, 1), x)
+
+
+def test_an_operator_that_webgpu_could_not_run_is_named_when_the_graph_is_built():
+    from warp.graph import Graph
+
+    g = Graph("too many")
+    parts = g.op("Split", g.input("x", "float32", [1, 12]), g.ints(*[1] * 12), outputs=12, axis=1)
+    g.output(parts[0], "y", "float32", [1, 1])
+    with pytest.raises(ValueError, match="Split_v0.*12 outputs"):
+        g.model("test")

@@ -12,6 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 17
 IR_VERSION = 8
+MOST_BUFFERS = 8  # that one operator may bind on every WebGPU device (maxStorageBuffersPerShaderStage)
+MOST_SPLIT = MOST_BUFFERS - 1
 TYPES = {"float32": TensorProto.FLOAT, "uint8": TensorProto.UINT8, "int64": TensorProto.INT64, "bool": TensorProto.BOOL}
 
 
@@ -120,6 +122,10 @@ class Graph:
     def split(self, x, axis: int, *sizes: int):
         if len(sizes) == 1:
             return [x]
+        if len(sizes) > MOST_SPLIT:  # by groups, then each group
+            groups = [sizes[i : i + MOST_SPLIT] for i in range(0, len(sizes), MOST_SPLIT)]
+            parts = self.split(x, axis, *(sum(group) for group in groups))
+            return [piece for part, group in zip(parts, groups) for piece in self.split(part, axis, *group)]
         return self.op("Split", x, self.ints(*sizes), outputs=len(sizes), axis=axis)
 
     def concat(self, values, axis: int):
@@ -206,6 +212,15 @@ class Graph:
         return self.op("Conv", y, wx, group=channels, kernel_shape=[1, 2 * r + 1])
 
     def model(self, doc: str) -> onnx.ModelProto:
+        """The checked model. ValueError names an operator that WebGPU could not run: networks exported from PyTorch may hold one."""
+        unbound = {"", *(c.name for c in self.initializers if c.data_type == TensorProto.INT64)}  # sizes and axes are read beforehand
+        for node in self.nodes:
+            buffers = sum(1 for name in node.input if name not in unbound) + len(node.output)
+            if buffers > MOST_BUFFERS and node.op_type != "Concat":  # ONNX Runtime takes a long Concat in several steps
+                raise ValueError(
+                    f"{node.op_type} {node.name} has {len(node.input)} inputs and {len(node.output)} outputs; WebGPU binds at most "
+                    f"{MOST_BUFFERS} buffers: split in groups, as Graph.split does"
+                )
         graph = helper.make_graph(self.nodes, self.name, self.inputs, self.outputs, self.initializers)
         model = helper.make_model(
             graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION,
