@@ -96,7 +96,7 @@ describe.skipIf(!present)('avatars on a WebGPU device (SwiftShader)', () => {
   it('are drawn the same by runs whose tensors stay on the device, as CUDA graphs want them', async () => {
     const exclusive = <T>(task: () => Promise<T>) => task();
     const memory = await DeviceBankMemory.create(model.avatarTensors, 2, webgpu, exclusive);
-    for (const [name, { data }] of tinyAvatar('x', 0.5).tensors) await memory.write(name, 0, data);
+    await memory.write(0, tinyAvatar('x', 0.5).tensors);
     const recording = openRecording(webgpu);
     const threading = { lanes: 1, threads: 1 };
     const files = model.renderers.slice(0, 1);

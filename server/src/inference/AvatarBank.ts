@@ -201,10 +201,9 @@ export class AvatarBank {
     try {
       const avatar = await this.options.load(id);
       checkAvatar(avatar, this.options.model, this.options.memory.tensors);
-      for (const spec of this.options.memory.tensors) {
-        const { data } = avatar.tensors.get(spec.name)!;
-        await this.options.memory.write(spec.name, entry.slot, data);
-        this.bytesToDevice += data.byteLength;
+      await this.options.memory.write(entry.slot, avatar.tensors);
+      for (const { name } of this.options.memory.tensors) {
+        this.bytesToDevice += avatar.tensors.get(name)!.data.byteLength;
       }
       this.loads++;
       entry.loaded = true;

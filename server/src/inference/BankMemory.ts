@@ -8,8 +8,8 @@ export interface BankMemory {
   readonly tensors: readonly AvatarTensorSpec[];
   /** the tensor [S,…] to bind to the renderers' input bank.<name> */
   tensor(name: string): OrtTensor;
-  /** Copies one avatar's tensor into its slot. Runs under way must not read that slot. */
-  write(name: string, slot: number, data: Uint8Array): Promise<void>;
+  /** Copies one avatar's tensors, all of them, into its slot. Runs under way must not read that slot. */
+  write(slot: number, avatar: ReadonlyMap<string, { data: Uint8Array }>): Promise<void>;
   /** May be called twice; not while a run uses the tensors. */
   close(): void;
 }
@@ -30,8 +30,11 @@ export class HostBankMemory implements BankMemory {
     return this.values.get(name)!;
   }
 
-  async write(name: string, slot: number, data: Uint8Array): Promise<void> {
-    this.tensor(name).data!.set(data, slot * data.byteLength);
+  async write(slot: number, avatar: ReadonlyMap<string, { data: Uint8Array }>): Promise<void> {
+    for (const [name, value] of this.values) {
+      const { data } = avatar.get(name)!;
+      value.data!.set(data, slot * data.byteLength);
+    }
   }
 
   close(): void {

@@ -29,7 +29,7 @@ describe('recorded runs', () => {
     const model = await ModelPackage.load(TINY_MODEL);
     memory = new HostBankMemory(model.avatarTensors, 2);
     for (const [slot, grey] of [0.2, 0.6].entries()) {
-      for (const [name, { data }] of tinyAvatar('x', grey).tensors) await memory.write(name, slot, data);
+      await memory.write(slot, tinyAvatar('x', grey).tensors);
     }
     recording = openRecording(cpu);
     const files = model.renderers.filter(({ size }) => size === 16);
