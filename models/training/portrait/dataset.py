@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-ARRAYS = ("texture256", "backdrop256", "pair", "flow", "mirror", "code", "mouth", "mouth_geometry", "mouth_corner", "eyes", "eye_geometry", "eye_corners")
+ARRAYS = (
+    "texture256", "backdrop256", "pair", "flow", "mirror", "light", "mirror_light", "normal", "code", "mouth", "mouth_geometry",
+    "mouth_corner", "eyes", "eye_geometry", "eye_corners",
+)
 TRUTH = ("images", "flow", "visible", "region")
 
 
@@ -73,6 +76,11 @@ def colour_map(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return m, b
 
 
+def grey_light(m: np.ndarray) -> float:
+    """How far light, a factor per colour, survives the colour map M: 1 as long as no colours mix or turn around."""
+    return float(np.clip(np.diag(m) / np.abs(m).sum(1), 0, 1).min())
+
+
 def to_batch(raw: dict[str, torch.Tensor], rng: np.random.Generator, drivers: int, augment: bool = True) -> dict[str, torch.Tensor]:
     """uint8 and float16 rows -> float32, 0..1, images [N,C,H,W]; per-source arrays stay [S,...]."""
     s = len(raw["texture"])
@@ -93,13 +101,18 @@ def to_batch(raw: dict[str, torch.Tensor], rng: np.random.Generator, drivers: in
         "portrait": recolour(unit(raw["portrait"]).permute(0, 3, 1, 2)),
         "target": recolour(unit(raw["target"]).permute(0, 3, 1, 2), repeat=drivers),
         "mouth": recolour(unit(raw["mouth"]), repeat=drivers),
-        "eyes": recolour(unit(raw["eyes"]).transpose(1, 2), repeat=drivers).transpose(1, 2),
+        "eye": recolour(unit(raw["eyes"]).transpose(1, 2), repeat=drivers).transpose(1, 2),
         "true_flow": raw["true_flow"].float().permute(0, 3, 1, 2).nan_to_num(0.0),
         "visible": raw["visible"][:, None].float(),
         "region": raw["region"].long(),
     }
-    for name in ("flow", "mirror", "code", "mouth_geometry", "eye_geometry"):
+    for name in ("flow", "mirror", "normal", "code", "mouth_geometry", "eye_geometry"):
         out[name] = raw[name].float()
-    for name in ("mouth_corner", "eye_corners"):
-        out[name] = raw[name].long()
+    pure = torch.tensor([grey_light(x[0]) for x in maps]).repeat_interleave(drivers)[:, None, None, None]
+    for name in ("light", "mirror_light"):
+        light = raw[name].float()
+        mean = light.mean(1, keepdim=True)
+        # A sepia picture is lit in sepia; an inverted one not at all.
+        out[name] = (mean + (light - mean) * pure) * torch.tensor([float(np.trace(x[0]) > 0) for x in maps]).repeat_interleave(drivers)[:, None, None, None]
+    out["mouth_corner"], out["eye_corner"] = raw["mouth_corner"].long(), raw["eye_corners"].long()
     return out

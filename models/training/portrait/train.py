@@ -2,6 +2,9 @@
 
     python -m portrait.train --config portrait/config.json [--samples N] [--checkpoints DIR] [--minutes M]
 
+Most of a step is not convolutions, so two processes of one thread learn faster than one of two threads: start each with
+`--processes 2 --rank 0` (and 1); they average their gradients over gloo, and rank 0 keeps the checkpoints.
+
 Every checkpoint holds weights, their moving average, the optimiser, counters and random states. `losses.csv` and
 `losses.png` are written beside it.
 """
@@ -16,125 +19,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed
 import torch.nn.functional as F
 
+from portrait import observer as observing
+from portrait.adversary import critics, told_apart
 from portrait.dataset import Shards, to_batch
-from portrait.layout import G, window_sizes
-from portrait.losses import HAIR, WEIGHTS, flow_loss, picture
-from portrait.network import Encoder, Generator, combine, composite, enlarge, pixel_grid, sample, window_feather
-
-
-def cut(image: torch.Tensor, x: torch.Tensor, y: torch.Tensor, width: int, height: int) -> torch.Tensor:
-    """Windows [B,C,height,width] of image [B,C,H,W] from first pixels x, y [B]."""
-    return torch.stack([image[i, :, b : b + height, a : a + width] for i, (a, b) in enumerate(zip(x.tolist(), y.tolist()))])
-
-
-def choose_crop(batch: dict[str, torch.Tensor], crop: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """First pixels (x, y), multiples of 4: half of the crops hold the windows, half lie anywhere."""
-    corners = torch.cat([batch["mouth_corner"][:, None], batch["eye_corners"]], 1)
-    n = len(corners)
-    low, high = corners.min(1).values, torch.stack([batch["mouth_corner"] + 72, batch["eye_corners"].max(1).values + torch.tensor([48, 40])]).max(0).values
-    middle = (low + high).float() / 2 - crop / 2 + torch.from_numpy(rng.uniform(-8, 8, (n, 2))).float()
-    anywhere = torch.from_numpy(rng.uniform(0, 256 - crop, (n, 2))).float()
-    face = torch.from_numpy(rng.random((n, 1)) < 0.7)
-    first = (torch.where(face, middle, anywhere) / 4).round().long().mul(4).clamp(0, 256 - crop)
-    return first[:, 0], first[:, 1]
-
-
-def step_loss(encoder: Encoder, net: Generator, batch: dict[str, torch.Tensor], config: dict, rng: np.random.Generator) -> tuple[torch.Tensor, dict[str, float]]:
-    crop = config["crop"]
-    drivers = len(batch["flow"]) // len(batch["texture"])
-    spread = lambda v: v.repeat_interleave(drivers, 0)  # noqa: E731
-    with torch.autocast("cpu", torch.bfloat16):
-        features, identity = encoder(batch["portrait"].contiguous(memory_format=torch.channels_last))
-        features, identity = spread(features.float()), spread(identity.float())
-        texture, backdrop = spread(batch["texture"]), spread(batch["backdrop"])
-        texture128, backdrop128 = F.avg_pool2d(texture, 2), F.avg_pool2d(backdrop, 2)
-        motion = net.embed(batch["code"], identity)
-        flow, occlusion, mirrored = net.flows(texture128, features, identity, motion, batch["flow"], batch["mirror"])
-        trunk = net.trunk(texture128, backdrop128, features, identity, motion, flow, batch["mirror"], occlusion, mirrored)
-        weights128 = net.weights(trunk)
-        frame128 = combine(weights128, trunk.warped, trunk.mirrored, backdrop128, enlarge(trunk.colour, 2), enlarge(trunk.shade, 4))
-
-        # The frame at 256 and the windows see half of the drivers: they learn faster than the trunk, and cost more.
-        half = np.sort(rng.permutation(len(flow))[: len(flow) // 2])
-        crops = {k: batch[k][half] for k in ("target", "region", "mouth", "eyes", "mouth_geometry", "eye_geometry", "mouth_corner", "eye_corners")}
-        motion, identity = motion[half], identity[half]
-        x, y = choose_crop(crops, crop, rng)
-        grid = pixel_grid(256, 256)
-        grid = cut(grid.expand(len(x), -1, -1, -1), x, y, crop, crop)
-        behind = cut(backdrop[half], x, y, crop, crop)
-        warped256, other256 = (
-            composite(sample(texture[half], grid + cut(enlarge(f[half], 4), x, y, crop, crop)), behind) for f in (flow, batch["mirror"])
-        )
-        weights256, colour256, shade256 = (
-            cut(enlarge(v[half], k), x, y, crop, crop) for v, k in ((weights128, 2), (trunk.colour, 4), (trunk.shade, 8))
-        )
-        frame256 = combine(weights256, warped256, other256, behind, colour256, shade256)
-
-        (mw, mh), (ew, eh) = window_sizes(256)
-        windows = []
-        for name, refiner, corner, (w, h) in (
-            ("mouth", net.mouth, crops["mouth_corner"][:, None], (mw, mh)), ("eye", net.eyes, crops["eye_corners"], (ew, eh)),
-        ):
-            count = corner.shape[1]
-            painted = crops["mouth"][:, None] if name == "mouth" else crops["eyes"]
-            geometry = crops["mouth_geometry"][:, None] if name == "mouth" else crops["eye_geometry"]
-            cx, cy = corner[..., 0].reshape(-1), corner[..., 1].reshape(-1)
-            repeat = lambda v: v.repeat_interleave(count, 0)  # noqa: B023, E731
-            ox, oy = cx - repeat(x), cy - repeat(y)
-            inside = (ox >= 0) & (oy >= 0) & (ox + w <= crop) & (oy + h <= crop)
-            if not inside.any():
-                continue
-            base = cut(repeat(frame256)[inside], ox[inside], oy[inside], w, h)
-            target = cut(repeat(crops["target"])[inside], cx[inside], cy[inside], w, h)
-            weight = cut(repeat(WEIGHTS[crops["region"]][:, None].repeat_interleave(2, 2).repeat_interleave(2, 3))[inside], cx[inside], cy[inside], w, h)
-            painted, geometry = painted.flatten(0, 1)[inside], geometry.flatten(0, 1)[inside]
-            m, i = repeat(motion)[inside], repeat(identity)[inside]
-            # A third of the steps sees the windows as the 128 frame has them.
-            if rng.random() < 0.33:
-                base, target, weight, painted, geometry = (F.avg_pool2d(v, 2) for v in (base, target, weight, painted, geometry))
-            light, mask = refiner(base, painted, geometry, m, i)
-            colour = painted * light
-            mask = mask * window_feather(*base.shape[2:])
-            # Inside the aperture (its cover is the fifth coordinate) only the painter knows teeth, tongue and eyeball; and
-            # where painter and frame differ, as under a closing lid, a mixture of both is a ghost.
-            differ = (painted - base).abs().mean(1, keepdim=True)
-            missed = ((1 - mask) * (geometry[:, 4:5] + config["ghosts"] * differ.detach()) * window_feather(*base.shape[2:])).mean()
-            windows.append((name, base + (colour - base) * mask, colour, target, weight, missed))
-
-    target, region = batch["target"], batch["region"]
-    weight128 = WEIGHTS[region][:, None]
-    target128 = F.avg_pool2d(target, 2)
-    weight256 = cut(weight128[half].repeat_interleave(2, 2).repeat_interleave(2, 3), x, y, crop, crop)
-    target256 = cut(target[half], x, y, crop, crop)
-    person = (region[:, None, ::2, ::2] != 0).float()
-    visible = batch["visible"] * person
-    # Where the source shows a point, or where it is hair (strands hide each other all the time), its own pixel is the one.
-    half_size = region[:, None, ::2, ::2]
-    shown = F.avg_pool2d(torch.maximum(batch["visible"], (half_size == HAIR).float()), 3, 1, 1)
-    own = F.avg_pool2d(person, 3, 1, 1)
-    shown256, own256 = (cut(enlarge(v[half], 4), x, y, crop, crop) for v in (shown, own))
-
-    def invented(weights, shown, own):
-        return ((weights[:, 3:] + 0.5 * weights[:, 1:2]) * shown).mean() + (weights[:, 2:3] * own).mean()
-
-    hidden = 1 - shown
-    parts = {
-        "128": picture(frame128, target128, weight128),
-        "256": picture(frame256, target256, weight256),
-        "colour": ((trunk.colour - F.avg_pool2d(target, 4)).abs() * hidden).mean(),
-        "invented": config["invented"] * (invented(weights128, enlarge(shown, 2), enlarge(own, 2)) + invented(weights256, shown256, own256)),
-        "flow": config["flow"] * flow_loss(pixel_grid(G, G) + flow, batch["true_flow"], visible),
-        "occlusion": 0.03 * (F.binary_cross_entropy_with_logits(occlusion, 1 - batch["visible"], reduction="none") * person).mean(),
-    }
-    for name, frame, colour, goal, weight, missed in windows:
-        parts[name] = 0.5 * picture(frame, goal, weight) + 0.1 * ((colour - goal).abs() * weight).mean() + missed
-    figures = {k: float(v.detach()) for k, v in parts.items()}
-    with torch.no_grad():
-        figures["psnr128"] = float(-10 * torch.log10(((frame128.clamp(0, 1) - target128) ** 2).mean()))
-        figures["warp128"] = float(-10 * torch.log10(((trunk.warped.clamp(0, 1) - target128) ** 2).mean()))
-    return sum(parts.values()), figures
+from portrait.network import Encoder, Generator
+from portrait.objective import draw, losses
 
 
 def rate(config: dict, seen: int) -> float:
@@ -151,7 +43,7 @@ def draw_curves(rows: list[dict[str, float]], path: Path) -> None:
 
     width, height = 900, 420
     canvas = np.full((height, width, 3), 255, np.uint8)
-    names = [k for k in rows[-1] if k not in ("seen", "seconds", "psnr128", "warp128")]
+    names = [k for k in rows[-1] if k not in ("seen", "seconds", "psnr128", "warp128") and not k.startswith("critic")]
     values = {k: np.array([max(r.get(k, np.nan), 1e-6) for r in rows]) for k in names}
     low = np.log(min(np.nanmin(v) for v in values.values()))
     high = np.log(max(np.nanmax(v) for v in values.values()))
@@ -166,39 +58,74 @@ def draw_curves(rows: list[dict[str, float]], path: Path) -> None:
     cv2.imwrite(str(path), canvas)
 
 
+def widen(own: dict[str, torch.Tensor], given: dict[str, torch.Tensor]) -> int:
+    """Copies given tensors into own ones of the same name, in place; returns how many fitted.
+
+    A wider layer takes the narrower one in: what it has beyond keeps its beginning, its new inputs count for nothing to
+    the old outputs.
+    """
+    fit = 0
+    for name, value in given.items():
+        if name not in own or own[name].dim() != value.dim() or any(a < b for a, b in zip(own[name].shape, value.shape)):
+            continue
+        if value.dim() > 1:
+            own[name][: value.shape[0]].zero_()
+        own[name][tuple(slice(n) for n in value.shape)] = value.to(own[name])
+        fit += 1
+    return fit
+
+
 class Run:
     """One training: models, their averages, optimiser and counters."""
 
-    def __init__(self, config: dict):
-        self.config, self.folder = config, Path(config["checkpoints"])
+    def __init__(self, config: dict, rank: int = 0, processes: int = 1):
+        self.config, self.folder, self.rank, self.processes = config, Path(config["checkpoints"]), rank, processes
         torch.manual_seed(config["seed"])
         self.rng = np.random.default_rng(config["seed"])
         self.models = torch.nn.ModuleDict({"encoder": Encoder(), "net": Generator(**config["parts"])}).to(memory_format=torch.channels_last)
         self.average = {k: v.detach().clone() for k, v in self.models.state_dict().items()}
         self.optimiser = torch.optim.AdamW(self.models.parameters(), lr=config["learningRate"], betas=(0.9, 0.98), weight_decay=1e-3)
+        self.observer = observing.load(Path(config["observer"])) if config["observer"] else None
+        self.critics = critics()
+        self.critic_optimiser = torch.optim.Adam(self.critics.parameters(), lr=config["learningRate"], betas=(0.0, 0.98))
         self.seen, self.before, self.rows = 0, 0, []  # before: samples behind the weights that this run began with
         if (self.folder / "last.pt").exists():
             state = torch.load(self.folder / "last.pt", map_location="cpu", weights_only=False)
             self.models.load_state_dict(state["models"])
             self.average = state["average"]
             self.optimiser.load_state_dict(state["optimiser"])
+            self.critics.load_state_dict(state["critics"])
+            self.critic_optimiser.load_state_dict(state["criticOptimiser"])
             self.seen, self.before, self.rows = state["seen"], state["before"], state["rows"]
             self.rng.bit_generator.state = state["rng"]
             torch.set_rng_state(state["torch"])
+        if rank:
+            self.rng = np.random.default_rng([config["seed"], rank, self.seen])
+
+    def average_gradients(self, modules: torch.nn.ModuleDict) -> None:
+        if self.processes == 1:
+            return
+        found = [p.grad for p in modules.parameters() if p.grad is not None]
+        flat = torch.cat([g.flatten() for g in found])
+        torch.distributed.all_reduce(flat)
+        for gradient, part in zip(found, flat.div_(self.processes).split([g.numel() for g in found])):
+            gradient.copy_(part.view_as(gradient))
 
     def begin_with(self, checkpoint: Path) -> None:
         given = torch.load(checkpoint, map_location="cpu", weights_only=False)
         state, self.before = given["average"], given["seen"] + given["before"]
         own = self.models.state_dict()
-        fit = {k: v.float() for k, v in state.items() if k in own and own[k].shape == v.shape}
-        self.models.load_state_dict(fit, strict=False)
+        fit = widen(own, state)
         self.average = {k: v.detach().clone() for k, v in self.models.state_dict().items()}
-        print(f"{len(fit)} of {len(own)} tensors from {checkpoint}")
+        print(f"{fit} of {len(own)} tensors from {checkpoint}")
 
     def save(self) -> None:
+        if self.rank:
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         state = {
             "config": self.config, "models": self.models.state_dict(), "average": self.average, "optimiser": self.optimiser.state_dict(),
+            "critics": self.critics.state_dict(), "criticOptimiser": self.critic_optimiser.state_dict(),
             "seen": self.seen, "before": self.before, "rows": self.rows, "rng": self.rng.bit_generator.state, "torch": torch.get_rng_state(),
         }
         torch.save(state, self.folder / "last.tmp")
@@ -209,23 +136,51 @@ class Run:
             (self.folder / "losses.csv").write_text("\n".join(lines) + "\n")
             draw_curves(self.rows, self.folder / "losses.png")
 
+    def terms(self, batch: dict[str, torch.Tensor], small_windows: bool, adversarial: bool):
+        drawn = draw(self.models, batch, self.config["drivers"], small_windows)
+        terms = losses(drawn, batch, self.config, self.observer, self.critics if adversarial else None)
+        seen = [drawn.frame.detach()] + [w.drawn.detach() for w in drawn.windows.values()]
+        true = [F.avg_pool2d(batch["target"], 2)] + [w.true for w in drawn.windows.values()]
+        return sum(terms.values()), torch.stack([t.detach() for t in terms.values()]), list(terms), drawn.trunk.warped.detach(), seen, true
+
+    def critic_loss(self, seen: list[torch.Tensor], true: list[torch.Tensor], given: list[torch.Tensor]) -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return sum(told_apart(critic, *pictures) for critic, *pictures in zip(self.critics.values(), seen, true, given))
+
     def step(self, shards: Shards) -> dict[str, float]:
         c = self.config
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate(c, self.seen)
+        for optimiser in (self.optimiser, self.critic_optimiser):
+            for group in optimiser.param_groups:
+                group["lr"] = rate(c, self.seen)
         batch = to_batch(shards.draw(self.rng, c["sources"], c["drivers"]), self.rng, c["drivers"])
-        loss, figures = step_loss(self.models["encoder"], self.models["net"], batch, c, self.rng)
+        small = bool(self.rng.random() < 0.25)
+        adversarial = self.seen >= c["criticFrom"]
+        self.critics.requires_grad_(False)
+        loss, values, names, warped, seen, true = self.terms(batch, small, adversarial)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        self.average_gradients(self.models)
         norm = torch.nn.utils.clip_grad_norm_(self.models.parameters(), 1.0)
         if torch.isfinite(norm):
             self.optimiser.step()
-        self.seen += c["sources"] * c["drivers"]
+        figures = dict(zip(names, values.tolist()))
+        if self.seen >= c["criticFrom"] - c["criticAhead"]:
+            self.critics.requires_grad_(True)
+            half = (lambda v: F.avg_pool2d(v, 2)) if small else (lambda v: v)
+            given = [F.interpolate(batch["normal"], scale_factor=2), *(half(batch[f"{n}_geometry"].flatten(0, -4)) for n in ("mouth", "eye"))]
+            told = self.critic_loss(seen, true, given)
+            self.critic_optimiser.zero_grad(set_to_none=True)
+            told.backward()
+            self.average_gradients(self.critics)
+            self.critic_optimiser.step()
+            figures["told apart"] = float(told.detach())
+        self.seen += c["sources"] * c["drivers"] * self.processes
         keep = min(c["ema"], self.seen / (self.seen + 2000))
         with torch.no_grad():
-            for k, v in self.models.state_dict().items():
-                self.average[k].lerp_(v, 1 - keep)
-        return figures
+            mine, theirs = list(self.average.values()), list(self.models.state_dict().values())
+            torch._foreach_lerp_(mine, theirs, 1 - keep)
+        psnr = lambda a: float(-10 * torch.log10(((a.clamp(0, 1) - true[0]) ** 2).mean()))  # noqa: E731
+        return figures | {"psnr128": psnr(seen[0]), "warp128": psnr(warped)}
 
 
 def main() -> None:
@@ -235,6 +190,9 @@ def main() -> None:
     parser.add_argument("--checkpoints")
     parser.add_argument("--data")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--rank", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--port", type=int, default=29517, help="of the loopback interface, where processes meet")
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--start", type=Path, help="begin with the weights that fit of another run's checkpoint")
     parser.add_argument("--parts", type=json.loads, default={}, help='e.g. {"codebooks": false}')
@@ -243,7 +201,9 @@ def main() -> None:
     config |= {k: v for k, v in (("samples", a.samples), ("checkpoints", a.checkpoints), ("data", a.data), ("threads", a.threads)) if v}
     config["parts"] = config["parts"] | a.parts
     torch.set_num_threads(config["threads"])
-    run = Run(config)
+    if a.processes > 1:
+        torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{a.port}", rank=a.rank, world_size=a.processes)
+    run = Run(config, a.rank, a.processes)
     if a.start and not run.seen:
         run.begin_with(a.start)
     shards = Shards(Path(config["data"]), "train")
@@ -259,7 +219,7 @@ def main() -> None:
             row = {k: float(np.mean(v)) for k, v in sums.items()} | {"seen": run.seen, "seconds": time.time() - start}
             run.rows.append(row)
             sums = {}
-            print(f"{run.seen} {run.seen and steps * config['sources'] * config['drivers'] / (time.time() - start):.1f}/s " + " ".join(f"{k} {v:.4f}" for k, v in row.items() if k not in ("seen", "seconds")), flush=True)
+            print(f"{run.seen} {run.seen and steps * config['sources'] * config['drivers'] * a.processes / (time.time() - start):.1f}/s " + " ".join(f"{k} {v:.4f}" for k, v in row.items() if k not in ("seen", "seconds")), flush=True)
             shards.refresh()
         if time.time() - saved > 180:
             run.save()

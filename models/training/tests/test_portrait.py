@@ -11,11 +11,18 @@ import pytest
 torch = pytest.importorskip("torch")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from portrait.adversary import Critic, critics, fooled, told_apart  # noqa: E402
+from portrait.blocks import Codebook, FusedBlock, pixel_grid, sample, softmax  # noqa: E402
 from portrait.build import build, count_gflop, export, inline, load  # noqa: E402
-from portrait.dataset import colour_map, to_batch  # noqa: E402
-from portrait.layout import FEATURES, IDENTITY, G, window_sizes  # noqa: E402
+from portrait.dataset import colour_map, grey_light, to_batch  # noqa: E402
+from portrait.layout import EYE_GEOMETRY, FEATURES, IDENTITY, MOUTH_GEOMETRY, G, window_sizes  # noqa: E402
 from portrait.losses import edges, flow_loss  # noqa: E402
-from portrait.network import Codebook, Encoder, FusedBlock, Generator, combine, composite, pixel_grid, sample, softmax, window_feather  # noqa: E402
+from portrait.network import Encoder, Generator, combine, composite, lit  # noqa: E402
+from portrait.reader import Reader  # noqa: E402
+from portrait.objective import draw, losses, window_points  # noqa: E402
+from portrait.observer import Observer  # noqa: E402
+from portrait.refiner import Refiner, shifted, window_feather  # noqa: E402
+from portrait.train import widen  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[3]
 FACEKIT = ROOT.parent / "shared/ict-facekit/ict-facekit.npz"
@@ -31,8 +38,22 @@ def avatar(batch: int = 2, size: int = 256) -> tuple:
     rand = lambda *shape: torch.rand(batch, *shape)  # noqa: E731
     return (
         rand(4, size, size), rand(3, size, size), rand(4, 128, 128), rand(3, 128, 128), rand(FEATURES, G, G), rand(IDENTITY), rand(71),
-        (rand(2, G, G) - 0.5) * 0.1, (rand(2, G, G) - 0.5) * 0.1,
+        (rand(2, G, G) - 0.5) * 0.1, (rand(2, G, G) - 0.5) * 0.1, *((rand(3, G, G) - 0.5) * 0.2 for _ in range(3)),
     )
+
+
+def training_batch(sources: int = 1, drivers: int = 2) -> dict:
+    """What dataset.to_batch gives, of noise."""
+    n, (mw, mh), (ew, eh) = sources * drivers, *window_sizes(256)
+    rand = lambda *shape: torch.rand(*shape)  # noqa: E731
+    return {
+        "texture": rand(sources, 4, 256, 256), "backdrop": rand(sources, 3, 256, 256), "portrait": rand(sources, 3, 256, 256),
+        "target": rand(n, 3, 256, 256), "mouth": rand(n, 3, mh, mw), "eye": rand(n, 2, 3, eh, ew), "code": rand(n, 71),
+        "mouth_geometry": rand(n, len(MOUTH_GEOMETRY), mh, mw), "eye_geometry": rand(n, 2, len(EYE_GEOMETRY), eh, ew),
+        "mouth_corner": torch.randint(0, 180, (n, 2)), "eye_corner": torch.randint(0, 200, (n, 2, 2)),
+        "true_flow": rand(n, 2, G, G), "visible": (rand(n, 1, G, G) > 0.5).float(), "region": torch.randint(0, 13, (n, 128, 128)),
+        **{name: (rand(n, c, G, G) - 0.5) * 0.1 for name, c in (("flow", 2), ("mirror", 2), ("light", 3), ("mirror_light", 3), ("normal", 3))},
+    }
 
 
 def shake(net: torch.nn.Module) -> torch.nn.Module:
@@ -50,10 +71,78 @@ def test_an_untrained_generator_gives_the_warped_portrait_but_for_a_twentieth():
         assert 0 < (frame - warped).abs().mean() < 0.03
 
 
+def test_light_brightens_the_person_and_leaves_the_backdrop():
+    found = torch.rand(1, 4, 8, 8)
+    brighter = lit(found, torch.full((1, 3, 8, 8), 0.3))
+    assert torch.allclose(brighter[:, :3], found[:, :3] * np.exp(0.3)) and torch.equal(brighter[:, 3:], found[:, 3:])
+
+
+def test_a_refiner_that_has_learned_nothing_leaves_the_painted_window_where_it_is():
+    refiner = Refiner(len(MOUTH_GEOMETRY), 128)
+    base, painted, geometry = torch.rand(2, 3, 36, 36), torch.rand(2, 3, 36, 36), torch.rand(2, len(MOUTH_GEOMETRY), 36, 36)
+    shift, light, mask, paint = refiner(base, painted, geometry, torch.rand(2, 128), torch.rand(2, IDENTITY))
+    assert shift.abs().max() == light.abs().max() == paint.abs().max() == 0 and mask.min() > 0.5
+    assert torch.allclose(shifted(painted, shift), painted, atol=1e-5)
+    one = torch.zeros(2, 2, 36, 36)
+    one[:, 0] = 2 / 36
+    assert torch.allclose(shifted(painted, one)[..., :-1], painted[..., 1:], atol=1e-5)
+
+
+def test_window_points_are_the_frames_pixels():
+    frame = torch.rand(1, 3, 256, 256)
+    found = sample(frame, window_points(torch.tensor([[40, 90]]), 48, 40))
+    assert torch.allclose(found, frame[..., 90:130, 40:88], atol=1e-4)
+
+
+def test_every_loss_reaches_the_networks():
+    models = torch.nn.ModuleDict({"encoder": Encoder(), "net": Generator()})
+    shake(models)
+    config = {"invented": 1.0, "paint": 0.3, "flow": 3.0, "windows": 0.7, "mask": 0.5, "seen": 0.1, "critic": 0.01, "matching": 0.1}
+    for small in (False, True):
+        batch = training_batch()
+        terms = losses(draw(models, batch, 2, small), batch, config, Observer(), critics())
+        assert {"128", "flow", "occlusion", "mouth", "eye", "seen frame", "critic mouth", "matching eye"} <= set(terms)
+        assert all(torch.isfinite(v) for v in terms.values())
+        models.zero_grad()
+        sum(terms.values()).backward()
+        assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in models.parameters())
+
+
+def test_a_critic_learns_to_tell_and_the_told_one_to_match():
+    critic, given = Critic(given=1), torch.zeros(4, 1, 32, 32)
+    true, drawn = torch.rand(4, 3, 32, 32), torch.full((4, 3, 32, 32), 0.5)
+    before = told_apart(critic, drawn, true, given).item()
+    optimiser = torch.optim.Adam(critic.parameters(), 1e-3)
+    for _ in range(30):
+        loss = told_apart(critic, drawn, true, given)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert loss.item() < before
+    critic.eval()  # spectral normalisation changes with every look in training
+    adversarial, matching = fooled(critic, true, true, given)
+    assert matching == 0 and adversarial < fooled(critic, drawn, true, given)[0]
+
+
+def test_the_observer_finds_equal_pictures_equal():
+    picture = torch.rand(1, 3, 64, 64)
+    observer = Observer()
+    assert observer(picture).shape == (1, 13, 32, 32)
+    assert observer.distance(picture, picture) == 0 < observer.distance(picture, torch.rand(1, 3, 64, 64))
+
+
+def test_a_wider_layer_begins_as_the_narrow_one():
+    narrow, wide = torch.nn.Conv2d(3, 4, 3), torch.nn.Conv2d(5, 6, 3)
+    assert widen(wide.state_dict(), narrow.state_dict()) == 2
+    picture = torch.rand(1, 5, 8, 8)
+    assert torch.allclose(wide(picture)[:, :4], narrow(picture[:, :3]), atol=1e-5)
+    assert wide.weight[4:].abs().max() > 0
+
+
 def test_a_frame_is_mixed_of_what_the_portrait_gives_so_equal_pictures_stay_as_they_are():
     picture = torch.rand(1, 3, 16, 16)
     weights = softmax(torch.randn(1, 4, 16, 16) * 3)
-    frame = combine(weights, picture, picture, picture, picture, torch.zeros_like(picture))
+    frame = combine(weights, picture, picture, picture, picture, torch.zeros_like(picture), torch.zeros_like(picture))
     assert torch.allclose(weights.sum(1), torch.ones(1, 16, 16), atol=1e-5)
     assert torch.allclose(frame, picture, atol=1e-5)
 
@@ -128,15 +217,17 @@ def test_colour_augmentation_is_the_same_in_portrait_warp_and_target():
         "true_flow": zeros(1, 64, 64, 2), "visible": zeros(1, 64, 64), "region": zeros(1, 128, 128), "flow": zeros(1, 2, 64, 64),
         "mirror": zeros(1, 2, 64, 64), "code": zeros(1, 71), "mouth_geometry": zeros(1, 5, mh, mw), "eye_geometry": zeros(1, 2, 6, eh, ew),
         "mouth_corner": zeros(1, 2), "eye_corners": zeros(1, 2, 2),
+        **{name: zeros(1, 3, 64, 64) for name in ("light", "mirror_light", "normal")},
     }
     for _ in range(8):
         batch = to_batch(raw, rng, 1)
         assert torch.allclose(batch["portrait"], batch["target"])
         assert torch.allclose(composite(batch["texture"], batch["backdrop"]), batch["target"], atol=1e-5)
         assert torch.allclose(batch["mouth"], batch["target"][:, :, :mh, :mw], atol=1e-5)
-        assert torch.allclose(batch["eyes"][:, 1], batch["target"][:, :, :eh, :ew], atol=1e-5)
+        assert torch.allclose(batch["eye"][:, 1], batch["target"][:, :, :eh, :ew], atol=1e-5)
     maps = [colour_map(rng) for _ in range(200)]
     assert min(np.linalg.det(m) for m, _ in maps) < 0 < max(np.linalg.det(m) for m, _ in maps)
+    assert grey_light(np.diag([0.5, 0.9, 1.2])) == 1 and grey_light(np.full((3, 3), 1 / 3)) == pytest.approx(1 / 3)
 
 
 def test_a_frame_stays_under_four_gflop():
@@ -168,7 +259,7 @@ def test_the_built_graphs_draw_what_pytorch_draws(tmp_path):
     from warp.run import Package, motion_row, read_portrait, stack
 
     encoder, net = shake(Encoder()), shake(Generator())
-    manifest = build(FACEKIT, encoder, net, tmp_path, 0)
+    manifest = build(FACEKIT, encoder, Reader(), net, tmp_path, 0)
     assert [f["role"] for f in manifest["files"]] == ["encoder", "renderer", "renderer", "renderer"]
     package = Package(tmp_path)
     pixels, landmarks = read_portrait(ROOT / "models/portraits/ada.jpg")
@@ -181,7 +272,7 @@ def test_the_built_graphs_draw_what_pytorch_draws(tmp_path):
 
     # The frame network alone, inlined in a bare graph, against PyTorch.
     given = avatar(2)
-    names = ["texture", "backdrop", "texture128", "backdrop128", "features", "identity", "code", "flow", "mirror"]
+    names = ["texture", "backdrop", "texture128", "backdrop128", "features", "identity", "code", "flow", "mirror", "light", "mirror_light", "normal"]
     g = Graph("frame")
     inputs = {n: g.input(n, "float32", ["B", *v.shape[1:]]) for n, v in zip(names, given)}
     frame = inline(g, "net", export(net, dict(zip(names, given)), ["frame", "warped", "motion", "refined"]), inputs)[0]

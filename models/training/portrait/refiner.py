@@ -1,0 +1,67 @@
+"""The refiner of mouth and eyes, which works in windows of the frame."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from portrait.blocks import SLOPE, Block, conv, pixel_grid
+
+LIGHT_REACH = 0.7  # largest change of light in a window, as a logarithm
+SHIFT_REACH = 0.16  # largest shift of the painted window, in halves of its sides
+PAINT_REACH = 0.6  # largest change of a colour
+
+
+class Refiner(nn.Module):
+    """One window: base and painted [B,3,h,w], geometry [B,g,h,w] -> the window [B,3,h,w].
+
+    The painted window (warp's teeth, tongue, lids and eyeballs) is shifted to where lips and lids really are and lit
+    anew; a mask lays it over the base; colours painted on top are what neither of them shows.
+    """
+
+    def __init__(self, geometry: int, code: int, width: int = 48):
+        super().__init__()
+        self.stem = conv(4 * (6 + geometry), width)
+        self.block, self.last = Block(width, code), Block(width, code)
+        self.down, self.deep, self.deeper, self.up = conv(width, 64, stride=2), Block(64, code), Block(64, code), conv(64, width, 1)
+        self.shade, self.mask, self.shift, self.paint = conv(64, 3), conv(width, 4), conv(width, 2), conv(width, 12)
+        for last in (self.shade, self.mask, self.shift, self.paint):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+
+    def forward(self, base: Tensor, painted: Tensor, geometry: Tensor, motion: Tensor, identity: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """shift [B,2,h,w] in halves of the window's sides; log light [B,3,h,w]; mask [B,1,h,w]; paint [B,3,h,w]."""
+        x = torch.cat([base - 0.5, painted - 0.5, geometry * 0.5], 1)
+        x = F.leaky_relu(self.stem(F.pixel_unshuffle(x, 2)), SLOPE)
+        x = self.block(x, motion, identity)
+        deep = self.deep(F.leaky_relu(self.down(x), SLOPE), motion, identity)
+        deep = self.deeper(deep, motion, identity)
+        resize = lambda v, like: F.interpolate(v, size=(int(like.shape[2]), int(like.shape[3])), mode="bilinear", align_corners=False)  # noqa: E731
+        x = x + resize(self.up(deep), x)
+        shade = resize(self.shade(F.leaky_relu(deep, SLOPE)).float(), base)
+        x = F.leaky_relu(self.last(x, motion, identity), SLOPE)
+        shift = resize(self.shift(x).float(), base)
+        mask = F.pixel_shuffle(self.mask(x), 2).float()
+        paint = F.pixel_shuffle(self.paint(x), 2).float()
+        return torch.tanh(shift) * SHIFT_REACH, torch.tanh(shade) * LIGHT_REACH, torch.sigmoid(mask + 1.5), torch.tanh(paint) * PAINT_REACH
+
+
+def shifted(painted: Tensor, shift: Tensor) -> Tensor:
+    """painted [B,3,h,w], every pixel taken from shift [B,2,h,w] away; the border is repeated."""
+    h, w = int(painted.shape[2]), int(painted.shape[3])
+    edge = shift.new_tensor([1 - 1 / w, 1 - 1 / h]).reshape(1, 2, 1, 1)
+    places = torch.minimum(torch.maximum(pixel_grid(h, w).to(shift) + shift, -edge), edge).permute(0, 2, 3, 1)
+    return F.grid_sample(painted, places, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def blend(base: Tensor, painted: Tensor, light: Tensor, mask: Tensor, paint: Tensor) -> Tensor:
+    """The window [B,3,h,w]; painted is shifted already; mask and paint are feathered by `window_feather`."""
+    return base + (painted * torch.exp(light) - base) * mask + paint
+
+
+def window_feather(height: int, width: int, edge: float = 0.14) -> Tensor:
+    """[1,1,height,width]: 1 inside, falling to 0 at the window's border."""
+    ramp = lambda n: ((1 - ((torch.arange(n) + 0.5) / n * 2 - 1).abs()) / edge).clamp(0, 1)  # noqa: E731
+    smooth = lambda t: t * t * (3 - 2 * t)  # noqa: E731
+    return (smooth(ramp(height))[:, None] * smooth(ramp(width))[None])[None, None]
