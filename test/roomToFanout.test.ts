@@ -351,6 +351,16 @@ test('frame rates are kept, and a slower viewer gets the newest motion of its tu
   expect(renderer.batches.flat().length).toBe(90);
 });
 
+test('people of different rooms are drawn in one batch', async () => {
+  for (const room of ['red', 'blue']) {
+    const player = join(`p ${room}`, { role: 'player', avatar: 'ada', room });
+    watch(join(`v ${room}`, { room }), idOf(player));
+    send(player, 1);
+  }
+  await ticks();
+  expect(renderer.batches.map((batch) => batch.length)).toEqual([2]);
+});
+
 test('what a viewer does not see is not drawn for him, and when he looks again it goes on at the next tick', async () => {
   const player = joinPlayer('p');
   const [one, other] = [join('v1'), join('v2')];

@@ -69,6 +69,7 @@ function setUp(players: number, rendersInFlight: number) {
   const delivered: number[] = streams.map(() => 0);
   const warnings: string[] = [];
   const counts = new Map<string, number>();
+  const gauges = new Map<string, number>();
   const scheduler = new FrameScheduler({
     source: { streams: () => streams, hasStream: () => true },
     renderer,
@@ -80,7 +81,11 @@ function setUp(players: number, rendersInFlight: number) {
       },
       isCongested: () => false,
     },
-    metrics: { count: (name, by = 1) => counts.set(name, (counts.get(name) ?? 0) + by), gauge() {}, observe() {} },
+    metrics: {
+      count: (name, by = 1) => counts.set(name, (counts.get(name) ?? 0) + by),
+      gauge: (name, value) => gauges.set(name, value),
+      observe() {},
+    },
     log: { warn: (_, message) => warnings.push(message) },
     ticksPerSecond: 1000 / TICK_MS,
     // Runs last as long as the test likes.
@@ -114,6 +119,7 @@ function setUp(players: number, rendersInFlight: number) {
     released,
     warnings,
     counts,
+    gauges,
     settle,
     /** every player sends, and one tick passes */
     async tick() {
@@ -209,4 +215,14 @@ test('a picture is given back when all its encodes are done', async () => {
   expect(room.released).toEqual([]);
   await room.end(0);
   expect(room.released).toEqual(['a0 after 1,1', 'a1 after 1,1']);
+});
+
+test('under overload the metrics tell which turns were missed and by how much pictures are reduced', async () => {
+  const room = withPlayers(4, 1);
+  for (let tick = 0; tick < 45; tick++) await room.tick();
+  const [turns, missed] = [room.counts.get('turns_total')!, room.counts.get('turns_missed_total')!];
+  // Two of four are in a batch that does not end, two wait: all miss their turns.
+  expect(missed).toBeGreaterThan(0.8 * turns);
+  expect(room.gauges.get('size_reduction_steps')).toBe(0);
+  expect(room.gauges.has('device_busy_share')).toBe(true);
 });
