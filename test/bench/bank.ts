@@ -102,8 +102,7 @@ export async function run(args: string[]): Promise<object> {
       avatars,
       slots: renderer.bank.slots,
       avatarBytes,
-      // On a GPU the bank lies there twice: see DeviceBankMemory.
-      avatarsPerGiB: Math.floor(GIBIBYTE / (avatarBytes * (renderer.device === 'cpu' ? 1 : 2))),
+      avatarsPerGiB: Math.floor(GIBIBYTE / avatarBytes),
       loadMs: summary(loads),
       evictionMs: summary(evictions),
       hitMs: summary(hits),
