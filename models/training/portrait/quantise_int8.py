@@ -24,10 +24,11 @@ def weights_of(model: onnx.ModelProto) -> dict[str, np.ndarray]:
     return {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
 
 
-def chosen_convolutions(model: onnx.ModelProto) -> list[onnx.NodeProto]:
+def chosen_convolutions(model: onnx.ModelProto, careful: bool = False) -> list[onnx.NodeProto]:
     """Convolutions worth it: those that save more than rounding costs, but for those that read a flow to make another.
 
     A flow is small beside the features that come with it in one input, so that 8 bits leave little of it (measured: 12 dB).
+    `careful` leaves out everything that a grid is made of.
     """
     held = {t.name: list(t.dims) for t in model.graph.initializer}
     shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in onnx.shape_inference.infer_shapes(model).graph.value_info}
@@ -35,14 +36,16 @@ def chosen_convolutions(model: onnx.ModelProto) -> list[onnx.NodeProto]:
     leads = leading_to_grids(model, maker)
     chosen = []
     for node in model.graph.node:
-        if node.op_type != "Conv" or node.input[1] not in held or node.input[0] not in maker:
+        if node.op_type != "Conv" or any(n not in held for n in node.input[1:]) or node.input[0] not in maker:
             continue
         outputs, inputs, *kernel = held[node.input[1]]
+        if len(kernel) != 2:
+            continue
         place = shapes.get(node.output[0], [0, 0, 0, 0])[2:]
         macs = outputs * inputs * int(np.prod(kernel)) * int(np.prod(place))
         worth = min(inputs, outputs) >= MINIMUM_CHANNELS and macs >= MINIMUM_MACS[kernel == [1, 1]]
-        reads_evidence = maker[node.input[0]].op_type in ("Concat", "Reshape")
-        if worth and not (reads_evidence and node.output[0] in leads):
+        delicate = careful or maker[node.input[0]].op_type in ("Concat", "Reshape")
+        if worth and not (delicate and node.output[0] in leads):
             chosen.append(node)
     return chosen
 
@@ -124,11 +127,12 @@ def to_int8(source: onnx.ModelProto, chosen: list[onnx.NodeProto], ranges: dict[
         scale = (np.abs(weights).reshape(outputs, -1).max(1).clip(1e-8) / WEIGHT_LIMIT).astype(np.float32)
         steps = np.rint(weights / scale.reshape(-1, 1, 1, 1)).clip(-WEIGHT_LIMIT, WEIGHT_LIMIT).astype(np.int8)
         name = node.input[1]
-        names = [keep(f"{name}/q", steps), keep(f"{name}/scale", scale), keep(f"{name}/zero", np.zeros(outputs, np.int8))]
-        nodes.append(helper.make_node("DequantizeLinear", names, [f"{name}/dq"], name=f"{name}/DQ", axis=0))
+        if f"{name}/q" not in initializers:  # two convolutions may share their weights
+            names = [keep(f"{name}/q", steps), keep(f"{name}/scale", scale), keep(f"{name}/zero", np.zeros(outputs, np.int8))]
+            nodes.append(helper.make_node("DequantizeLinear", names, [f"{name}/dq"], name=f"{name}/DQ", axis=0))
         bias = held[node.input[2]].astype(np.float64) if len(node.input) > 2 else np.zeros(outputs)
         unit = (scales[node.input[0]][0] * scale).astype(np.float32)
-        name = node.input[2] if len(node.input) > 2 else f"{node.input[1]}/bias"
+        name = f"{node.output[0]}/bias"  # its scale is the input's too
         limit = 2.0**31 - 1
         names = [
             keep(f"{name}/q", np.rint(bias / unit).clip(-limit, limit).astype(np.int32)),

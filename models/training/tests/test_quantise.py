@@ -70,6 +70,26 @@ def test_wide_convolutions_are_chosen_but_neither_heads_nor_what_reads_the_evide
     assert [n.name for n in chosen_convolutions(small_renderer())] == ["body.first", "body.second"]
 
 
+def test_carefully_nothing_is_chosen_that_a_flow_is_made_of():
+    model = small_renderer()
+    body = next(n for n in model.graph.node if n.name == "body.second")
+    grid = next(n for n in model.graph.node if n.name == "flow.stem")
+    grid.input[0] = body.output[0]  # the flow's first layer reads features of the body: 32 channels instead of 64
+    weight = next(t for t in model.graph.initializer if t.name == "flow.stem.weight")
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight)[:, :32], weight.name))
+    assert [n.name for n in chosen_convolutions(model)] == ["body.first", "body.second", "flow.stem"]
+    assert chosen_convolutions(model, careful=True) == []
+
+
+def test_convolutions_may_share_their_weights(picture):
+    model = small_renderer()
+    second = next(n for n in model.graph.node if n.name == "body.second")
+    second.input[1], second.input[2] = "body.first.weight", "body.first.bias"
+    chosen = chosen_convolutions(model)
+    expected, found = run(model, picture), run(to_int8(model, chosen, ranges_of(model, chosen, [picture])), picture)
+    assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
+
+
 def test_an_int8_graph_runs_on_8_bit_kernels_and_gives_nearly_the_same(picture, tmp_path):
     model = small_renderer()
     chosen = chosen_convolutions(model)
