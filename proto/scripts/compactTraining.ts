@@ -202,7 +202,7 @@ export function trainTables(
   fitPredictors(sums, tables);
   const coder = new RangeCoder();
   const buffer = new Uint8Array(8192);
-  const scalars = new ScalarModel(tables, true, false);
+  const scalars = new ScalarModel(tables, true);
   const learned = new Float64Array(tables.questions.length);
   for (let pass = 0; pass < passes; pass++) {
     for (const { motions, settings } of tracks) {

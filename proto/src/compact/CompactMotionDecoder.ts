@@ -48,7 +48,7 @@ export class CompactMotionDecoder {
     this.tables = options.tables ?? LEARNED_TABLES;
     this.scratch = new CompactState(this.tables.ranks);
     this.chain = {
-      body: new PacketBody(this.coder, this.tables, true, true),
+      body: new PacketBody(this.coder, this.tables, true),
       state: new CompactState(this.tables.ranks),
       counter: 0,
       whole: false,
@@ -106,7 +106,7 @@ export class CompactMotionDecoder {
   private decodeChainStart(header: CompactHeader & { kind: 'selfContained' }): MotionSample {
     const { chain, scratch } = this;
     // in a body of its own, so that the chain stays whole should the packet be malformed
-    this.spare ??= new PacketBody(this.coder, this.tables, true, true);
+    this.spare ??= new PacketBody(this.coder, this.tables, true);
     const body = this.spare;
     body.forget();
     body.begin();
@@ -137,7 +137,7 @@ export class CompactMotionDecoder {
   }
 
   private unchainedBody(): PacketBody {
-    this.unchained ??= new PacketBody(this.coder, this.tables, false, false);
+    this.unchained ??= new PacketBody(this.coder, this.tables, false);
     return this.unchained;
   }
 

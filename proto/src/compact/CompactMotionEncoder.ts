@@ -64,7 +64,7 @@ export class CompactMotionEncoder {
     this.acknowledging = delivery === 'acknowledged';
     this.tables = tables;
     this.state = new CompactState(tables.ranks);
-    this.body = new PacketBody(this.coder, tables, !this.acknowledging, false);
+    this.body = new PacketBody(this.coder, tables, !this.acknowledging);
     this.quality = quality;
     this.settings = settingsFor(quality, 0);
   }

@@ -36,11 +36,11 @@ export class PacketBody {
   private readonly timeWeights = TIME_START.slice();
   private readonly timeWeightsBefore = TIME_START.slice();
 
-  /** `adaptive` false: nothing is learned, as packets need that may get lost. `undoable`: undo() will be wanted. */
-  constructor(coder: RangeCoder, tables: CompactTables, adaptive: boolean, undoable: boolean) {
+  /** `adaptive` false: nothing is learned, as packets need that may get lost. */
+  constructor(coder: RangeCoder, tables: CompactTables, adaptive: boolean) {
     this.coder = coder;
     this.adaptive = adaptive;
-    this.scalars = new ScalarModel(tables, adaptive, undoable);
+    this.scalars = new ScalarModel(tables, adaptive);
   }
 
   /** Everything learned from packets goes: before a self-contained one. */

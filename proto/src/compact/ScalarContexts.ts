@@ -6,9 +6,9 @@ import {
   PREDICTION_BASE,
   QUESTION_SHIFT as TABLE_QUESTION_SHIFT,
 } from './CompactTables.ts';
+import { MEMORY, FOUND_SHIFT as MODEL_FOUND_SHIFT, PLACE_LIMIT } from './modelMemory.ts';
 import { Predictor } from './Predictor.ts';
-import type { ScalarPlan } from './ScalarPlan.ts';
-import { SCALAR_LIMIT } from './scalars.ts';
+import { PLACES_SHIFT as PLAN_PLACES_SHIFT, type ScalarPlan } from './ScalarPlan.ts';
 
 // V8 folds a module's own constants into the code of its functions, but reads imported ones from memory, checks their
 // type at each use and every sum with them for overflow. In this folder's inner loops that counts: hence copies like these.
@@ -18,19 +18,25 @@ const PAST_FIRST = PAST_BASE << QUESTION_SHIFT;
 const PREDICTION_FIRST = (PREDICTION_BASE + 32) << QUESTION_SHIFT;
 const DRIFT_FIRST = DRIFT_BASE << QUESTION_SHIFT;
 
-/** numbers in `found` for each place: six contexts, FOUND_AT and EXPECTED */
-export const CONTEXTS_SHIFT = 3;
-const FOUND_SHIFT = CONTEXTS_SHIFT;
-/** where the scalar's numbers begin in the state */
-export const FOUND_AT = 6;
-const AT = FOUND_AT;
-/** how large its change is expected to be, 1/256 */
-const EXPECTED = 7;
-/** what a place is below: said to the engine by a mask, it need not look for overflows */
-export const PLACE_LIMIT = 512;
 const PLACE_MASK = PLACE_LIMIT - 1;
-const START = 512;
-const LIVELY_LIMIT = 8;
+const FOUND_SHIFT = MODEL_FOUND_SHIFT;
+const PLACES_SHIFT = PLAN_PLACES_SHIFT;
+const { FOUND } = MEMORY;
+/** where the scalar's numbers begin in the state; above FOUND_AT_BITS its value there */
+export const FOUND_OWN = 6;
+export const FOUND_AT_BITS = 12;
+const OWN = FOUND_OWN;
+const AT_BITS = FOUND_AT_BITS;
+const AT_MASK = (1 << AT_BITS) - 1;
+/** how much the scalars before it were expected to change, 1/256; above FORESEEN_BITS how much it is */
+const FOUND_FORESEEN = 7;
+const FORESEEN_BITS = 20;
+const FORESEEN_MASK = (1 << FORESEEN_BITS) - 1;
+/** what changed and what was expected to, 1/256, are this much larger than they are */
+export const CHANGED_START = 512;
+const START = CHANGED_START;
+/** changes count as at most this many steps there */
+export const CHANGE_COUNTED = 8;
 /** predicted changes are told apart in 1/8 step up to this many */
 const PACE_LIMIT = 31;
 /** paces from which on a predicted change counts as some and as much */
@@ -43,6 +49,15 @@ const halfOctave = (x: number): number => {
   const top = 31 - Math.clz32(x);
   return 2 * top + ((x >> (top - 1)) & 1);
 };
+/** 0…14: a distance in 1/256 step in quarters of a step, 7 where there is next to none. */
+const driftClass = (drift: number): number => {
+  const low = ((drift + 32) >> 6) + 7;
+  const aboveZero = low & ~(low >> 31);
+  const over = aboveZero - 14;
+  return (14 + (over & (over >> 31))) | 0;
+};
+/** −1, 0, 1 */
+const sign = (change: number): number => (change >> 31) | ((0 - change) >>> 31);
 const within = (value: number, top: number): number => Math.min(top, Math.max(0, value));
 const leanOf = (pace: number): number => {
   const size = Math.abs(pace);
@@ -70,86 +85,75 @@ const CLASSES = Uint8Array.from({ length: LEAN + PACE_LIMIT + 1 }, (_, index) =>
  */
 export class ScalarContexts {
   readonly predictor: Predictor;
-  /** for each place of the packet, 1 << CONTEXTS_SHIFT apart: the contexts a … f, FOUND_AT, EXPECTED */
-  readonly found = new Uint16Array(SCALAR_LIMIT << CONTEXTS_SHIFT);
-  private scalars: Int32Array = new Int32Array(0);
+  private readonly memory: Int32Array;
   private predicting = 0;
-  /** sums over the scalars so far, in 1/256: how much changed, and how much was expected to */
-  private changed = START;
-  private foreseen = START;
 
-  constructor(tables: CompactTables) {
-    this.predictor = new Predictor(tables);
+  /** `memory`: the model's, MEMORY */
+  constructor(tables: CompactTables, memory: Int32Array) {
+    this.predictor = new Predictor(tables, memory);
+    this.memory = memory;
   }
 
   /** Before the first scalar of a packet: finds what of the contexts rests on the state alone. */
   begin(state: CompactState, plan: ScalarPlan, selfContained: boolean): void {
-    const { found } = this;
-    const { places, levels, count } = plan;
+    const { memory, predictor } = this;
+    const { places, count } = plan;
     const { scalars } = state;
-    this.scalars = scalars;
+    const levels = (count & PLACE_MASK) << PLACES_SHIFT;
+    let foreseen = START;
     this.predicting = selfContained ? 0 : 1;
-    this.changed = START;
-    this.foreseen = START;
-    this.predictor.begin(state.scalarCount);
+    predictor.begin(state.scalarCount);
     // without branches: which changes are zero, and which way the others went, is what nobody can foresee
     for (let place = 0; place < count; place++) {
-      const field = (place & PLACE_MASK) << 2;
+      const field = (place & PLACE_MASK) << PLACES_SHIFT;
+      const scalar = places[field]! & PLACE_MASK;
       const kind = places[field + 1]!;
-      const at = places[field]! << STRIDE_SHIFT;
+      const at = scalar << STRIDE_SHIFT;
       const value = scalars[at + VALUE]!;
       const now = value << 8;
       // all bits set for a coefficient, whose kind is 2
-      const isCoefficient = -(kind >> 1);
-      const zone = kind - (isCoefficient & ((value - 1) >> 31));
-      const past = (sign(scalars[at + CHANGE]!) * 3 + sign(scalars[at + CHANGE_BEFORE]!) + 4) | 0;
-      const far = driftClass((now - scalars[at + MEAN]!) | 0);
+      const isCoefficient = (0 - (kind >> 1)) | 0;
+      const atZero = isCoefficient & ((value - 1) >> 31);
+      const zone = kind - atZero;
+      const change = scalars[at + CHANGE]!;
+      const changeBefore = scalars[at + CHANGE_BEFORE]!;
+      const drift = (now - scalars[at + MEAN]!) | 0;
+      predictor.expect(scalar, places[field + 4]!, change, changeBefore, drift, atZero);
+      const past = (Math.imul(sign(change), 3) + sign(changeBefore) + 4) | 0;
+      const far = driftClass(drift);
       const near = driftClass((now - scalars[at + MEAN_SHORT]!) | 0);
-      const to = (place & PLACE_MASK) << FOUND_SHIFT;
-      found[to] = zone << (QUESTION_SHIFT + 7);
-      found[to + 1] = places[field + 2]!;
-      found[to + 2] = places[field + 3]! + levels[value & isCoefficient]!;
-      found[to + 3] = PAST_FIRST + ((Math.imul(zone, 9) + past) << (QUESTION_SHIFT + 4));
-      found[to + 4] = PREDICTION_FIRST + (zone << (QUESTION_SHIFT + 6));
-      found[to + 5] = DRIFT_FIRST + ((Math.imul(zone, 225) + Math.imul(far, 15) + near) << QUESTION_SHIFT);
-      found[to + AT] = at;
-      found[to + EXPECTED] = (scalars[at + LIVELY]! + (scalars[at + LIVELY_LONG]! >> 4)) >> 1;
+      const expected = (scalars[at + LIVELY]! + (scalars[at + LIVELY_LONG]! >> 4)) >> 1;
+      const to = FOUND + ((place & PLACE_MASK) << FOUND_SHIFT);
+      memory[to] = zone << (QUESTION_SHIFT + 7);
+      memory[to + 1] = places[field + 2]!;
+      memory[to + 2] = places[field + 3]! + places[(levels + (value & isCoefficient)) | 0]!;
+      memory[to + 3] = PAST_FIRST + ((Math.imul(zone, 9) + past) << (QUESTION_SHIFT + 4));
+      memory[to + 4] = PREDICTION_FIRST + (zone << (QUESTION_SHIFT + 6));
+      memory[to + 5] = DRIFT_FIRST + ((Math.imul(zone, 225) + Math.imul(far, 15) + near) << QUESTION_SHIFT);
+      memory[to + OWN] = (value << AT_BITS) | at;
+      memory[to + FOUND_FORESEEN] = (expected << FORESEEN_BITS) | foreseen;
+      foreseen = (foreseen + expected) | 0;
     }
   }
 
-  /** Completes the contexts of one place by what the packet has told so far; places come in order. */
-  find(place: number): void {
-    const { found } = this;
-    const to = (place & PLACE_MASK) << FOUND_SHIFT;
-    const predicted = this.predicting === 0 ? 0 : this.predictor.predict(this.scalars, found[to + AT]!);
+  /**
+   * Completes the contexts of one place by what the packet has told so far; places come in order. `changed`: START and
+   * the sizes of the changes before it, limited to CHANGE_COUNTED, 1/256.
+   */
+  find(place: number, changed: number): void {
+    const { memory } = this;
+    const to = FOUND + ((place & PLACE_MASK) << FOUND_SHIFT);
+    const own = memory[to + OWN]!;
+    const scalar = (own & AT_MASK) >> STRIDE_SHIFT;
+    const predicted = this.predicting === 0 ? 0 : this.predictor.predict(scalar, own >> AT_BITS);
     const pace = Math.max(-PACE_LIMIT, Math.min(PACE_LIMIT, (predicted + 16) >> 5));
-    const expected = found[to + EXPECTED]!;
-    const ratio = ((this.changed << 8) / this.foreseen) | 0;
-    this.foreseen = (this.foreseen + expected) | 0;
+    const foreseen = memory[to + FOUND_FORESEEN]!;
+    const expected = foreseen >>> FORESEEN_BITS;
+    const ratio = ((changed << 8) / (foreseen & FORESEEN_MASK)) | 0;
     const size = CLASSES[SIZE + Math.min(Math.imul(expected, ratio) >> 8, SIZE_TOP)]!;
-    found[to] = found[to]! + (size << (QUESTION_SHIFT + 3)) + CLASSES[FRAME + Math.min(ratio, FRAME_TOP)]!;
-    found[to + 1] = found[to + 1]! + CLASSES[LEAN + pace]!;
-    found[to + 3] = found[to + 3]! + (size << QUESTION_SHIFT);
-    found[to + 4] = found[to + 4]! + (pace << QUESTION_SHIFT);
+    memory[to] = memory[to]! + (size << (QUESTION_SHIFT + 3)) + CLASSES[FRAME + Math.min(ratio, FRAME_TOP)]!;
+    memory[to + 1] = memory[to + 1]! + CLASSES[LEAN + pace]!;
+    memory[to + 3] = memory[to + 3]! + (size << QUESTION_SHIFT);
+    memory[to + 4] = memory[to + 4]! + (pace << QUESTION_SHIFT);
   }
-
-  /** How a scalar changed, before the next is looked for. Only for changes other than 0. */
-  tell(scalar: number, change: number): void {
-    const size = change < 0 ? -change : change;
-    this.changed = (this.changed + (Math.min(size, LIVELY_LIMIT) << 8)) | 0;
-    this.predictor.tell(scalar, change);
-  }
-}
-
-/** 0…14: a distance in 1/256 step in quarters of a step, 7 where there is next to none. */
-function driftClass(drift: number): number {
-  const low = ((drift + 32) >> 6) + 7;
-  const aboveZero = low & ~(low >> 31);
-  const over = aboveZero - 14;
-  return 14 + (over & (over >> 31));
-}
-
-/** −1, 0, 1 */
-function sign(change: number): number {
-  return (change >> 31) | ((0 - change) >>> 31);
 }

@@ -1,14 +1,13 @@
 import type { CompactState } from './CompactState.ts';
 import { CONTEXT_COUNT, type CompactTables, QUESTION_COUNT, QUESTION_WEIGHT_COUNT } from './CompactTables.ts';
-import { CONTEXTS_SHIFT, ScalarContexts } from './ScalarContexts.ts';
+import { FOUND_SHIFT, MEMORY } from './modelMemory.ts';
+import { ScalarContexts } from './ScalarContexts.ts';
 import { planScalars, type ScalarPlan } from './ScalarPlan.ts';
 import { SCALAR_LIMIT } from './scalars.ts';
 
 /** tables hold weights in 1/16, the model in 1/65536 */
 const TABLE_SHIFT = 12;
 const QUESTION_MASK = QUESTION_COUNT - 1;
-/** one for each scalar's change, its direction, and sizes beyond 1 to 14 */
-const QUESTIONS_LIMIT = 16;
 
 /** Parts of a journal entry, from the lowest bit: those of its first weight's index that are not its place's; place; move. */
 export const JOURNAL = { PLACE_SHIFT: 6, MOVE_SHIFT: 15, INDEX_MASK: 63 } as const;
@@ -22,25 +21,23 @@ const PLACE_MASK = (1 << (MOVE_SHIFT - PLACE_SHIFT)) - 1;
  */
 export class ScalarModel {
   readonly contexts: ScalarContexts;
-  /** for each context QUESTION_COUNT weights: logistic domain, 1/65536 */
-  readonly weights = new Int32Array(QUESTION_WEIGHT_COUNT);
-  /** of the packet being coded; those that do not travel are 0 */
-  readonly values = new Int32Array(SCALAR_LIMIT);
+  /** all that it knows and finds: MEMORY */
+  readonly memory = new Int32Array(MEMORY.LENGTH);
+  /** parts of it */
+  readonly values = this.memory.subarray(MEMORY.VALUES, MEMORY.VALUES + SCALAR_LIMIT);
   readonly adaptive: boolean;
-  readonly undoable: boolean;
-  /** how far each question of the packet moved its weights, and which: JOURNAL */
-  journal = new Int32Array(0);
+  /** entries in the journal */
   journalled = 0;
+  private readonly weights = this.memory.subarray(MEMORY.WEIGHTS, QUESTION_WEIGHT_COUNT);
   private readonly tables: CompactTables;
   private plan: ScalarPlan | undefined;
   private learned = false;
 
-  /** `adaptive` false: nothing is learned, as packets need that may get lost. `undoable`: undo() will be wanted. */
-  constructor(tables: CompactTables, adaptive: boolean, undoable: boolean) {
+  /** `adaptive` false: nothing is learned, as packets need that may get lost. */
+  constructor(tables: CompactTables, adaptive: boolean) {
     this.tables = tables;
     this.adaptive = adaptive;
-    this.undoable = adaptive && undoable;
-    this.contexts = new ScalarContexts(tables);
+    this.contexts = new ScalarContexts(tables, this.memory);
     this.load();
   }
 
@@ -53,31 +50,28 @@ export class ScalarModel {
   begin(state: CompactState, selfContained: boolean): ScalarPlan {
     const plan = this.planFor(state);
     this.learned = this.adaptive;
-    if (this.undoable && this.journal.length < plan.count * QUESTIONS_LIMIT) {
-      this.journal = new Int32Array(plan.count * QUESTIONS_LIMIT);
-    }
     this.contexts.begin(state, plan, selfContained);
     return plan;
   }
 
   /** After a packet that is no self-contained one; `state` is that before it. */
   learn(state: CompactState): void {
-    if (this.adaptive) this.contexts.predictor.learn(state, this.planFor(state), this.values);
+    if (this.adaptive) this.contexts.predictor.learn(state, this.planFor(state));
   }
 
-  /** Takes back what the packet's questions taught: it proved malformed. The predictor has not learned from it yet. */
+  /** Takes back what decodeScalars() learned from the packet's questions: it proved malformed. The predictor has not learned from it yet. */
   undo(): void {
-    const { journal, weights } = this;
-    const { found } = this.contexts;
+    const { memory } = this;
     for (let entry = 0; entry < this.journalled; entry++) {
-      const moved = journal[entry]! >> MOVE_SHIFT;
-      const first = ((journal[entry]! >> PLACE_SHIFT) & PLACE_MASK) << CONTEXTS_SHIFT;
-      const low = journal[entry]! & INDEX_MASK;
-      const index = (found[first]! & ~INDEX_MASK) | low;
-      weights[index] = weights[index]! - moved;
+      const noted = memory[MEMORY.JOURNAL + entry]!;
+      const moved = noted >> MOVE_SHIFT;
+      const first = MEMORY.FOUND + (((noted >> PLACE_SHIFT) & PLACE_MASK) << FOUND_SHIFT);
+      const low = noted & INDEX_MASK;
+      const index = (memory[first]! & ~INDEX_MASK) | low;
+      memory[index] = memory[index]! - moved;
       for (let context = 1; context < CONTEXT_COUNT; context++) {
-        const other = found[first + context]! + (low & QUESTION_MASK);
-        weights[other] = weights[other]! - moved;
+        const other = memory[first + context]! + (low & QUESTION_MASK);
+        memory[other] = memory[other]! - moved;
       }
     }
     this.journalled = 0;

@@ -1,8 +1,9 @@
 import { type CompactState, SCALAR_FIELDS } from './CompactState.ts';
 import { QUESTION } from './CompactTables.ts';
 import { SQUASH } from './logistic.ts';
+import { MEMORY, FOUND_SHIFT as MODEL_FOUND_SHIFT, PLACE_LIMIT } from './modelMemory.ts';
 import { type RangeCoder, RENORMALISE_BELOW } from './rangeCoder.ts';
-import { CONTEXTS_SHIFT, FOUND_AT, PLACE_LIMIT } from './ScalarContexts.ts';
+import { CHANGE_COUNTED, CHANGED_START, FOUND_AT_BITS, FOUND_OWN } from './ScalarContexts.ts';
 import { JOURNAL, type ScalarModel } from './ScalarModel.ts';
 
 // this module's own constants are folded into its code, imported ones are not: see ScalarContexts.ts
@@ -12,11 +13,18 @@ const BEYOND_ONE = QUESTION.beyondOne;
 const BEYOND_TWO = QUESTION.beyondTwo;
 const BEYOND_MORE = QUESTION.beyondMore;
 const { INDEX_MASK } = JOURNAL;
-const PROBABILITY = SQUASH;
+const PROBABILITIES = SQUASH;
 const NARROW = RENORMALISE_BELOW;
 const PLACE_MASK = PLACE_LIMIT - 1;
-const FOUND_SHIFT = CONTEXTS_SHIFT;
-const AT = FOUND_AT;
+/** what a context's index is below: as PLACE_MASK */
+const CONTEXT_MASK = 0x7fff;
+const FOUND_SHIFT = MODEL_FOUND_SHIFT;
+const OWN = FOUND_OWN;
+const AT_BITS = FOUND_AT_BITS;
+const AT_MASK = (1 << AT_BITS) - 1;
+const COUNTED = CHANGE_COUNTED;
+const START = CHANGED_START;
+const { FOUND, VALUES } = MEMORY;
 const { STRIDE_SHIFT } = SCALAR_FIELDS;
 /** a context's index begins with its zone: 2 for coefficients, 3 for those at 0 */
 const ZONE_SHIFT = 10;
@@ -40,41 +48,44 @@ export function encodeScalars(
 ): void {
   const plan = model.begin(state, selfContained);
   const { count } = plan;
-  const { contexts, weights, values } = model;
-  const { found } = contexts;
-  const { scalars } = state;
-  const adaptive = model.adaptive ? 1 : 0;
+  const { contexts, memory } = model;
+  const { predictor } = contexts;
+  // V8 folds a constant array's address and length into the code only when the constant is read before the loop
+  const probabilities = PROBABILITIES;
+  // as an unsigned number, error + ignored is at most twice ignored when error is small, of either sign
+  const ignored = model.adaptive ? IGNORED : 65536;
   const top = state.settings.expressionDenominator | 0;
   let low = coder.low | 0;
   let range = coder.range | 0;
 
+  let changed: number = START;
   for (let place = 0; place < count; place++) {
-    contexts.find(place);
-    const first = (place & PLACE_MASK) << FOUND_SHIFT;
-    const at = found[first + AT]!;
-    const scalar = at >> STRIDE_SHIFT;
-    const before = scalars[at]!;
-    let a = found[first]!;
-    const b = found[first + 1]!;
-    const c = found[first + 2]!;
-    const d = found[first + 3]!;
-    const e = found[first + 4]!;
-    const f = found[first + 5]!;
+    contexts.find(place, changed);
+    const first = FOUND + ((place & PLACE_MASK) << FOUND_SHIFT);
+    const own = memory[first + OWN]!;
+    const scalar = (own & AT_MASK) >> STRIDE_SHIFT;
+    const before = own >> AT_BITS;
+    let a = memory[first]! & CONTEXT_MASK;
+    const b = memory[first + 1]! & CONTEXT_MASK;
+    const c = memory[first + 2]! & CONTEXT_MASK;
+    const d = memory[first + 3]! & CONTEXT_MASK;
+    const e = memory[first + 4]! & CONTEXT_MASK;
+    const f = memory[first + 5]! & CONTEXT_MASK;
 
-    const change = (values[scalar]! - before) | 0;
+    const change = (memory[VALUES + scalar]! - before) | 0;
     const negative = change >>> 31;
     const size = negative === 1 ? -change | 0 : change;
     let question: number = CHANGED;
     let magnitude = 0;
     for (;;) {
-      const wa = weights[a + question]!;
-      const wb = weights[b + question]!;
-      const wc = weights[c + question]!;
-      const wd = weights[d + question]!;
-      const we = weights[e + question]!;
-      const wf = weights[f + question]!;
+      const wa = memory[a + question]!;
+      const wb = memory[b + question]!;
+      const wc = memory[c + question]!;
+      const wd = memory[d + question]!;
+      const we = memory[e + question]!;
+      const wf = memory[f + question]!;
       const sum = (((((wb + wc) | 0) + ((wd + wf) | 0)) | 0) + ((wa + we) | 0)) >> 8;
-      const probability = PROBABILITY[sum > 2047 ? 4095 : sum < -2047 ? 1 : sum + 2048]!;
+      const probability = probabilities[(sum + 2047) >>> 0 > 4094 ? (sum > 0 ? 4095 : 1) : sum + 2048]!;
       const bound = Math.imul(range >>> 8, probability >>> 1) >>> 7;
       const bit = question === NEGATIVE ? negative : size > magnitude ? 1 : 0;
       let error = -probability | 0;
@@ -92,14 +103,14 @@ export function encodeScalars(
         low = coder.low | 0;
         range = coder.range | 0;
       }
-      if (adaptive !== 0 && (error > IGNORED || error < -IGNORED)) {
+      if ((error + ignored) >>> 0 > ignored << 1) {
         const moved = (error + HALF) >> RATE_SHIFT;
-        weights[a + question] = wa + moved;
-        weights[b + question] = wb + moved;
-        weights[c + question] = wc + moved;
-        weights[d + question] = wd + moved;
-        weights[e + question] = we + moved;
-        weights[f + question] = wf + moved;
+        memory[a + question] = wa + moved;
+        memory[b + question] = wb + moved;
+        memory[c + question] = wc + moved;
+        memory[d + question] = wd + moved;
+        memory[e + question] = we + moved;
+        memory[f + question] = wf + moved;
       }
 
       if (question === CHANGED) {
@@ -126,17 +137,17 @@ export function encodeScalars(
       question = BEYOND_MORE + negative;
       const base = (a & ~INDEX_MASK) + question;
       let rest =
-        (((((((weights[b + question]! + weights[c + question]!) | 0) + weights[d + question]!) | 0) +
-          weights[e + question]!) |
+        (((((((memory[b + question]! + memory[c + question]!) | 0) + memory[d + question]!) | 0) +
+          memory[e + question]!) |
           0) +
-          weights[f + question]!) |
+          memory[f + question]!) |
         0;
       let learned = 0;
       for (;;) {
         a = base + ((magnitude > 10 ? 7 : magnitude - 3) << 3);
-        const wa = weights[a]!;
+        const wa = memory[a]!;
         const sum = ((rest + wa) | 0) >> 8;
-        const probability = PROBABILITY[sum > 2047 ? 4095 : sum < -2047 ? 1 : sum + 2048]!;
+        const probability = probabilities[(sum + 2047) >>> 0 > 4094 ? (sum > 0 ? 4095 : 1) : sum + 2048]!;
         const bound = Math.imul(range >>> 8, probability >>> 1) >>> 7;
         const bit = size > magnitude ? 1 : 0;
         let error = -probability | 0;
@@ -154,9 +165,9 @@ export function encodeScalars(
           low = coder.low | 0;
           range = coder.range | 0;
         }
-        if (adaptive !== 0 && (error > IGNORED || error < -IGNORED)) {
+        if ((error + ignored) >>> 0 > ignored << 1) {
           const moved = (error + HALF) >> RATE_SHIFT;
-          weights[a] = wa + moved;
+          memory[a] = wa + moved;
           rest = (rest + Math.imul(moved, 5)) | 0;
           learned = (learned + moved) | 0;
         }
@@ -165,11 +176,11 @@ export function encodeScalars(
         if (magnitude > UNARY_LIMIT) break;
       }
       if (learned !== 0) {
-        weights[b + question] = weights[b + question]! + learned;
-        weights[c + question] = weights[c + question]! + learned;
-        weights[d + question] = weights[d + question]! + learned;
-        weights[e + question] = weights[e + question]! + learned;
-        weights[f + question] = weights[f + question]! + learned;
+        memory[b + question] = memory[b + question]! + learned;
+        memory[c + question] = memory[c + question]! + learned;
+        memory[d + question] = memory[d + question]! + learned;
+        memory[e + question] = memory[e + question]! + learned;
+        memory[f + question] = memory[f + question]! + learned;
       }
       if (magnitude > UNARY_LIMIT) {
         coder.low = low;
@@ -179,7 +190,8 @@ export function encodeScalars(
         range = coder.range | 0;
       }
     }
-    contexts.tell(scalar, change);
+    changed = (changed + (Math.min(size, COUNTED) << 8)) | 0;
+    predictor.tell(scalar, change);
   }
   coder.low = low;
   coder.range = range;
