@@ -94,7 +94,9 @@ async function checkDevice(
   }
   // Says at once what is missing, before the reference is opened.
   deviceCandidates(options.device, report.facts);
-  const config = { ...readConfig(process.env), dataDir: data, device: 'cpu', logLevel: 'silent' };
+  const wanted = readConfig(process.env);
+  // What every device is compared with: the CPU's full precision.
+  const config = { ...wanted, dataDir: data, device: 'cpu', precision: 'float32' as const, logLevel: 'silent' };
   const reference = await openEngine(config);
   let renderer: OnnxRenderer | undefined;
   try {
@@ -104,6 +106,11 @@ async function checkDevice(
       package: reference.package,
       device: options.device,
       threads: config.threads,
+      precision: wanted.precision,
+      parityAvatars: reference.avatars
+        .list()
+        .slice(0, 3)
+        .map(({ id }) => id),
       maxBatch: Math.max(...options.batches),
       sizes: [size],
       timeoutMs: options.timeoutMs ?? PATIENCE_MS,

@@ -35,7 +35,7 @@ export function findProblems(
     problems.push({
       code: 'bank_thrashing',
       message: `${residency.avatarUploads} avatars had to be uploaded again while they were drawn`,
-      remedy: 'raise FACEWIRE_BANK_SLOTS above the number of avatars in use',
+      remedy: 'raise FACEWIRE_BANK_MIB until the bank holds the avatars in use',
     });
   }
   return problems;

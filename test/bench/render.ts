@@ -112,6 +112,11 @@ async function measureRows(config: Config, options: RowsOptions) {
     package: engine.package,
     device: config.device,
     threads: config.threads,
+    precision: config.precision,
+    parityAvatars: engine.avatars
+      .list()
+      .slice(0, 3)
+      .map(({ id }) => id),
     bankSlots: config.bankSlots,
     maxBatch: Math.max(...batches),
     sizes: sizes.filter((size) => engine.renderer.sizes.includes(size)),
@@ -138,7 +143,7 @@ async function measureRows(config: Config, options: RowsOptions) {
         console.log(JSON.stringify(row));
       }
     }
-    return { model: renderer.model, device: renderer.device, inFlight, rows };
+    return { model: renderer.model, device: renderer.device, precision: renderer.precision, inFlight, rows };
   } finally {
     await renderer.close();
     await engine.close();
