@@ -2,6 +2,7 @@ import { FacewireError } from '../errors.ts';
 import { EXPRESSION_COUNT } from '../motion/expressions.ts';
 import type { Motion } from '../motion/Motion.ts';
 import { type CompactSettings, DEFAULT_SETTINGS, sameSettings } from './CompactSettings.ts';
+import { PLACE_LIMIT } from './modelMemory.ts';
 import { FACE_COUNT, POSE_COUNT } from './scalars.ts';
 
 /** π in 1/1024, rounded down */
@@ -33,6 +34,11 @@ export const SCALAR_FIELDS = {
 const { VALUE, CHANGE, CHANGE_BEFORE, LIVELY, LIVELY_LONG, MEAN, MEAN_SHORT, STRIDE_SHIFT } = SCALAR_FIELDS;
 const STRIDE = 1 << STRIDE_SHIFT;
 const CHANGE_LIMIT = 63;
+// this module's own constants are folded into its code, imported ones are not: see ScalarContexts.ts
+const COEFFICIENTS = EXPRESSION_COUNT;
+const FIRST_COEFFICIENT = POSE_COUNT * STRIDE;
+/** what a scalar is below: said to the engine by a mask, it need not look for overflows */
+const SCALAR_MASK = PLACE_LIMIT - 1;
 /** how far a coefficient may be from its last value, in steps, and keep it: 0.0099 at the default step */
 export const STAY = 33 / 64;
 
@@ -123,7 +129,9 @@ export class CompactState {
 
   private follow(values: Int32Array): void {
     const { scalars } = this;
-    for (let at = 0, scalar = 0; at < scalars.length; at += STRIDE, scalar++) {
+    const count = this.scalarCount | 0;
+    for (let scalar = 0; scalar < count; scalar++) {
+      const at = (scalar & SCALAR_MASK) << STRIDE_SHIFT;
       const value = values[scalar]!;
       const change = (value - scalars[at + VALUE]!) | 0;
       const side = change >> 31;
@@ -219,8 +227,8 @@ export function dequantise(state: CompactState): Motion {
   const { scalars, settings } = state;
   const { poseDenominator, expressionDenominator, keypointDenominator } = settings;
   const expression = new Float32Array(EXPRESSION_COUNT);
-  for (let index = 0; index < EXPRESSION_COUNT; index++) {
-    expression[index] = scalars[(POSE_COUNT + index) * STRIDE]! / expressionDenominator;
+  for (let index = 0; index < COEFFICIENTS; index++) {
+    expression[index] = scalars[FIRST_COEFFICIENT + (index & SCALAR_MASK) * STRIDE]! / expressionDenominator;
   }
   const motion: Motion = {
     pose: {
