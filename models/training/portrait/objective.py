@@ -12,7 +12,7 @@ from portrait.adversary import fooled
 from portrait.blocks import enlarge, pixel_grid, sample
 from portrait.layout import G, window_sizes
 from portrait.losses import HAIR, WEIGHTS, flow_loss, picture
-from portrait.network import Scene, combine, composite, lit
+from portrait.network import Scene, clearer, combine, composite, lit
 from portrait.refiner import blend, shifted, window_feather
 
 Batch = dict[str, Tensor]
@@ -65,7 +65,7 @@ def draw(models: nn.ModuleDict, batch: Batch, drivers: int, small_windows: bool)
         trunk = net.trunk(texture128, backdrop128, features, identity, motion, scene)
         weights, paint = net.finish(trunk)
         # Choices are learned by choice_loss alone: the mixture that is nearest to the truth is a blurred one.
-        weights, chosen = weights.detach(), weights
+        weights, chosen = clearer(weights.detach()), weights
         frame = combine(weights, trunk.warped, trunk.mirrored, backdrop128, enlarge(trunk.colour, 2), enlarge(trunk.shade, 4), paint)
 
         # What the frame at 256 is made of, sampled in the windows only.
@@ -129,6 +129,8 @@ def losses(drawn: Drawn, batch: Batch, config: dict, observer: nn.Module | None,
     }
     for name, window in drawn.windows.items():
         terms[name] = config["windows"] * picture(window.drawn, window.true, window.weight) + config["mask"] * window.missed
+        # Light that darkens and paint that brightens again would take the window's contrast: a blur that L1 likes.
+        terms[f"paint {name}"] = config["paint"] * window.paint.abs().mean()
     whole = {"frame": (drawn.frame, target, enlarge(batch["normal"], 2)), **{k: (w.drawn, w.true, w.geometry) for k, w in drawn.windows.items()}}
     with torch.autocast("cpu", torch.bfloat16):
         for name, (made, true, given) in whole.items():

@@ -7,10 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from portrait.blocks import SLOPE, Block, conv, pixel_grid
+from portrait.layout import MOUTH_GEOMETRY
 
 LIGHT_REACH = 0.7  # largest change of light in a window, as a logarithm
-SHIFT_REACH = 0.16  # largest shift of the painted window, in halves of its sides
-PAINT_REACH = 0.6  # largest change of a colour
+SHIFT_REACH = 0.08  # largest shift of the painted window, in halves of its sides
+PAINT_REACH = 0.3  # largest change of a colour
 
 
 class Refiner(nn.Module):
@@ -44,7 +45,19 @@ class Refiner(nn.Module):
         shift = resize(self.shift(x).float(), base)
         mask = F.pixel_shuffle(self.mask(x), 2).float()
         paint = F.pixel_shuffle(self.paint(x), 2).float()
-        return torch.tanh(shift) * SHIFT_REACH, torch.tanh(shade) * LIGHT_REACH, torch.sigmoid(mask + 1.5), torch.tanh(paint) * PAINT_REACH
+        mask = torch.maximum(torch.sigmoid(mask + 1.5), painters_own(geometry))
+        return torch.tanh(shift) * SHIFT_REACH, torch.tanh(shade) * LIGHT_REACH, mask, torch.tanh(paint) * PAINT_REACH
+
+
+def painters_own(geometry: Tensor) -> Tensor:
+    """[B,1,h,w]: 1 where only the painter knows what is there: between parted lips, and lids and eyeball of an eye.
+
+    Taken from the window's coordinates (layout.py), so that every portrait's blink closes, whatever was learned.
+    """
+    if geometry.shape[1] == len(MOUTH_GEOMETRY):
+        return geometry[:, 4:5]
+    across, down = geometry[:, 0:1].abs(), geometry[:, 1:2].abs()
+    return ((1.3 - across) * 4).clamp(0, 1) * ((0.9 - down) * 4).clamp(0, 1)
 
 
 def shifted(painted: Tensor, shift: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,11 +18,11 @@ from portrait.build import build, count_gflop, export, inline, load  # noqa: E40
 from portrait.dataset import colour_map, grey_light, to_batch  # noqa: E402
 from portrait.layout import EYE_GEOMETRY, FEATURES, IDENTITY, MOUTH_GEOMETRY, G, window_sizes  # noqa: E402
 from portrait.losses import edges, flow_loss  # noqa: E402
-from portrait.network import Encoder, Generator, combine, composite, lit  # noqa: E402
+from portrait.network import Encoder, Generator, clearer, combine, composite, lit  # noqa: E402
 from portrait.reader import Reader  # noqa: E402
-from portrait.objective import draw, losses, window_points  # noqa: E402
+from portrait.objective import choice_loss, draw, losses, window_points  # noqa: E402
 from portrait.observer import Observer  # noqa: E402
-from portrait.refiner import Refiner, shifted, window_feather  # noqa: E402
+from portrait.refiner import Refiner, painters_own, shifted, window_feather  # noqa: E402
 from portrait.train import widen  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -71,6 +72,11 @@ def test_an_untrained_generator_gives_the_warped_portrait_but_for_a_twentieth():
         assert 0 < (frame - warped).abs().mean() < 0.03
 
 
+def test_choices_are_drawn_clearer_than_they_were_learned():
+    weights = torch.tensor([0.6, 0.4, 0.0, 0.0]).reshape(1, 4, 1, 1)
+    assert torch.allclose(clearer(weights).flatten(), torch.tensor([9.0, 4.0, 0.0, 0.0]) / 13)
+
+
 def test_light_brightens_the_person_and_leaves_the_backdrop():
     found = torch.rand(1, 4, 8, 8)
     brighter = lit(found, torch.full((1, 3, 8, 8), 0.3))
@@ -88,6 +94,31 @@ def test_a_refiner_that_has_learned_nothing_leaves_the_painted_window_where_it_i
     assert torch.allclose(shifted(painted, one)[..., :-1], painted[..., 1:], atol=1e-5)
 
 
+def test_the_painters_lids_and_lips_show_whatever_was_learned():
+    eye = torch.zeros(1, len(EYE_GEOMETRY), 4, 4)
+    eye[..., 2:] = 2.0  # two half eyes away from the middle
+    mouth = torch.zeros(1, len(MOUTH_GEOMETRY), 4, 4)
+    mouth[:, 4, 1] = 1
+    assert painters_own(eye)[..., :2].min() == 1 and painters_own(eye)[..., 2:].max() == 0
+    assert painters_own(mouth)[0, 0, 1].min() == 1 and painters_own(mouth)[0, 0, 2:].max() == 0
+    refiner = shake(Refiner(len(MOUTH_GEOMETRY), 128))
+    torch.nn.init.constant_(refiner.mask.bias, -50.0)
+    mask = refiner(torch.rand(1, 3, 4, 4), torch.rand(1, 3, 4, 4), mouth, torch.rand(1, 128), torch.rand(1, IDENTITY))[2]
+    assert mask[0, 0, 1].min() == 1 and mask[0, 0, 0].max() < 0.01
+
+
+def test_a_choice_is_learned_even_from_never_having_been_made():
+    target = torch.rand(1, 3, 128, 128)
+    wrong = torch.zeros(1, 3, 128, 128)
+    logits = torch.zeros(1, 4, 128, 128)
+    logits[:, 0] = 12
+    logits.requires_grad_(True)
+    trunk = SimpleNamespace(warped=wrong, mirrored=target, colour=torch.zeros(1, 3, 64, 64))
+    loss = choice_loss(SimpleNamespace(weights=softmax(logits), trunk=trunk), wrong, target, torch.ones(1, 1, 128, 128), torch.zeros(1, 1, 128, 128))
+    loss.backward()
+    assert (logits.grad[:, 1] < 0).all() and logits.grad[:, 1].abs().mean() * 128 * 128 > 0.5
+
+
 def test_window_points_are_the_frames_pixels():
     frame = torch.rand(1, 3, 256, 256)
     found = sample(frame, window_points(torch.tensor([[40, 90]]), 48, 40))
@@ -97,7 +128,7 @@ def test_window_points_are_the_frames_pixels():
 def test_every_loss_reaches_the_networks():
     models = torch.nn.ModuleDict({"encoder": Encoder(), "net": Generator()})
     shake(models)
-    config = {"invented": 1.0, "paint": 0.3, "flow": 3.0, "windows": 0.7, "mask": 0.5, "seen": 0.1, "critic": 0.01, "matching": 0.1}
+    config = {"choice": 0.03, "paint": 0.3, "flow": 3.0, "windows": 0.7, "mask": 0.5, "seen": 0.1, "critic": 0.01, "matching": 0.1}
     for small in (False, True):
         batch = training_batch()
         terms = losses(draw(models, batch, 2, small), batch, config, Observer(), critics())
