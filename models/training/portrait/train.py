@@ -177,8 +177,8 @@ class Run:
         self.seen += c["sources"] * c["drivers"] * self.processes
         keep = min(c["ema"], self.seen / (self.seen + 2000))
         with torch.no_grad():
-            mine, theirs = list(self.average.values()), list(self.models.state_dict().values())
-            torch._foreach_lerp_(mine, theirs, 1 - keep)
+            for mine, theirs in zip(self.average.values(), self.models.state_dict().values()):
+                mine.lerp_(theirs, 1 - keep)
         psnr = lambda a: float(-10 * torch.log10(((a.clamp(0, 1) - true[0]) ** 2).mean()))  # noqa: E731
         return figures | {"psnr128": psnr(seen[0]), "warp128": psnr(warped)}
 
