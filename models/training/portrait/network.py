@@ -23,7 +23,6 @@ from portrait.layout import CODE, EYE_GEOMETRY, FEATURES, IDENTITY, MOUTH_GEOMET
 from portrait.refiner import Refiner
 
 FLOW_REACH = 0.12  # largest residual displacement, image units
-PAINT_REACH = 0.6  # largest change of a colour
 
 
 class Encoder(nn.Module):
@@ -127,8 +126,7 @@ class Generator(nn.Module):
         self.up64, self.last64 = conv(64, width, 1), Block(width, code)
         self.shade, self.colour = conv(64, 3), conv(width, 3)
         self.choice = nn.Sequential(conv(width + 24, 48), nn.LeakyReLU(SLOPE), conv(48, 16))
-        self.paint = nn.Sequential(conv(width + 12 + 3 + 3 + 1 + 4, 64), nn.LeakyReLU(SLOPE), conv(64, 12))
-        for last in (self.choice[-1], self.shade, self.colour, self.paint[-1]):
+        for last in (self.choice[-1], self.shade, self.colour):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
         self.mouth = Refiner(len(MOUTH_GEOMETRY), code)
@@ -165,38 +163,34 @@ class Generator(nn.Module):
         colour = F.avg_pool2d(warped, 2) + self.colour(act(x64)).float()
         return Trunk(flow, occlusion, x64, colour, self.shade(act(x32)).float(), warped, composite(other, backdrop128))
 
-    def finish(self, trunk: Trunk) -> tuple[Tensor, Tensor]:
-        """weights [B,4,128,128], which add to 1: how much of every pixel is warped, mirrored, backdrop and colour; paint
-        [B,3,128,128]: what is added to that."""
+    def choices(self, trunk: Trunk) -> Tensor:
+        """[B,4,128,128], which add to 1: how much of every pixel is warped, mirrored, backdrop and colour."""
         warped, mirrored = (F.pixel_unshuffle(v, 2) - 0.5 for v in (trunk.warped, trunk.mirrored))
         logits = self.choice(torch.cat([trunk.features, warped, mirrored], 1))
         first = logits.new_tensor([2.0, 0, 0, 0], dtype=torch.float32).reshape(1, 4, 1, 1)  # at first most is warped
-        weights = softmax(F.pixel_shuffle(logits, 2).float() + first)
-        chosen = F.avg_pool2d(trunk.mirrored, 2) - 0.5
-        paint = self.paint(torch.cat([trunk.features, warped, chosen, trunk.colour, trunk.occlusion.sigmoid(), F.pixel_unshuffle(weights[:, :1], 2)], 1))
-        return weights, torch.tanh(F.pixel_shuffle(paint, 2).float()) * PAINT_REACH
+        return softmax(F.pixel_shuffle(logits, 2).float() + first)
 
     def forward(self, texture, backdrop, texture128, backdrop128, features, identity, code, flow, mirror, light, mirror_light, normal):
         """One frame before the windows: texture [B,4,N,N], backdrop [B,3,N,N] (0..1, N = 128 or 256) -> frame and
         warped portrait [B,3,N,N], modulation code [B,128], refined flow [B,2,64,64]."""
         motion = self.embed(code, identity)
         trunk = self.trunk(texture128, backdrop128, features, identity, motion, Scene(flow, mirror, light, mirror_light, normal))
-        weights, paint = self.finish(trunk)
-        weights = clearer(weights)
+        weights = clearer(self.choices(trunk))
         warped, mirrored, size = trunk.warped, trunk.mirrored, int(texture.shape[-1])
         if size > 128:
             # Weights chosen at 128 do at 256 too: choosing again at 256 cost a quarter of the time and gained nothing.
-            weights, mirrored, paint = (enlarge(v, size // 128) for v in (weights, mirrored, paint))
+            weights, mirrored = enlarge(weights, size // 128), enlarge(mirrored, size // 128)
             places = pixel_grid(size, size).to(flow) + enlarge(trunk.flow, size // G)
             warped = composite(lit(sample(texture, places), enlarge(light, size // G)), backdrop)
-        frame = combine(weights, warped, mirrored, backdrop, enlarge(trunk.colour, size // G), enlarge(trunk.shade, size // 32), paint)
+        frame = combine(weights, warped, mirrored, backdrop, enlarge(trunk.colour, size // G), enlarge(trunk.shade, size // 32))
         return frame, warped, motion, trunk.flow
 
 
 def clearer(weights: Tensor) -> Tensor:
     """Choices [B,4,h,w] as they are drawn: nearer to one picture than they were learned, for mixtures are blurred."""
     squares = weights * weights
-    return squares / squares.sum(1, keepdim=True)
+    fourth = squares * squares
+    return fourth / fourth.sum(1, keepdim=True)
 
 
 def lit(found: Tensor, light: Tensor) -> Tensor:
@@ -209,11 +203,11 @@ def composite(found: Tensor, backdrop: Tensor) -> Tensor:
     return found[:, :3] + backdrop * (1 - found[:, 3:])
 
 
-def combine(weights: Tensor, warped: Tensor, mirrored: Tensor, backdrop: Tensor, colour: Tensor, shade: Tensor, paint: Tensor) -> Tensor:
+def combine(weights: Tensor, warped: Tensor, mirrored: Tensor, backdrop: Tensor, colour: Tensor, shade: Tensor) -> Tensor:
     """The frame [B,3,h,w] of pictures [B,3,h,w] and their weights [B,4,h,w].
 
     Nearly every pixel is one of the pictures that the portrait gives, so that detail stays its own; the learned colour is
-    for what the portrait does not show, and the paint for its detail; the shade is for how light changes as the head turns.
+    for what the portrait does not show, the shade for how light changes as the head turns.
     """
     first, second, third, fourth = weights.split(1, 1)
-    return warped * first + mirrored * second + backdrop * third + colour * fourth + shade + paint * (1 - first)
+    return warped * first + mirrored * second + backdrop * third + colour * fourth + shade

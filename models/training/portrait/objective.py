@@ -34,11 +34,10 @@ class Window(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """frame [N,3,128,128]; weights and paint as Generator.finish gives them; trunk; windows by name."""
+    """frame [N,3,128,128]; weights as Generator.choices gives them; trunk; windows by name."""
 
     frame: Tensor
     weights: Tensor
-    paint: Tensor
     trunk: NamedTuple
     windows: dict[str, Window]
 
@@ -63,23 +62,23 @@ def draw(models: nn.ModuleDict, batch: Batch, drivers: int, small_windows: bool)
         motion = net.embed(batch["code"], identity)
         scene = Scene(*(batch[name] for name in Scene._fields))
         trunk = net.trunk(texture128, backdrop128, features, identity, motion, scene)
-        weights, paint = net.finish(trunk)
+        learned = net.choices(trunk)
         # Choices are learned by choice_loss alone: the mixture that is nearest to the truth is a blurred one.
-        weights, chosen = clearer(weights.detach()), weights
-        frame = combine(weights, trunk.warped, trunk.mirrored, backdrop128, enlarge(trunk.colour, 2), enlarge(trunk.shade, 4), paint)
+        weights = clearer(learned.detach())
+        frame = combine(weights, trunk.warped, trunk.mirrored, backdrop128, enlarge(trunk.colour, 2), enlarge(trunk.shade, 4))
 
         # What the frame at 256 is made of, sampled in the windows only.
         coarse = torch.cat([trunk.flow, scene.light, trunk.colour, enlarge(trunk.shade, 2)], 1)
-        fine = torch.cat([weights, paint, trunk.mirrored, WEIGHTS[batch["region"]][:, None]], 1)
+        fine = torch.cat([weights, trunk.mirrored, WEIGHTS[batch["region"]][:, None]], 1)
         windows = {}
         for name, refiner, count, (w, h) in zip(("mouth", "eye"), (net.mouth, net.eyes), (1, 2), window_sizes(256)):
             many = lambda v: v if count == 1 else v.repeat_interleave(count, 0)  # noqa: B023, E731
             points = window_points(batch[f"{name}_corner"].reshape(-1, 2), w, h)
             flow, light, colour, shade = sample(many(coarse), points).split([2, 3, 3, 3], 1)
-            shares, added, mirrored, weight = sample(many(fine), points).split([4, 3, 3, 1], 1)
+            shares, mirrored, weight = sample(many(fine), points).split([4, 3, 1], 1)
             behind = sample(many(backdrop), points)
             warped = composite(lit(sample(many(texture), points + flow), light), behind)
-            base = combine(shares, warped, mirrored, behind, colour, shade, added)
+            base = combine(shares, warped, mirrored, behind, colour, shade)
             true = sample(many(batch["target"]), points)
             painted, geometry = batch[name].flatten(0, -4), batch[f"{name}_geometry"].flatten(0, -4)
             if small_windows:
@@ -92,7 +91,7 @@ def draw(models: nn.ModuleDict, batch: Batch, drivers: int, small_windows: bool)
             differ = (painted - base).abs().mean(1, keepdim=True).detach()
             missed = ((1 - mask) * (geometry[:, 4:5] + 6 * differ) * feather).mean()
             windows[name] = Window(blend(base, painted, light, mask * feather, own * feather), true, weight, geometry, missed, own)
-    return Drawn(frame, chosen, paint, trunk, windows)
+    return Drawn(frame, learned, trunk, windows)
 
 
 def choice_loss(drawn: Drawn, backdrop: Tensor, target: Tensor, weight: Tensor, shown: Tensor) -> Tensor:

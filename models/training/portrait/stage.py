@@ -19,7 +19,7 @@ from warp.renderer import HeadFlow, Inputs, head_flow, painter
 from warp.windows import paint_eyes, paint_mouth, window_pixels
 
 FINE_STEPS = 2
-RELIEF_STEPS = 3
+RELIEF_STEPS = 2
 LIGHT_REACH = 0.8
 REST = 0.5  # how much of the expression that was read is taken off: the reading is noisy, and half of it gave the least landmark error
 MIRROR = np.array([-1, 1, 1], np.float32)

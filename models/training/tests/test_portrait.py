@@ -74,7 +74,7 @@ def test_an_untrained_generator_gives_the_warped_portrait_but_for_a_twentieth():
 
 def test_choices_are_drawn_clearer_than_they_were_learned():
     weights = torch.tensor([0.6, 0.4, 0.0, 0.0]).reshape(1, 4, 1, 1)
-    assert torch.allclose(clearer(weights).flatten(), torch.tensor([9.0, 4.0, 0.0, 0.0]) / 13)
+    assert torch.allclose(clearer(weights).flatten(), torch.tensor([81.0, 16.0, 0.0, 0.0]) / 97)
 
 
 def test_light_brightens_the_person_and_leaves_the_backdrop():
@@ -173,7 +173,7 @@ def test_a_wider_layer_begins_as_the_narrow_one():
 def test_a_frame_is_mixed_of_what_the_portrait_gives_so_equal_pictures_stay_as_they_are():
     picture = torch.rand(1, 3, 16, 16)
     weights = softmax(torch.randn(1, 4, 16, 16) * 3)
-    frame = combine(weights, picture, picture, picture, picture, torch.zeros_like(picture), torch.zeros_like(picture))
+    frame = combine(weights, picture, picture, picture, picture, torch.zeros_like(picture))
     assert torch.allclose(weights.sum(1), torch.ones(1, 16, 16), atol=1e-5)
     assert torch.allclose(frame, picture, atol=1e-5)
 
