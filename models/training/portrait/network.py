@@ -130,7 +130,8 @@ class Generator(nn.Module):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
         self.mouth = Refiner(len(MOUTH_GEOMETRY), code)
-        self.eyes = Refiner(len(EYE_GEOMETRY), code)
+        # The studio's shut eyes show lashes and slivers of white, and paint learns to put them on everybody's lids.
+        self.eyes = Refiner(len(EYE_GEOMETRY), code, paints=False)
 
     def embed(self, code: Tensor, identity: Tensor) -> Tensor:
         """code [B,71], identity [B,128] -> modulation code [B,128]."""

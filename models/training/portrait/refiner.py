@@ -21,15 +21,17 @@ class Refiner(nn.Module):
     anew; a mask lays it over the base; colours painted on top are what neither of them shows.
     """
 
-    def __init__(self, geometry: int, code: int, width: int = 48):
+    def __init__(self, geometry: int, code: int, width: int = 48, paints: bool = True):
         super().__init__()
         self.stem = conv(4 * (6 + geometry), width)
         self.block, self.last = Block(width, code), Block(width, code)
         self.down, self.deep, self.deeper, self.up = conv(width, 64, stride=2), Block(64, code), Block(64, code), conv(64, width, 1)
-        self.shade, self.mask, self.shift, self.paint = conv(64, 3), conv(width, 4), conv(width, 2), conv(width, 12)
+        self.shade, self.mask, self.shift = conv(64, 3), conv(width, 4), conv(width, 2)
+        self.paint = conv(width, 12) if paints else None
         for last in (self.shade, self.mask, self.shift, self.paint):
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
+            if last is not None:
+                nn.init.zeros_(last.weight)
+                nn.init.zeros_(last.bias)
 
     def forward(self, base: Tensor, painted: Tensor, geometry: Tensor, motion: Tensor, identity: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """shift [B,2,h,w] in halves of the window's sides; log light [B,3,h,w]; mask [B,1,h,w]; paint [B,3,h,w]."""
@@ -44,7 +46,7 @@ class Refiner(nn.Module):
         x = F.leaky_relu(self.last(x, motion, identity), SLOPE)
         shift = resize(self.shift(x).float(), base)
         mask = F.pixel_shuffle(self.mask(x), 2).float()
-        paint = F.pixel_shuffle(self.paint(x), 2).float()
+        paint = base * 0 if self.paint is None else F.pixel_shuffle(self.paint(x), 2).float()
         mask = torch.maximum(torch.sigmoid(mask + 1.5), painters_own(geometry))
         return torch.tanh(shift) * SHIFT_REACH, torch.tanh(shade) * LIGHT_REACH, mask, torch.tanh(paint) * PAINT_REACH
 
