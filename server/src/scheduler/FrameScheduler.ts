@@ -37,8 +37,8 @@ export interface FrameSchedulerOptions {
   /** batches are kept to what renders within this time, default 16: larger ones keep every picture waiting for the last */
   renderBudgetMs?: number;
   /**
-   * How long a batch may take on a device whose throughput gains enough by it, default 33: a turn of 30 frames/s. At 66 two
-   * CPU cores with models/portrait gave a few frames more, three times as late.
+   * How long a batch may take on a device whose throughput gains enough by it, default 66: two turns of 30 frames/s, after
+   * which a frame counts as late; shared by the renders in flight.
    */
   longestRenderMs?: number;
   /** default what the renderer asks for, else 1: two renders on one device mostly make each other slower */
@@ -110,7 +110,8 @@ export class FrameScheduler {
     const budgetMs = options.renderBudgetMs ?? 16;
     this.#budget = new RenderBudget({
       budgetMs,
-      longestMs: Math.max(budgetMs, options.longestRenderMs ?? 33),
+      longestMs: Math.max(budgetMs, options.longestRenderMs ?? 66),
+      inFlight: this.#maxRendersInFlight,
       maxBatch: options.renderer.maxBatch,
       batchTimes: (size) => options.renderer.batchTimes?.(size) ?? [],
     });

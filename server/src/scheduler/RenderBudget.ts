@@ -7,6 +7,8 @@ export interface RenderBudgetOptions {
   budgetMs: number;
   /** how long a batch may take where throughput gains enough from it; default budgetMs */
   longestMs?: number;
+  /** runs under way at once, default 1: a picture waits for those before its own, so they share longestMs */
+  inFlight?: () => number;
   maxBatch: number;
   /** the device's calibration; empty where there is none (yet) */
   batchTimes?: (size: number) => readonly BatchTime[];
@@ -30,7 +32,7 @@ export class RenderBudget {
   readonly #known = new Map<number, Known>();
 
   constructor(options: RenderBudgetOptions) {
-    this.#options = { longestMs: options.budgetMs, batchTimes: () => [], ...options };
+    this.#options = { longestMs: options.budgetMs, inFlight: () => 1, batchTimes: () => [], ...options };
   }
 
   /** 1…maxBatch; maxBatch before anything is known */
@@ -68,7 +70,9 @@ export class RenderBudget {
     if (known.choice && areAlike(times, known.choice.times, 0.02)) return known.choice.pictures;
     // A guess says too little to leave out pictures that fit.
     const unsure = known.calibration.length === 0 && { worthWaiting: 0 };
-    known.choice = { times, pictures: chooseBatch({ ...this.#options, times, ...unsure }) };
+    const { budgetMs, inFlight } = this.#options;
+    const longestMs = Math.max(budgetMs, this.#options.longestMs / inFlight());
+    known.choice = { times, pictures: chooseBatch({ ...this.#options, times, longestMs, ...unsure }) };
     return known.choice.pictures;
   }
 }

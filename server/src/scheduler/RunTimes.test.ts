@@ -82,6 +82,11 @@ describe('RenderBudget of a slow device', () => {
     expect(share(settledSizes(new RenderBudget(options), oneByOneMs), 1)).toBeGreaterThan(0.8);
   });
 
+  it('makes shorter runs where several are under way at once', () => {
+    const budget = new RenderBudget({ ...options, inFlight: () => 2, batchTimes: () => timesOf(slowMs) });
+    expect(budget.maxPictures(128)).toBe(1);
+  });
+
   it('forgets a calibration that promised more than batches bring', () => {
     const budget = new RenderBudget({ ...options, batchTimes: () => timesOf(slowMs) });
     expect(budget.maxPictures(128)).toBe(2);
