@@ -107,6 +107,21 @@ describe('the scheduler on a simulated device', () => {
     expect(result.latencyMs.p50).toBeLessThan(40);
   });
 
+  it('begins a picture when its packet comes, not when the next turn does: most frames are a tick and a run old', () => {
+    const { latencyMs, framesPerSecond } = simulateScheduler({ avatars: 100, device: LARGE, ...ENOUGH, seconds: 3 });
+    expect(framesPerSecond).toBeGreaterThan(0.99 * 3000);
+    expect(framesPerSecond).toBeLessThan(1.04 * 3000);
+    expect(latencyMs.p50).toBeLessThan(8);
+    expect(latencyMs.p95).toBeLessThan(24);
+  });
+
+  it('draws nothing more for viewers who want fewer frames: they take the pictures of those who want most', () => {
+    const options = { avatars: 100, viewers: 3, rates: [30, 15, 10], device: LARGE, ...ENOUGH, seconds: 3 };
+    const { framesPerSecond, picturesPerSecond } = simulateScheduler(options);
+    expect(framesPerSecond).toBeGreaterThan(0.97 * 5500);
+    expect(picturesPerSecond).toBeLessThan(1.04 * 3000);
+  });
+
   it('draws a picture once for all who see it', () => {
     const { framesPerSecond, picturesPerSecond } = simulateScheduler({
       avatars: 20,

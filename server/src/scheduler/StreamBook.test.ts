@@ -179,3 +179,30 @@ test('an avatar that is being loaded keeps nobody else waiting, and is drawn whe
   book.tick(streams, 2, 66);
   expect(drawAll(66)).toEqual(['p1']);
 });
+
+test('a slower viewer takes the next picture of a faster one, and the last one alone when none follows', () => {
+  const { book, streams, participants, drawAll, send } = bookOf(1);
+  const slow: Stream = { ...streams[0]!, id: 1, participant: participants[0]!, framesPerSecond: 5 };
+  const both = [streams[0]!, slow];
+  book.tick(both, 0, 0);
+  expect(drawAll(0)).toEqual(['p0']);
+  // A sixth of its turn later the fast one gets a picture, which the slow one's turn then finds drawn.
+  send(0);
+  book.tick(both, 1, 33);
+  expect(drawAll(33)).toEqual(['p0']);
+  for (const tick of [2, 3, 4, 5]) book.tick(both, tick, tick * 33);
+  book.tick(both, 6, 198);
+  expect(drawAll(198)).toEqual([]);
+  send(0);
+  expect(drawAll(210)).toEqual(['p0']);
+  expect(book.get(1)!.sentPicture).toBe(book.get(0)!.sentPicture);
+  // From here on there is no packet: within two turns of the fast one it has the last picture too.
+  book.tick(both, 7, 231);
+  send(0);
+  expect(drawAll(231)).toEqual(['p0']);
+  for (let tick = 8; tick <= 14; tick++) {
+    book.tick(both, tick, tick * 33);
+    drawAll(tick * 33);
+  }
+  expect(book.get(1)!.sentPicture).toBe(book.get(0)!.sentPicture);
+});

@@ -44,6 +44,14 @@ export interface TurnCount {
   missed: number;
 }
 
+/**
+ * Turns come by so much faster than a stream's rate asks. Most streams ask for as many frames as their sender has packets:
+ * at the same rate a turn that once comes just before the packet always does, and shows the one before, up to a turn old.
+ * A little faster it runs through to where it waits for the packet, and the sender sets the pace.
+ */
+const TURN_LEAD = 1.04;
+/** A slower stream waits so many turns of the fastest that shows the same subject for a picture that both can take. */
+const WAIT_FOR_OTHERS = 1.5;
 /** A key that cannot be given yet, or an avatar that is being loaded, is asked for again after so long, ms. */
 const SHORT_PAUSE_MS = 8;
 /** Who was served longer ago than this counts as served then. */
@@ -228,7 +236,7 @@ export class StreamBook {
       record.lastSlot = -1;
       return;
     }
-    const slot = dueSlot(tickIndex, this.#options.ticksPerSecond, stream.framesPerSecond);
+    const slot = dueSlot(tickIndex, this.#options.ticksPerSecond, TURN_LEAD * stream.framesPerSecond);
     const newTurn = slot !== record.lastSlot;
     record.lastSlot = slot;
     if (newTurn && !record.subject.isIdle) {
@@ -291,7 +299,7 @@ export class StreamBook {
       subject.pauseIdle(nowMs, resolved.version);
       return [];
     }
-    const demands = this.#demands(subject, avatar, resolved, retryAtMs !== undefined, context);
+    const { demands, waiting } = this.#demands(subject, avatar, resolved, retryAtMs !== undefined, context);
     const lineages = new Map<number, LineageState>();
     for (const { lineage: id } of subject.records) {
       const lineage = context.lineages.get(id);
@@ -310,33 +318,38 @@ export class StreamBook {
       // It waits for an encoder to come free, which is told, or for the time at which a key frame may be made.
       const busy = [...lineages.values()].some(({ pending }) => pending >= MAX_PENDING_ENCODES);
       subject.pauseBlocked(nowMs, busy ? undefined : nowMs + SHORT_PAUSE_MS);
-    } else subject.pauseIdle(nowMs, resolved.version);
+    } else if (waiting) subject.pauseForPacket(nowMs + SHORT_PAUSE_MS);
+    else subject.pauseIdle(nowMs, resolved.version);
     return [];
   }
 
-  /** The subject's streams that could take a frame now. */
+  /** The subject's streams that could take a frame now; `waiting`: one that is due waits for the next packet. */
   #demands(
     subject: Subject,
     avatar: string,
     resolved: ResolvedMotion,
     suspect: boolean,
-    { pictures, congested }: PlanContext,
-  ): StreamDemand[] {
+    { nowMs, pictures, congested }: PlanContext,
+  ): { demands: StreamDemand[]; waiting: boolean } {
     const { participant, size } = subject;
+    const fastest = fastestOf(subject);
     const demands: StreamDemand[] = [];
+    let waiting = false;
     for (const record of subject.records) {
       const { stream } = record;
       if (stream.framesPerSecond === 0 || this.#isCongested(congested, stream)) continue;
       const bucket = viewBucket(stream.view);
       const picture = `${participant.id}|${avatar}|${resolved.version}|${bucket.key}|${size}`;
       if (!pictures.has(picture)) pictures.set(picture, { participant, avatar, resolved, view: bucket.view });
+      const waits = record.due && waitsForOthers(record, picture, fastest, nowMs);
+      waiting ||= waits;
       demands.push({
         stream: stream.id,
         picture,
         codec: stream.codec,
         size,
         framesPerSecond: stream.framesPerSecond,
-        due: record.due,
+        due: record.due && !waits,
         changed: record.sentPicture !== picture,
         deadlineMs: record.deadlineMs,
         servedAtMs: record.servedAtMs,
@@ -345,7 +358,7 @@ export class StreamBook {
         suspect,
       });
     }
-    return demands;
+    return { demands, waiting };
   }
 
   #isCongested(known: Map<object, boolean>, stream: Stream): boolean {
@@ -365,6 +378,19 @@ interface PlanContext {
   orphans: () => LineageState[];
   pictures: Map<string, PictureContent>;
   congested: Map<object, boolean>;
+}
+
+/**
+ * Whether a slower stream whose turn has come lets the picture go that was drawn for a faster one before, and takes the
+ * next together with it: to draw it once more would cost as much, and show an older motion.
+ */
+function waitsForOthers(record: StreamRecord, picture: string, fastest: number, nowMs: number): boolean {
+  const { framesPerSecond, needsKeyFrame } = record.stream;
+  if (framesPerSecond >= fastest || needsKeyFrame || record.sentPicture === picture) return false;
+  const dueAtMs = record.deadlineMs - 1000 / framesPerSecond;
+  if (nowMs - dueAtMs > (WAIT_FOR_OTHERS * 1000) / fastest) return false;
+  for (const { sentPicture } of record.subject.records) if (sentPicture === picture) return true;
+  return false;
 }
 
 function fastestOf({ records }: Subject): number {

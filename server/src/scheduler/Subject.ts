@@ -51,7 +51,7 @@ export class Subject implements Contender {
   #pauseMs = 0;
   #pausedUntilMs = Number.NEGATIVE_INFINITY;
   /** what ends a pause; undefined when only time and touch() do */
-  #pausedAt: { latest: MotionSample | undefined; avatar: string | undefined; version: string } | undefined;
+  #pausedAt: { latest: MotionSample | undefined; avatar: string | undefined; version: string | undefined } | undefined;
 
   constructor(participant: Participant, size: number, order: number) {
     this.participant = participant;
@@ -102,6 +102,12 @@ export class Subject implements Contender {
   pauseBlocked(nowMs: number, untilMs = nowMs + BLOCKED_PAUSE_MS): void {
     this.#pausedUntilMs = untilMs;
     this.#pausedAt = undefined;
+  }
+
+  /** It would rather draw what the next packet shows: it is looked at when that is there, or at the latest then. */
+  pauseForPacket(untilMs: number): void {
+    this.#pausedUntilMs = untilMs;
+    this.#pausedAt = { latest: this.participant.latest, avatar: this.participant.avatar, version: undefined };
   }
 
   /** It has something to draw: no pause grows from here. */
