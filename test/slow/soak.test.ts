@@ -10,11 +10,10 @@ const SECONDS = 60;
 /** The sockets' and encoders' working set grows at first; what counts is what comes after. */
 const SETTLE_SECONDS = 20;
 /**
- * Growth over the last 40 s that still counts as flat. Every batch size that is drawn for the first time extends ONNX
- * Runtime's arena, once for each of the runs in flight: with models/portrait on two cores 500 MB become 650 within two
- * minutes, in steps, and stay there.
+ * Growth over the last 40 s that still counts as flat. What runs need of a batch size that is drawn for the first time
+ * comes out of the one arena that all sessions share, which holds what the runs of one moment ever took.
  */
-const FLAT_MEGABYTES = 160;
+const FLAT_MEGABYTES = 48;
 
 function residentMegabytes(pid: number): number {
   const line = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));

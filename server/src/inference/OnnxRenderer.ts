@@ -214,7 +214,7 @@ export class OnnxRenderer implements Renderer {
             lease.release();
           }
         },
-        this.timeoutMs ?? renderTimeoutMs(this.slowestMs.get(shape)),
+        this.timeoutMs ?? renderTimeoutMs(this.opened.sizes.device.kind, this.slowestMs.get(shape)),
       );
     } finally {
       if (!begun) lease.release();

@@ -116,8 +116,11 @@ describe('RenderLanes', () => {
 });
 
 it('a run has long for its first time, and then a multiple of what it took before', () => {
-  expect(renderTimeoutMs(undefined)).toBe(60_000);
-  expect(renderTimeoutMs(4)).toBe(3000);
-  expect(renderTimeoutMs(200)).toBe(10_000);
-  expect(renderTimeoutMs(5000)).toBe(60_000);
+  expect(renderTimeoutMs('cpu', undefined)).toBe(60_000);
+  expect(renderTimeoutMs('cuda', 4)).toBe(3000);
+  expect(renderTimeoutMs('cuda', 200)).toBe(10_000);
+  expect(renderTimeoutMs('cpu', 5000)).toBe(60_000);
+  // A device in software compiles for a minute.
+  expect(renderTimeoutMs('webgpu', undefined)).toBe(180_000);
+  expect(renderTimeoutMs('webgpu', 2700)).toBe(135_000);
 });

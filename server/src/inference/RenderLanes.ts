@@ -1,4 +1,5 @@
 import { FacewireError } from '@facewire/proto';
+import type { DeviceKind } from './Device.ts';
 
 export interface RenderLanesOptions {
   /** for messages */
@@ -119,17 +120,18 @@ export class RenderLanes {
   }
 }
 
-const FIRST_RUN_MS = 60_000;
+const FIRST_RUN_MS = { cpu: 60_000, cuda: 60_000, webgpu: 180_000 } as const;
 const LEAST_MS = 3000;
 const TIMES_SLOWEST = 50;
 
 /**
- * When a run is given up. The first run of a shape may compile its kernels; later ones are known, and even on a machine
- * that does much else do not take fifty times what they took before.
+ * When a run is given up. The first run of a shape may compile its kernels (over WebGPU a software device takes a minute
+ * for that); later ones are known, and even on a machine that does much else do not take fifty times what they took before.
  *
  * @param slowestMs of the runs of this shape that came back; undefined before the first
  */
-export function renderTimeoutMs(slowestMs: number | undefined): number {
-  if (slowestMs === undefined) return FIRST_RUN_MS;
-  return Math.min(FIRST_RUN_MS, Math.max(LEAST_MS, TIMES_SLOWEST * slowestMs));
+export function renderTimeoutMs(kind: DeviceKind, slowestMs: number | undefined): number {
+  const firstMs = FIRST_RUN_MS[kind];
+  if (slowestMs === undefined) return firstMs;
+  return Math.min(firstMs, Math.max(LEAST_MS, TIMES_SLOWEST * slowestMs));
 }

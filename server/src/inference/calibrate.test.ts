@@ -48,6 +48,13 @@ describe('calibrate', () => {
     expect(device.ran).not.toContain('256:4x1');
   });
 
+  it('asks a device that takes seconds for one timed run of one size', async () => {
+    const device = fakeDevice(0, 2700);
+    const found = await calibrate({ ...device, sizes: [256, 512], maxBatch: 64, mayGoOn: always, longestRunMs: 500 });
+    expect(found!.batchTimes).toEqual({ 256: [{ pictures: 1, ms: 2700 }] });
+    expect(device.ran).toEqual(['256:1x1', '256:1x1']);
+  });
+
   it('ends without a result when the server becomes busy for good', async () => {
     let left = 4;
     const device = fakeDevice(1, 1);

@@ -22,7 +22,7 @@ export interface CalibrateOptions {
   run: (size: number, pictures: number, atOnce: number) => Promise<void>;
   /** resolves when the device is free for a measurement; false ends the calibration */
   mayGoOn: () => Promise<boolean>;
-  /** a batch that is expected to take longer is not measured: it would keep players waiting */
+  /** a run that is expected to take longer is not measured: it would keep players waiting */
   longestRunMs: number;
   /** also measure two runs at once; default true */
   overlapping?: boolean;
@@ -34,6 +34,8 @@ const LEAST_REPEATS = 2;
 const MOST_REPEATS = 6;
 /** Runs of one kind are repeated no longer than this, ms. */
 const REPEAT_MS = 150;
+/** A single picture that takes so many times `longestRunMs` is timed once. */
+const SLOW = 4;
 /** Times that spread further are those of other programs: they are not kept for the next start. */
 const TRUSTED_SPREAD = 1.3;
 
@@ -45,8 +47,9 @@ export function calibrationBatches(maxBatch: number): number[] {
 }
 
 /**
- * Times runs of 1, 2, 4, … pictures of each size, after one that warms up, the smallest size first. Undefined when it
- * was ended before the first size was through.
+ * Times runs of 1, 2, 4, … pictures of each size, after one that warms up, the smallest size first. A device that takes
+ * seconds for a single picture is asked for one timed run and no larger size. Undefined when it was ended before the first
+ * size was through.
  */
 export async function calibrate(options: CalibrateOptions): Promise<CalibrationResult | undefined> {
   const { sizes, maxBatch, run, mayGoOn, longestRunMs, overlapping = true, now = () => performance.now() } = options;
@@ -57,6 +60,7 @@ export async function calibrate(options: CalibrateOptions): Promise<CalibrationR
     const times: number[] = [];
     let sumMs = 0;
     while (times.length < LEAST_REPEATS || (times.length < MOST_REPEATS && sumMs < REPEAT_MS)) {
+      if (sumMs > SLOW * longestRunMs) break;
       if (!(await mayGoOn())) return undefined;
       const startedAtMs = now();
       await run(size, pictures, atOnce);
@@ -71,6 +75,7 @@ export async function calibrate(options: CalibrateOptions): Promise<CalibrationR
   const batchTimes: Record<string, BatchTime[]> = {};
   let overlap: number | undefined;
   for (const size of sizes) {
+    if (slowest(batchTimes) > SLOW * longestRunMs) break;
     const times: BatchTime[] = [];
     for (const pictures of calibrationBatches(maxBatch)) {
       const last = times.at(-1);
@@ -90,6 +95,11 @@ export async function calibrate(options: CalibrateOptions): Promise<CalibrationR
   }
   const spread = spreads.sort((a, b) => a - b)[spreads.length >> 1]!;
   return { batchTimes, ...(overlap !== undefined && { overlap }), spread };
+}
+
+/** Longest time of a single picture, of the sizes that were measured; ms. */
+function slowest(batchTimes: Calibration['batchTimes']): number {
+  return Math.max(0, ...Object.values(batchTimes).map(([single]) => single!.ms));
 }
 
 /**

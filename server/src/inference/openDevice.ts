@@ -35,7 +35,7 @@ export async function openDevice(options: OnnxRendererOptions, device: Device, p
   const lanes = new RenderLanes({
     device: deviceName(device),
     lanes: 1,
-    timeoutMs: options.timeoutMs ?? renderTimeoutMs(undefined),
+    timeoutMs: options.timeoutMs ?? renderTimeoutMs(kind, undefined),
     ...(warn && { onStuck: warn }),
   });
   const limits = { bankSlots: options.bankSlots ?? 64, bankBytes: options.bankBytes ?? BANK_BYTES[kind] };

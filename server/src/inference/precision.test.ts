@@ -131,4 +131,21 @@ describe('a package with variants', () => {
     await candidate.close();
     await reference.close();
   });
+
+  it('a device that takes seconds for a picture is judged by one, so that the server listens before long', async () => {
+    const [candidate, reference] = [await open('int8'), await open('float32')];
+    let nowMs = 0;
+    const slow = (renderer: OnnxRenderer): typeof renderer =>
+      Object.assign(Object.create(renderer), {
+        render: (...values: Parameters<OnnxRenderer['render']>) => {
+          nowMs += 6000;
+          return renderer.render(...values);
+        },
+      });
+    const verdict = await comparePrecision(slow(candidate), slow(reference), ['0.5', '0.9'], () => nowMs);
+    expect(verdict).toMatchObject({ farShare: 1, time: 1 });
+    expect([candidate, reference].map(({ counters }) => counters.pictures)).toEqual([1, 1]);
+    await candidate.close();
+    await reference.close();
+  });
 });

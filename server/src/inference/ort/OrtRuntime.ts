@@ -12,6 +12,9 @@ import {
 } from './ortApi.ts';
 
 const LOGGING_LEVEL_ERROR = 3;
+/** OrtAllocatorType, OrtMemType */
+const [DEVICE_ALLOCATOR, ARENA_ALLOCATOR] = [0, 1];
+const MEMORY_TYPE_DEFAULT = 0;
 
 /**
  * Calls on worker threads at once: Node has four threads for them unless UV_THREADPOOL_SIZE says otherwise; more would
@@ -84,7 +87,20 @@ export class OrtRuntime {
     this.env = this.create('CreateEnv', LOGGING_LEVEL_ERROR, 'facewire');
     this.check(this.functions.DisableTelemetryEvents(this.env), 'DisableTelemetryEvents');
     this.allocator = this.create('GetAllocatorWithDefaultOptions');
-    this.hostMemory = this.create('CreateCpuMemoryInfo', 0, 0);
+    this.hostMemory = this.create('CreateCpuMemoryInfo', DEVICE_ALLOCATOR, MEMORY_TYPE_DEFAULT);
+    this.shareArena();
+  }
+
+  /**
+   * One arena of host memory for all sessions that use the environment's allocators. Each with its own keeps what the
+   * largest run of its own ever took; together they take no more than the runs of one moment do.
+   */
+  private shareArena(): void {
+    const info = this.create('CreateCpuMemoryInfo', ARENA_ALLOCATOR, MEMORY_TYPE_DEFAULT);
+    const arena = this.create('CreateArenaCfgV2', [], new BigUint64Array(0), 0);
+    this.call('CreateAndRegisterAllocator', this.env, info, arena);
+    this.functions.ReleaseArenaCfg(arena);
+    this.functions.ReleaseMemoryInfo(info);
   }
 
   addressOf(name: OrtFunctionName): bigint {

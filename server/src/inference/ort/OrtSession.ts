@@ -35,19 +35,19 @@ export interface SessionTuning {
   optimisation: keyof typeof OPTIMISATIONS;
   /** threads that spin between two operators win a little latency and take the cores from encoders and sockets */
   spinning: boolean;
-  /** plans one block of memory for all intermediate tensors of a shape that was seen before */
+  /** plans one block of memory for all intermediate tensors of a shape that was seen before: each batch size a block more */
   memoryPattern: boolean;
-  /** keeps freed memory for the next run */
+  /** keeps freed memory for the next run, of whatever session */
   arena: boolean;
   /** flushes subnormal numbers, on which processors are slow, to zero */
   denormalAsZero: boolean;
 }
 
-/** The fastest of those that were measured, beside other work: docs/gpu.md. */
+/** The fastest of those that were measured, beside other work, and of equals the one that holds least memory: docs/gpu.md. */
 export const DEFAULT_TUNING: SessionTuning = {
   optimisation: 'all',
   spinning: false,
-  memoryPattern: true,
+  memoryPattern: false,
   arena: true,
   denormalAsZero: false,
 };
@@ -108,6 +108,8 @@ export class OrtSession {
         'session.set_denormal_as_zero',
         flag(tuning.denormalAsZero),
       );
+      // Host memory comes from the one arena of OrtRuntime.
+      runtime.call('AddSessionConfigEntry', sessionOptions, 'session.use_env_allocators', flag(tuning.arena));
       appendProvider(runtime, sessionOptions, options);
       const handle =
         typeof model === 'string'
