@@ -30,7 +30,7 @@
 #define FW_FACE (FW_POSE + FW_EXPRESSIONS)
 #define FW_SCALARS (FW_FACE + 3 * FW_MAX_KEYPOINTS)
 #define FW_QUESTIONS 8
-#define FW_CONTEXTS 3037
+#define FW_CONTEXTS 2137
 #define FW_PREDECESSORS 12
 #define FW_WEIGHTS 17
 #define FW_ROWS (FW_FACE + 3)
@@ -67,7 +67,7 @@ typedef struct {
 enum { FW_P, FW_E, FW_Q, FW_COUNT, FW_K, FW_SENT, FW_SETTINGS };
 
 typedef struct {
-  int32_t value, change, before, lively, lively_long, mean, mean_short;
+  int32_t value, change, before, lively, lively_long, mean;
 } fw_scalar;
 
 typedef struct {
@@ -91,7 +91,7 @@ typedef struct {
 } fw_coder;
 
 typedef struct {
-  int32_t contexts[6];
+  int32_t contexts[5];
   int32_t moved;
 } fw_entry;
 
@@ -124,11 +124,11 @@ static int32_t fw_sign(int32_t x) { return (x > 0) - (x < 0); }
 
 static int32_t fw_magnitude(int32_t x) { return x < 0 ? -x : x; }
 
-static int32_t fw_half(int32_t x) {
+/* log2 in eighths */
+static int32_t fw_eighths(int32_t x) {
   int32_t top = 0;
-  if (x < 2) return 0;
   while ((x >> (top + 1)) != 0) top++;
-  return 2 * top + ((x >> (top - 1)) & 1);
+  return 8 * top + (((8 * x) >> top) & 7);
 }
 
 static int32_t fw_squash(int32_t sum) {
@@ -265,7 +265,7 @@ static void fw_convert(fw_state *s, const int32_t *settings) {
   int i, kept = fw_scalar_count(s), count = FW_FACE + 3 * (int)settings[FW_K];
   for (i = 0; i < FW_SCALARS; i++) {
     fw_scalar *each = &s->scalars[i];
-    fw_scalar next = {0, 0, 0, 512, 8192, 0, 0};
+    fw_scalar next = {0, 0, 0, 512, 8192, 0};
     if (i < kept && i < count) {
       next.lively = each->lively;
       next.lively_long = each->lively_long;
@@ -274,7 +274,7 @@ static void fw_convert(fw_state *s, const int32_t *settings) {
         int64_t above = 2 * each->value * now + old, below = 2 * old;
         int64_t value = above >= 0 ? above / below : -((-above + below - 1) / below);
         next.value = fw_clamp((int32_t)value, fw_lowest(settings, i), fw_highest(settings, i));
-        next.mean = next.mean_short = next.value * 256;
+        next.mean = next.value * 256;
       }
     }
     *each = next;
@@ -320,14 +320,14 @@ static int fw_answer(fw_decoder *d, fw_coder *c, fw_model *m, int adaptive, int 
   int64_t sum = 0;
   int32_t p, error;
   int i, bit;
-  for (i = 0; i < 6; i++) sum += m->w[contexts[i] * FW_QUESTIONS + question];
+  for (i = 0; i < 5; i++) sum += m->w[contexts[i] * FW_QUESTIONS + question];
   p = fw_squash(fw_wrap(sum));
   bit = fw_bit(c, p);
   error = bit * 65536 - p;
   if (adaptive && c->error == FW_OK && (error >= 1024 || error <= -1024)) {
     fw_entry *entry = &d->entries[d->entry_count++];
     entry->moved = fw_shift(error + 16, 5);
-    for (i = 0; i < 6; i++) {
+    for (i = 0; i < 5; i++) {
       int32_t weight = contexts[i] * FW_QUESTIONS + question;
       entry->contexts[i] = weight;
       m->w[weight] = fw_wrap((int64_t)m->w[weight] + entry->moved);
@@ -340,7 +340,7 @@ static void fw_undo(fw_decoder *d, fw_model *m) {
   uint32_t n;
   int i;
   for (n = 0; n < d->entry_count; n++) {
-    for (i = 0; i < 6; i++) {
+    for (i = 0; i < 5; i++) {
       int32_t weight = d->entries[n].contexts[i];
       m->w[weight] = fw_wrap((int64_t)m->w[weight] - d->entries[n].moved);
     }
@@ -376,7 +376,7 @@ static int32_t fw_read_change(fw_decoder *d, fw_coder *c, fw_model *m, int adapt
   int32_t top = s->settings[FW_E], value = each->value;
   int32_t zone = i < FW_POSE ? 0 : i >= FW_FACE ? 1 : value == 0 ? 3 : 2;
   int32_t row = i < FW_FACE ? i : FW_FACE + (i - FW_FACE) % 3;
-  int32_t size = fw_clamp(fw_half((int32_t)(((int64_t)expected * ratio) >> 8)) - 7, 0, 15);
+  int32_t size = fw_clamp(fw_shift(fw_eighths(expected < 1 ? 1 : expected) + ratio + 1, 2) - 7, 0, 15);
   int32_t frame = (zone * 16 + size) * 8;
   int32_t pace = fw_clamp(fw_shift(predicted + 16, 5), -31, 31);
   int32_t lean = 2 + fw_sign(pace) * (fw_magnitude(pace) < 3 ? 0 : fw_magnitude(pace) < 10 ? 1 : 2);
@@ -387,17 +387,14 @@ static int32_t fw_read_change(fw_decoder *d, fw_coder *c, fw_model *m, int adapt
                   : value < top ? 6
                                 : 7;
   int32_t past = 3 * fw_sign(each->change) + fw_sign(each->before) + 4;
-  int32_t far = fw_clamp(fw_shift(value * 256 - each->mean + 32, 6), -7, 7) + 7;
-  int32_t near = fw_clamp(fw_shift(value * 256 - each->mean_short + 32, 6), -7, 7) + 7;
-  int32_t contexts[6];
+  int32_t contexts[5];
   int32_t size_read;
   int negative;
-  contexts[0] = frame + fw_clamp(fw_half(ratio) - 12, 0, 7);
+  contexts[0] = frame + fw_clamp(fw_shift(ratio, 2) + 4, 0, 7);
   contexts[1] = 512 + row * 5 + lean;
   contexts[2] = 817 + row * 8 + level;
   contexts[3] = 1305 + (zone * 9 + past) * 16 + size;
   contexts[4] = 1881 + zone * 64 + 32 + pace;
-  contexts[5] = 2137 + (zone * 15 + far) * 15 + near;
 
   if (!fw_answer(d, c, m, adaptive, 0, contexts)) return 0;
   if (coefficient && value == 0) {
@@ -432,7 +429,8 @@ static void fw_read_scalars(fw_decoder *d, fw_coder *c, fw_model *m, int adaptiv
     expected = (each->lively + (each->lively_long >> 4)) >> 1;
     predicted = alone ? 0 : fw_predict(d, m, s, i);
     if (i < FW_FACE) d->predictions[i] = predicted;
-    change = fw_read_change(d, c, m, adaptive, s, i, predicted, expected, liveliness * 256 / expectation);
+    change = fw_read_change(d, c, m, adaptive, s, i, predicted, expected,
+                            fw_eighths(liveliness) - fw_eighths(expectation));
     value = each->value + change;
     if (change != 0 && (value < fw_lowest(s->settings, i) || value > fw_highest(s->settings, i))) {
       if (c->error == FW_OK) c->error = FW_BAD_VALUE;
@@ -454,7 +452,7 @@ static void fw_learn(const fw_decoder *d, fw_model *m, const fw_state *s) {
     int32_t x[FW_PREDECESSORS + 2];
     int32_t drift = fw_clamp(each->value * 256 - each->mean, -4096, 4096);
     int32_t energy = 4 + ((drift * drift) >> 16), gain;
-    if (!fw_travels(s->settings, i) || (mistake > -192 && mistake < 192)) continue;
+    if (!fw_travels(s->settings, i) || (mistake > -256 && mistake < 256)) continue;
     for (n = 0; n < FW_PREDECESSORS; n++) x[n] = d->changes[fw_predecessors[i * FW_PREDECESSORS + n]];
     x[FW_PREDECESSORS] = fw_clamp(each->change, -63, 63);
     x[FW_PREDECESSORS + 1] = fw_clamp(each->before, -63, 63);
@@ -473,7 +471,7 @@ static void fw_advance(const fw_decoder *d, fw_state *s, int alone) {
     if (alone) {
       each->lively = 128;
       each->lively_long = 2048;
-      each->mean = each->mean_short = value * 256;
+      each->mean = value * 256;
     } else {
       if (size > 8) size = 8;
       each->before = each->change;
@@ -481,7 +479,6 @@ static void fw_advance(const fw_decoder *d, fw_state *s, int alone) {
       each->lively += fw_shift(size * 256 - each->lively, 2);
       each->lively_long += fw_shift(size * 4096 - each->lively_long, 5);
       each->mean += fw_shift(value * 256 - each->mean, 4);
-      each->mean_short += fw_shift(value * 256 - each->mean_short, 2);
     }
     each->value = value;
   }

@@ -57,8 +57,8 @@ export class CodecTrainer {
       tracks: all.flatMap((view) => {
         const settings = defaultSettings(view);
         return [
-          { motions: view, settings: { ...settings, ...COARSE } },
           { motions: view, settings },
+          { motions: view, settings: { ...settings, ...COARSE } },
         ];
       }),
     };

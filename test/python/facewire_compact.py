@@ -69,11 +69,10 @@ def clamp(value, low, high):
     return low if value < low else high if value > high else value
 
 
-def half(x: int) -> int:
-    if x < 2:
-        return 0
+def log(x: int) -> int:
+    """log2 in eighths; x from 1 on"""
     top = x.bit_length() - 1
-    return 2 * top + ((x >> (top - 1)) & 1)
+    return 8 * top + (((8 * x) >> top) & 7)
 
 
 def squash(total: int) -> int:
@@ -224,7 +223,6 @@ class Scalar:
     lively: int = 512
     lively_long: int = 8192
     mean: int = 0
-    mean_short: int = 0
 
 
 @dataclass
@@ -298,7 +296,7 @@ class Body:
             if travels(settings, self.tables["ranks"], i):
                 was, will = denominator(state.settings, i), denominator(settings, i)
                 new.value = clamp((2 * old.value * will + was) // (2 * was), *limits(settings, i))
-                new.mean = new.mean_short = new.value * 256
+                new.mean = new.value * 256
         return after
 
     def time(self, coder: Coder, state: State, time: int, step: int) -> None:
@@ -338,7 +336,7 @@ class Body:
                 continue
             scalar = state.scalars[i]
             expected = (scalar.lively + (scalar.lively_long >> 4)) >> 1
-            ratio = alive * 256 // expectation
+            ratio = log(alive) - log(expectation)
             predicted = predictions[i] = 0 if alone else self._predict(state, i, changes)
             target = values[i] - scalar.value if coder.encoding else 0
             change = self._change(coder, state, i, target, predicted, expected, ratio)
@@ -374,7 +372,7 @@ class Body:
 
     def _learn(self, scalar: Scalar, i: int, value: int, predicted: int, changes: dict[int, int]) -> None:
         mistake = (value - scalar.value) * 256 - predicted
-        if abs(mistake) < 192:
+        if abs(mistake) < 256:
             return
         x = [changes.get(other, 0) for other in self.tables["predecessors"][12 * i : 12 * i + 12]]
         x += [clamp(scalar.change, -63, 63), clamp(scalar.before, -63, 63)]
@@ -394,8 +392,8 @@ class Body:
         top = state.settings["expressionDenominator"]
         zone = 0 if i < POSE else 1 if i >= FACE else 3 if scalar.value == 0 else 2
         row = i if i < FACE else FACE + (i - FACE) % 3
-        size = clamp(half((expected * ratio) >> 8) - 7, 0, 15)
-        alive = clamp(half(ratio) - 12, 0, 7)
+        size = clamp(((log(max(expected, 1)) + ratio + 1) >> 2) - 7, 0, 15)
+        alive = clamp((ratio >> 2) + 4, 0, 7)
         pace = clamp((predicted + 16) >> 5, -31, 31)
         lean = 2 + sign(pace) * (0 if abs(pace) < 3 else 1 if abs(pace) < 10 else 2)
         level = 0
@@ -403,15 +401,11 @@ class Body:
             level = sum(scalar.value >= start for start in (1, 2, 3, 4, 8, 16))
             level += level == 6 and scalar.value == top
         past = 3 * sign(scalar.change) + sign(scalar.before) + 4
-        far, near = (
-            clamp((scalar.value * 256 - mean + 32) >> 6, -7, 7) + 7 for mean in (scalar.mean, scalar.mean_short)
-        )
         contexts = (
             817 + row * 8 + level,
             512 + row * 5 + lean,
             1305 + (zone * 9 + past) * 16 + size,
             1881 + zone * 64 + 32 + pace,
-            2137 + (zone * 15 + far) * 15 + near,
         )
 
         def ask(question: int, bit: bool, last: int = alive) -> int:
@@ -437,7 +431,7 @@ class Body:
     def _advance(scalar: Scalar, value: int, alone: bool) -> None:
         if alone:
             scalar.value, scalar.change, scalar.before = value, 0, 0
-            scalar.mean = scalar.mean_short = value * 256
+            scalar.mean = value * 256
             scalar.lively, scalar.lively_long = 128, 2048
             return
         difference = value - scalar.value
@@ -446,7 +440,6 @@ class Body:
         scalar.lively += (m * 256 - scalar.lively) >> 2
         scalar.lively_long += (m * 4096 - scalar.lively_long) >> 5
         scalar.mean += (value * 256 - scalar.mean) >> 4
-        scalar.mean_short += (value * 256 - scalar.mean_short) >> 2
         scalar.value = value
 
 

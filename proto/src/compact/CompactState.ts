@@ -25,14 +25,14 @@ export const SCALAR_FIELDS = {
   /** running means of the size of changes (at most 8): over about 4 packets in 1/256, over about 32 in 1/4096 */
   LIVELY: 3,
   LIVELY_LONG: 4,
-  /** running means of the value over about 16 packets and over about 4, 1/256 */
+  /** running mean of the value over about 16 packets, 1/256 */
   MEAN: 5,
-  MEAN_SHORT: 6,
-  /** one is spare, so that they start at whole 32 bytes */
+  /** two are spare, so that they start at whole 32 bytes */
   STRIDE_SHIFT: 3,
 } as const;
-const { VALUE, CHANGE, CHANGE_BEFORE, LIVELY, LIVELY_LONG, MEAN, MEAN_SHORT, STRIDE_SHIFT } = SCALAR_FIELDS;
+const { VALUE, CHANGE, CHANGE_BEFORE, LIVELY, LIVELY_LONG, MEAN, STRIDE_SHIFT } = SCALAR_FIELDS;
 const STRIDE = 1 << STRIDE_SHIFT;
+const POSE = POSE_COUNT;
 const CHANGE_LIMIT = 63;
 // this module's own constants are folded into its code, imported ones are not: see ScalarContexts.ts
 const COEFFICIENTS = EXPRESSION_COUNT;
@@ -41,6 +41,8 @@ const FIRST_COEFFICIENT = POSE_COUNT * STRIDE;
 const SCALAR_MASK = PLACE_LIMIT - 1;
 /** how far a coefficient may be from its last value, in steps, and keep it: 0.0099 at the default step */
 export const STAY = 33 / 64;
+
+const NOTHING = new Int32Array(FACE_COUNT * STRIDE);
 
 /**
  * All that prediction rests on: the last quantised motion and its short history, for each scalar (pose, 52
@@ -104,7 +106,6 @@ export class CompactState {
       const value = Math.floor((2 * kept[at + VALUE]! * next + old) / (2 * old));
       scalars[at + VALUE] = clamp(value, lowest(settings, scalar), highest(settings, scalar));
       scalars[at + MEAN] = scalars[at + VALUE]! << 8;
-      scalars[at + MEAN_SHORT] = scalars[at + VALUE]! << 8;
     }
   }
 
@@ -121,7 +122,6 @@ export class CompactState {
       const value = values[scalar]!;
       scalars[at + VALUE] = value;
       scalars[at + MEAN] = value << 8;
-      scalars[at + MEAN_SHORT] = value << 8;
       scalars[at + LIVELY] = SETTLED_EXPECTATION;
       scalars[at + LIVELY_LONG] = SETTLED_EXPECTATION << 4;
     }
@@ -140,14 +140,12 @@ export class CompactState {
       const lively = scalars[at + LIVELY]!;
       const livelyLong = scalars[at + LIVELY_LONG]!;
       const mean = scalars[at + MEAN]!;
-      const meanShort = scalars[at + MEAN_SHORT]!;
       scalars[at + VALUE] = value;
       scalars[at + CHANGE_BEFORE] = scalars[at + CHANGE]!;
       scalars[at + CHANGE] = Math.max(-CHANGE_LIMIT, Math.min(CHANGE_LIMIT, change));
       scalars[at + LIVELY] = lively + (((magnitude << 8) - lively) >> 2);
       scalars[at + LIVELY_LONG] = livelyLong + (((magnitude << 12) - livelyLong) >> 5);
       scalars[at + MEAN] = mean + (((value << 8) - mean) >> 4);
-      scalars[at + MEAN_SHORT] = meanShort + (((value << 8) - meanShort) >> 2);
     }
   }
 
@@ -203,19 +201,23 @@ export function quantise(
     const limit = highest(settings, scalar);
     values[scalar] = clamp(values[scalar]!, -limit, limit);
   }
-  const stays = known !== undefined && sameSettings(known.settings, settings) ? known.scalars : undefined;
-  for (let index = 0; index < EXPRESSION_COUNT; index++) {
-    const scalar = POSE_COUNT + index;
-    const value = expression[index]!;
-    if (ranks[index]! >= settings.expressionCount) {
-      values[scalar] = 0;
-      continue;
-    }
-    values[scalar] = clamp(inSteps(value, expressionDenominator), 0, expressionDenominator);
-    if (stays === undefined) continue;
-    const last = stays[scalar * STRIDE + VALUE]!;
-    if (Math.abs(value * expressionDenominator - last) <= STAY) values[scalar] = last;
+  const stays = known !== undefined && sameSettings(known.settings, settings) ? known.scalars : NOTHING;
+  const expressionCount = settings.expressionCount | 0;
+  const top = expressionDenominator | 0;
+  // where nothing is known no distance is small enough
+  const stay = stays === NOTHING ? -1 : STAY;
+  let odd = 0;
+  for (let index = 0; index < COEFFICIENTS; index++) {
+    const scalar = POSE + index;
+    const exact = expression[index]! * top;
+    // neither a NaN nor an infinity gives 0
+    odd += exact - exact;
+    const last = stays[((scalar & SCALAR_MASK) << STRIDE_SHIFT) + VALUE]!;
+    const near = exact < 0 ? 0 : exact > top ? top : Math.floor(exact + 0.5) | 0;
+    const value = Math.abs(exact - last) <= stay ? last : near;
+    values[scalar] = ranks[index]! < expressionCount ? value : 0;
   }
+  if (odd !== 0) for (const value of expression) inSteps(value, top);
   const limit = keypointDenominator * LENGTH_LIMIT;
   for (let index = 0; index < 3 * settings.keypointCount; index++) {
     values[FACE_COUNT + index] =
@@ -223,10 +225,25 @@ export function quantise(
   }
 }
 
+/** coefficients of decoded motions share a buffer, this many motions together: one allocation outside the heap for all */
+const SHARED_BY = 32;
+let shared = new Float32Array(0);
+let sharedUsed = 0;
+
+function freshExpression(): Float32Array {
+  if (sharedUsed === shared.length) {
+    shared = new Float32Array(SHARED_BY * EXPRESSION_COUNT);
+    sharedUsed = 0;
+  }
+  const from = sharedUsed;
+  sharedUsed += EXPRESSION_COUNT;
+  return shared.subarray(from, sharedUsed);
+}
+
 export function dequantise(state: CompactState): Motion {
   const { scalars, settings } = state;
   const { poseDenominator, expressionDenominator, keypointDenominator } = settings;
-  const expression = new Float32Array(EXPRESSION_COUNT);
+  const expression = freshExpression();
   for (let index = 0; index < COEFFICIENTS; index++) {
     expression[index] = scalars[FIRST_COEFFICIENT + (index & SCALAR_MASK) * STRIDE]! / expressionDenominator;
   }

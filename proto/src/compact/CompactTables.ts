@@ -13,20 +13,18 @@ export const QUESTION = { changed: 0, negative: 1, beyondOne: 2, beyondTwo: 4, b
 export const QUESTION_SHIFT = 3;
 export const QUESTION_COUNT = 1 << QUESTION_SHIFT;
 
-// six contexts see each question: parts of the list of contexts
+// five contexts see each question: parts of the list of contexts
 const FRAME_SIZE = ZONE_COUNT * 16 * 8; // zone, size expected, how lively this packet is (beyondMore: how far already)
 const LEAN_SIZE = ROW_COUNT * 5; // row, change predicted (coarse)
 const LEVEL_SIZE = ROW_COUNT * 8; // row, value
 const PAST_SIZE = ZONE_COUNT * 3 * 3 * 16; // zone, signs of the last two changes, size expected
 const PREDICTION_SIZE = ZONE_COUNT * 64; // zone, change predicted
-const DRIFT_SIZE = ZONE_COUNT * 15 * 15; // zone, distance from the long and from the short mean
-export const CONTEXT_COUNT = 6;
+export const CONTEXT_COUNT = 5;
 export const LEAN_BASE = FRAME_SIZE;
 export const LEVEL_BASE = LEAN_BASE + LEAN_SIZE;
 export const PAST_BASE = LEVEL_BASE + LEVEL_SIZE;
 export const PREDICTION_BASE = PAST_BASE + PAST_SIZE;
-export const DRIFT_BASE = PREDICTION_BASE + PREDICTION_SIZE;
-export const QUESTION_WEIGHT_COUNT = QUESTION_COUNT * (DRIFT_BASE + DRIFT_SIZE);
+export const QUESTION_WEIGHT_COUNT = QUESTION_COUNT * (PREDICTION_BASE + PREDICTION_SIZE);
 
 export const PREDECESSOR_COUNT = 12;
 /** predecessors, last change, the one before, distance from the running mean, whether a coefficient is at zero, 1 */

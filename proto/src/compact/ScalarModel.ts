@@ -1,9 +1,8 @@
 import type { CompactState } from './CompactState.ts';
 import { CONTEXT_COUNT, type CompactTables, QUESTION_COUNT, QUESTION_WEIGHT_COUNT } from './CompactTables.ts';
-import { FOUND_SHIFT, MEMORY } from './modelMemory.ts';
+import { FOUND_SHIFT, MEMORY, SCRATCH } from './modelMemory.ts';
 import { ScalarContexts } from './ScalarContexts.ts';
 import { planScalars, type ScalarPlan } from './ScalarPlan.ts';
-import { SCALAR_LIMIT } from './scalars.ts';
 
 /** tables hold weights in 1/16, the model in 1/65536 */
 const TABLE_SHIFT = 12;
@@ -14,6 +13,9 @@ export const JOURNAL = { PLACE_SHIFT: 6, MOVE_SHIFT: 15, INDEX_MASK: 63 } as con
 const { PLACE_SHIFT, MOVE_SHIFT, INDEX_MASK } = JOURNAL;
 const PLACE_MASK = (1 << (MOVE_SHIFT - PLACE_SHIFT)) - 1;
 
+/** the weights that models of these tables start with */
+const STARTS = new WeakMap<CompactTables, Int32Array>();
+
 /**
  * What one end knows of how scalars change: a logistic regression on contexts for each question, and the predictor
  * among those contexts. encodeScalars() and decodeScalars() use it and teach it. Integers modulo 2^32 only, so that
@@ -21,13 +23,15 @@ const PLACE_MASK = (1 << (MOVE_SHIFT - PLACE_SHIFT)) - 1;
  */
 export class ScalarModel {
   readonly contexts: ScalarContexts;
-  /** all that it knows and finds: MEMORY */
+  /** all that it knows: MEMORY */
   readonly memory = new Int32Array(MEMORY.LENGTH);
-  /** parts of it */
-  readonly values = this.memory.subarray(MEMORY.VALUES, MEMORY.VALUES + SCALAR_LIMIT);
+  /** of the packet that is coded, by scalar: quantise() and decodeScalars() write them; all models share them */
+  readonly values = SCRATCH.VALUES;
   readonly adaptive: boolean;
   /** entries in the journal */
   journalled = 0;
+  /** entries among those whose prediction failed */
+  failed = 0;
   private readonly weights = this.memory.subarray(MEMORY.WEIGHTS, QUESTION_WEIGHT_COUNT);
   private readonly tables: CompactTables;
   private plan: ScalarPlan | undefined;
@@ -56,21 +60,21 @@ export class ScalarModel {
 
   /** After a packet that is no self-contained one; `state` is that before it. */
   learn(state: CompactState): void {
-    if (this.adaptive) this.contexts.predictor.learn(state, this.planFor(state));
+    if (this.adaptive) this.contexts.predictor.learn(state, this.failed);
   }
 
   /** Takes back what decodeScalars() learned from the packet's questions: it proved malformed. The predictor has not learned from it yet. */
   undo(): void {
     const { memory } = this;
     for (let entry = 0; entry < this.journalled; entry++) {
-      const noted = memory[MEMORY.JOURNAL + entry]!;
+      const noted = SCRATCH.JOURNAL[entry]!;
       const moved = noted >> MOVE_SHIFT;
-      const first = MEMORY.FOUND + (((noted >> PLACE_SHIFT) & PLACE_MASK) << FOUND_SHIFT);
+      const first = ((noted >> PLACE_SHIFT) & PLACE_MASK) << FOUND_SHIFT;
       const low = noted & INDEX_MASK;
-      const index = (memory[first]! & ~INDEX_MASK) | low;
+      const index = (SCRATCH.FOUND[first]! & ~INDEX_MASK) | low;
       memory[index] = memory[index]! - moved;
       for (let context = 1; context < CONTEXT_COUNT; context++) {
-        const other = memory[first + context]! + (low & QUESTION_MASK);
+        const other = SCRATCH.FOUND[first + context]! + (low & QUESTION_MASK);
         memory[other] = memory[other]! - moved;
       }
     }
@@ -98,9 +102,12 @@ export class ScalarModel {
   }
 
   private load(): void {
-    const { weights } = this;
-    const { questions } = this.tables;
-    for (let index = 0; index < weights.length; index++) weights[index] = questions[index]! << TABLE_SHIFT;
+    let start = STARTS.get(this.tables);
+    if (start === undefined) {
+      start = Int32Array.from(this.tables.questions, (weight) => weight << TABLE_SHIFT);
+      STARTS.set(this.tables, start);
+    }
+    this.weights.set(start);
   }
 
   private planFor({ settings, ranks }: CompactState): ScalarPlan {

@@ -1,12 +1,10 @@
 import type { CompactSettings } from './CompactSettings.ts';
 import { highest, lowest, travels } from './CompactState.ts';
-import { LEAN_BASE, LEVEL_BASE, QUESTION_SHIFT, WEIGHT_COUNT } from './CompactTables.ts';
-import { MEMORY } from './modelMemory.ts';
+import { QUESTION_SHIFT } from './CompactTables.ts';
 import { FACE_COUNT, FACE_ORDER, POSE_COUNT, rowOf } from './scalars.ts';
 
-/** numbers in `places` for each scalar */
-export const PLACES_SHIFT = 3;
-const FIELDS = 1 << PLACES_SHIFT;
+/** Parts of a place, from the lowest bit: its scalar, its zone while it is not at 0, its row in the tables. */
+export const PLACE = { ZONE_SHIFT: 9, ROW_SHIFT: 11, SCALAR_MASK: 511, ZONE_MASK: 3 } as const;
 /** coefficients below this have classes of their own; above: 6, and 7 at the top of their range */
 const LEVEL_STARTS = [1, 2, 3, 4, 8, 16] as const;
 
@@ -15,11 +13,10 @@ export interface ScalarPlan {
   settings: CompactSettings;
   /** scalars that travel */
   count: number;
-  /**
-   * for each that travels, in coding order: its index, its zone while it is not at 0, and the first weights of its
-   * row's contexts of lean and of level, and of its predictor; behind all that the class of each value of a coefficient, as a distance between weights, 0 at 0
-   */
-  places: Uint16Array;
+  /** for each that travels, in coding order: PLACE */
+  places: Uint32Array;
+  /** the class of each value of a coefficient, as a distance between weights */
+  levels: Uint8Array;
   /** range of each place's value */
   lowest: Int32Array;
   highest: Int32Array;
@@ -30,22 +27,19 @@ export function planScalars(settings: CompactSettings, ranks: Uint8Array): Scala
     { length: FACE_COUNT + 3 * settings.keypointCount },
     (_, position) => FACE_ORDER[position] ?? position,
   ).filter((scalar) => travels(settings, ranks, scalar));
-  const places = new Uint16Array(order.length * FIELDS + settings.expressionDenominator + 1);
-  order.forEach((scalar, place) => {
+  const places = Uint32Array.from(order, (scalar) => {
     const zone = scalar < POSE_COUNT ? 0 : scalar >= FACE_COUNT ? 1 : 2;
-    const lean = (LEAN_BASE + rowOf(scalar) * 5) << QUESTION_SHIFT;
-    const level = (LEVEL_BASE + rowOf(scalar) * 8) << QUESTION_SHIFT;
-    places.set([scalar, zone, lean, level, MEMORY.PREDICTOR + rowOf(scalar) * WEIGHT_COUNT], place * FIELDS);
+    return (rowOf(scalar) << PLACE.ROW_SHIFT) | (zone << PLACE.ZONE_SHIFT) | scalar;
   });
-  for (let value = 0; value <= settings.expressionDenominator; value++) {
+  const levels = Uint8Array.from({ length: settings.expressionDenominator + 1 }, (_, value) => {
     const level = LEVEL_STARTS.filter((start) => value >= start).length;
-    const top = level === 6 && value === settings.expressionDenominator;
-    places[order.length * FIELDS + value] = (top ? 7 : level) << QUESTION_SHIFT;
-  }
+    return (level === 6 && value === settings.expressionDenominator ? 7 : level) << QUESTION_SHIFT;
+  });
   return {
     settings,
     count: order.length,
     places,
+    levels,
     lowest: Int32Array.from(order, (scalar) => lowest(settings, scalar)),
     highest: Int32Array.from(order, (scalar) => highest(settings, scalar)),
   };
