@@ -26,6 +26,8 @@ export interface EngineOptions {
   builtIns?: boolean;
   /** where the bank gets its avatars; default the store */
   loadAvatar?: (store: AvatarStore, id: string) => Promise<AvatarData>;
+  /** time the device when nothing else is drawn, for the scheduler; default true */
+  calibrate?: boolean;
   /** when a run that does not come back is given up, ms; default by what its like took: too soon for a device in software */
   renderTimeoutMs?: number;
 }
@@ -67,7 +69,7 @@ export async function openEngine(config: Config, options: EngineOptions = {}): P
     ...(config.bankMib > 0 && { bankBytes: config.bankMib * 2 ** 20 }),
     loadAvatar: (id) => loadAvatar(avatars, id),
     onFallback: warn,
-    calibrationDir: join(config.dataDir, 'calibration'),
+    ...(options.calibrate !== false && { calibrationDir: join(config.dataDir, 'calibration') }),
     ...(options.renderTimeoutMs !== undefined && { timeoutMs: options.renderTimeoutMs }),
   });
   renderer = opened;

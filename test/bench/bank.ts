@@ -1,10 +1,8 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { cpus, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { synthesizeMotion } from '@facewire/proto';
 import { type AvatarData, openEngine, type RenderWanted, readConfig } from '@facewire/server';
-import { modelPath } from './modelPath.ts';
+import { TARGET_OPTIONS, type Target, targetOf, wholeNumber, withDataDir } from './target.ts';
 
 const GIBIBYTE = 2 ** 30;
 /** A device in software compiles and draws for minutes. */
@@ -22,29 +20,36 @@ export async function run(args: string[]): Promise<object> {
   const { values } = parseArgs({
     args,
     options: {
-      device: { type: 'string', default: process.env.FACEWIRE_DEVICE ?? 'auto' },
-      /** a folder of models/; default FACEWIRE_MODEL, else portrait */
-      model: { type: 'string' },
+      ...TARGET_OPTIONS,
       /** renders timed for the comparison of a quiet bank with one that loads; 0: none */
       runs: { type: 'string', default: '60' },
       avatars: { type: 'string', default: '300' },
       slots: { type: 'string', default: '100' },
     },
   });
-  const [avatars, slots, runs] = [values.avatars, values.slots, values.runs].map(Number) as [number, number, number];
+  const [avatars, slots] = [wholeNumber('avatars', values.avatars), wholeNumber('slots', values.slots)];
+  const runs = wholeNumber('runs', values.runs, 0);
   if (!(avatars > slots))
     throw new RangeError(`--avatars ${avatars} must exceed --slots ${slots}: nothing would be evicted`);
-  const data = await mkdtemp(join(tmpdir(), 'facewire-bank-'));
+  return withDataDir('bank', (data) => measureBank(targetOf(values), data, { avatars, slots, runs }));
+}
+
+async function measureBank(
+  target: Target,
+  dataDir: string,
+  { avatars, slots, runs }: { avatars: number; slots: number; runs: number },
+): Promise<object> {
   const config = readConfig({
     ...process.env,
-    FACEWIRE_DATA: data,
-    FACEWIRE_DEVICE: values.device,
+    FACEWIRE_DATA: dataDir,
     FACEWIRE_BANK_SLOTS: String(slots),
-    ...modelPath(values.model),
+    ...target.env,
   });
   let source = '';
   const engine = await openEngine(config, {
     renderTimeoutMs: PATIENCE_MS,
+    // A calibration has the device to itself, and loads would be timed with their wait for it.
+    calibrate: false,
     loadAvatar: async (store, id): Promise<AvatarData> => ({ ...(await store.load(source)), id }),
   });
   try {
@@ -113,7 +118,6 @@ export async function run(args: string[]): Promise<object> {
     };
   } finally {
     await engine.close();
-    await rm(data, { recursive: true, force: true });
   }
 }
 

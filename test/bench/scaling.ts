@@ -1,11 +1,10 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { writeFile } from 'node:fs/promises';
+import { availableParallelism, cpus, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
-import { type SpawnedServer, spawnServer } from '@facewire/server/spawn';
-import { modelPath } from './modelPath.ts';
+import type { SpawnedServer } from '@facewire/server/spawn';
 import { plotScaling } from './scalingPlot.ts';
-import { bear, type TrialReport, untilCalibrated } from './serverTrial.ts';
+import { bear, healthOf, startTrialServer, type TrialReport, untilCalibrated } from './serverTrial.ts';
+import { TARGET_OPTIONS, targetOf, wholeNumber, wholeNumbers, withDataDir } from './target.ts';
 
 const FRAMES_PER_SECOND = 30;
 /** Twice the width of a view bucket: neighbours never share a picture. */
@@ -39,9 +38,7 @@ export async function run(args: string[]): Promise<object> {
   const { values } = parseArgs({
     args,
     options: {
-      device: { type: 'string', default: process.env.FACEWIRE_DEVICE ?? 'auto' },
-      /** a folder of models/; default FACEWIRE_MODEL, else portrait */
-      model: { type: 'string' },
+      ...TARGET_OPTIONS,
       size: { type: 'string', default: '128' },
       seconds: { type: 'string', default: '4' },
       /** numbers of avatars, with one viewer of all */
@@ -54,50 +51,49 @@ export async function run(args: string[]): Promise<object> {
       plot: { type: 'string' },
     },
   });
-  const numbers = (list: string) => list.split(',').map(Number);
-  const size = Number(values.size);
-  const watched = Number(values.watched);
-  const data = await mkdtemp(join(tmpdir(), 'facewire-scaling-'));
-  const server = await spawnServer({
-    FACEWIRE_DEMO_SEATS: '0',
-    FACEWIRE_LOG: 'warn',
-    FACEWIRE_DATA: data,
-    FACEWIRE_DEVICE: values.device,
-    ...modelPath(values.model),
+  const size = wholeNumber('size', values.size);
+  const watched = wholeNumber('watched', values.watched);
+  const seconds = wholeNumber('seconds', values.seconds);
+  const counts = {
+    avatars: wholeNumbers('avatars', values.avatars),
+    viewers: wholeNumbers('viewers', values.viewers),
+    apart: wholeNumbers('apart', values.apart),
+  };
+  return withDataDir('scaling', async (data) => {
+    const server = await startTrialServer(targetOf(values), data);
+    try {
+      await untilCalibrated(data);
+      const trial = async (avatars: number, viewers: number, views: ScalingRow['views']) => {
+        const row = await measure(server, { avatars, viewers, views, size, seconds });
+        console.log(JSON.stringify(row));
+        return row;
+      };
+      const byAvatars: ScalingRow[] = [];
+      for (const avatars of counts.avatars) byAvatars.push(await trial(avatars, 1, 'same'));
+      const byViewers: ScalingRow[] = [];
+      for (const viewers of counts.viewers) byViewers.push(await trial(watched, viewers, 'same'));
+      const byViews: ScalingRow[] = [];
+      for (const viewers of counts.apart) byViews.push(await trial(watched, viewers, 'apart'));
+      const health = await healthOf(server);
+      const result = {
+        bench: 'scaling',
+        model: health.model,
+        device: health.device,
+        size,
+        avatars: byAvatars,
+        viewers: byViewers,
+        viewersApart: byViews,
+        machine: cpus()[0]?.model,
+        cores: availableParallelism(),
+        load: round(loadavg()[0]!, 1),
+        date: new Date().toISOString().slice(0, 10),
+      };
+      if (values.plot) await writeFile(values.plot, plotScaling(result));
+      return result;
+    } finally {
+      await server.close();
+    }
   });
-  try {
-    await untilCalibrated(data);
-    const trial = async (avatars: number, viewers: number, views: ScalingRow['views']) => {
-      const row = await measure(server, { avatars, viewers, views, size, seconds: Number(values.seconds) });
-      console.log(JSON.stringify(row));
-      return row;
-    };
-    const byAvatars: ScalingRow[] = [];
-    for (const avatars of numbers(values.avatars)) byAvatars.push(await trial(avatars, 1, 'same'));
-    const byViewers: ScalingRow[] = [];
-    for (const viewers of numbers(values.viewers)) byViewers.push(await trial(watched, viewers, 'same'));
-    const byViews: ScalingRow[] = [];
-    for (const viewers of numbers(values.apart)) byViews.push(await trial(watched, viewers, 'apart'));
-    const { device, model } = (await (await fetch(`${server.url}/health`)).json()) as { device: string; model: string };
-    const result = {
-      bench: 'scaling',
-      model,
-      device,
-      size,
-      avatars: byAvatars,
-      viewers: byViewers,
-      viewersApart: byViews,
-      machine: cpus()[0]?.model,
-      cores: availableParallelism(),
-      load: round(loadavg()[0]!, 1),
-      date: new Date().toISOString().slice(0, 10),
-    };
-    if (values.plot) await writeFile(values.plot, plotScaling(result));
-    return result;
-  } finally {
-    await server.close();
-    await rm(data, { recursive: true, force: true });
-  }
 }
 
 interface ScalingLoad {

@@ -1,14 +1,13 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type BotReport, runBots } from '@facewire/example-bots/runBots';
-import type { SpawnedServer } from '@facewire/server/spawn';
+import { type Patience, processorMs, type SpawnedServer, spawnServer } from '@facewire/server/spawn';
+import type { Target } from './target.ts';
 
 /** runBots begins to measure so long after its last viewer joined, ms. */
 const WARM_UP_MS = 1500;
 /** The counters are read this long before the bots leave. */
 const MARGIN_MS = 200;
-/** Linux counts processor time of a process in these. */
-const CLOCK_TICKS_PER_SECOND = 100;
 
 export interface Load {
   avatars: number;
@@ -39,6 +38,17 @@ export interface TrialReport {
   };
   /** pictures were drawn smaller than asked for */
   reduced: boolean;
+}
+
+/** A device in software compiles and draws for minutes before the server listens: waited for as long as it is at work. */
+const PATIENCE: Patience = { mostMs: 900_000, idleMs: 60_000 };
+
+/** A server of the bench's own, without house bots, that keeps its avatars and calibration in `dataDir`. */
+export function startTrialServer(target: Target, dataDir: string): Promise<SpawnedServer> {
+  return spawnServer(
+    { FACEWIRE_DEMO_SEATS: '0', FACEWIRE_LOG: 'warn', FACEWIRE_DATA: dataDir, ...target.env },
+    PATIENCE,
+  );
 }
 
 /** Bears a load on a server that runs, with bots and real sockets in this process. Throws when a bot met an error. */
@@ -94,6 +104,19 @@ export async function untilCalibrated(dataDir: string, mostMs = 30_000): Promise
   }
 }
 
+/** The part of `GET /health` that benches read. */
+export interface Health {
+  /** what draws now */
+  device: string;
+  model: string;
+  /** by metric; absent before the first observation */
+  timings: Record<string, { p50: number; p95: number } | undefined>;
+}
+
+export async function healthOf(server: SpawnedServer): Promise<Health> {
+  return (await (await fetch(`${server.url}/health`)).json()) as Health;
+}
+
 interface Reading {
   atMs: number;
   cpuMs: number | undefined;
@@ -129,16 +152,6 @@ export function parseMetrics(text: string): Map<string, number> {
   const values = new Map<string, number>();
   for (const [, name, value] of text.matchAll(/^([a-z_0-9]+) (\S+)$/gm)) values.set(name!, Number(value));
   return values;
-}
-
-async function processorMs(pid: number): Promise<number | undefined> {
-  try {
-    // The name, in brackets, may hold anything: fields are counted from behind it. 14 and 15 are utime and stime.
-    const fields = (await readFile(`/proc/${pid}/stat`, 'utf8')).replace(/^.*\) /s, '').split(' ');
-    return ((Number(fields[11]) + Number(fields[12])) * 1000) / CLOCK_TICKS_PER_SECOND;
-  } catch {
-    return undefined;
-  }
 }
 
 function sleep(ms: number): Promise<void> {
