@@ -20,7 +20,7 @@ export async function run(args: string[]): Promise<object> {
       fixedMs: { type: 'string', default: '0.64' },
       perPictureMs: { type: 'string', default: '0.04' },
       maxBatch: { type: 'string', default: '64' },
-      seconds: { type: 'string', default: '1' },
+      seconds: { type: 'string', default: '3' },
       most: { type: 'string', default: '10000' },
       /** share of the avatars that move */
       moving: { type: 'string', default: '1' },
