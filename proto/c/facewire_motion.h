@@ -2,7 +2,7 @@
  * Compact motion packets, decoder: docs/protocol-compact.md in C99. One header (and the tables beside it), no
  * allocation, no library but string.h, never reads past the packet.
  *
- *     static fw_decoder decoder;               // 0.4 MiB and 14 KiB for each state kept: not for the stack
+ *     static fw_decoder decoder;               // 0.4 MiB and 10.4 KiB for each state kept: not for the stack
  *     fw_init(&decoder);
  *     int code = fw_decode(&decoder, bytes, length, &motion);
  *

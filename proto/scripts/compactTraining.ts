@@ -221,7 +221,10 @@ export function trainTables(
   }
   const ends = AVERAGED * tracks.length;
   // tables of their own: what models derive from tables is kept
-  return { ...tables, questions: Int8Array.from(learned, (sum) => Math.max(-127, Math.min(127, Math.round(sum / ends)))) };
+  return {
+    ...tables,
+    questions: Int8Array.from(learned, (sum) => Math.max(-127, Math.min(127, Math.round(sum / ends)))),
+  };
 }
 
 /** The motions in a mirror: what faces do on one side they do on the other, which doubles what tracks can teach. */

@@ -174,7 +174,7 @@ function measureKeypoints(held: readonly Held[], basis: FaceBasis): object {
  * counts, for other jobs on the cores only ever add. Encoder and decoder are new for each pass, as for a connection.
  */
 function measureSpeed(tracks: readonly BenchTrack[]): { encodeUs: number; decodeUs: number; speed: object } {
-  const PASSES = 40;
+  const PASSES = 100;
   const RUN = 24;
   const all = tracks.map(samplesOf);
   const best = { encode: 0, decode: 0 };

@@ -36,7 +36,7 @@ export class CompactMotionDecoder {
   /** state of the packet being decoded, where the one it builds on must stay */
   private scratch: CompactState;
   private chain: Chain;
-  /** takes the next chain's start; made with the first of them */
+  /** takes the start of a chain that follows a whole one; made with the first of them */
   private spare: PacketBody | undefined;
   /** for packets that may get lost; made with the first of them */
   private unchained: PacketBody | undefined;
@@ -56,7 +56,8 @@ export class CompactMotionDecoder {
   }
 
   /**
-   * One packet. The result owns its arrays.
+   * One packet. Nothing else writes to the result's arrays; those of several results may lie in one buffer, so copy
+   * them before you transfer it.
    *
    * Throws packet_unknown_kind, packet_truncated, packet_oversized, packet_bad_value; packet_stale for a repeated
    * chained packet; packet_no_baseline when what it builds on is not here, and then the sender must reset().
@@ -105,14 +106,17 @@ export class CompactMotionDecoder {
 
   private decodeChainStart(header: CompactHeader & { kind: 'selfContained' }): MotionSample {
     const { chain, scratch } = this;
-    // in a body of its own, so that the chain stays whole should the packet be malformed
-    this.spare ??= new PacketBody(this.coder, this.tables, true);
-    const body = this.spare;
+    let body = chain.body;
+    if (chain.whole) {
+      // in a body of its own, so that the chain stays whole should the packet be malformed
+      this.spare ??= new PacketBody(this.coder, this.tables, true);
+      body = this.spare;
+    }
     body.forget();
     body.begin();
     this.decodeSelfContained(body, header);
+    if (chain.whole) this.spare = chain.body;
     this.scratch = chain.state;
-    this.spare = chain.body;
     this.chain = { body, state: scratch, counter: 0, whole: true };
     return sampleOf(scratch);
   }

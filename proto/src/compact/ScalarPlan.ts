@@ -1,4 +1,4 @@
-import type { CompactSettings } from './CompactSettings.ts';
+import { type CompactSettings, DEFAULT_SETTINGS } from './CompactSettings.ts';
 import { highest, lowest, travels } from './CompactState.ts';
 import { QUESTION_SHIFT } from './CompactTables.ts';
 import { FACE_COUNT, FACE_ORDER, POSE_COUNT, rowOf } from './scalars.ts';
@@ -22,7 +22,19 @@ export interface ScalarPlan {
   highest: Int32Array;
 }
 
+/** plans of DEFAULT_SETTINGS by the tables' ranks: almost every connection's */
+const DEFAULT_PLANS = new WeakMap<Uint8Array, ScalarPlan>();
+
 export function planScalars(settings: CompactSettings, ranks: Uint8Array): ScalarPlan {
+  if (settings !== DEFAULT_SETTINGS) return newPlan(settings, ranks);
+  const known = DEFAULT_PLANS.get(ranks);
+  if (known !== undefined) return known;
+  const plan = newPlan(settings, ranks);
+  DEFAULT_PLANS.set(ranks, plan);
+  return plan;
+}
+
+function newPlan(settings: CompactSettings, ranks: Uint8Array): ScalarPlan {
   const order = Array.from(
     { length: FACE_COUNT + 3 * settings.keypointCount },
     (_, position) => FACE_ORDER[position] ?? position,

@@ -187,6 +187,30 @@ describe('compact motion on an ordered transport', () => {
     }
   });
 
+  it('is not disturbed by a self-contained packet that goes wrong, before a chain or in the middle of one', () => {
+    const encoder = new CompactMotionEncoder();
+    const decoder = new CompactMotionDecoder();
+    const clean = new CompactMotionDecoder();
+    const cut = new CompactMotionEncoder().encode(sampleAt(9)).subarray(0, 20);
+    for (let index = 0; index < 30; index++) {
+      if (index % 10 === 5) encoder.reset();
+      const packet = encoder.encode(sampleAt(index));
+      expect(codeOf(() => decoder.decode(cut))).toBe('packet_truncated');
+      expect(decoder.decode(packet)).toEqual(clean.decode(packet));
+    }
+  });
+
+  it('gives motions that later ones do not change, though they share buffers', () => {
+    const encoder = new CompactMotionEncoder();
+    const decoder = new CompactMotionDecoder();
+    const shown = Array.from({ length: 100 }, (_, index) => decoder.decode(encoder.encode(sampleAt(index))).motion);
+    const again = new CompactMotionDecoder();
+    const other = new CompactMotionEncoder();
+    shown.forEach((motion, index) => {
+      expect(motion.expression).toEqual(again.decode(other.encode(sampleAt(index))).motion.expression);
+    });
+  });
+
   it('leaves the encoder as it was when a motion is not finite', () => {
     const encoder = new CompactMotionEncoder();
     const decoder = new CompactMotionDecoder();
