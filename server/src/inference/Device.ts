@@ -1,6 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { FacewireError } from '@facewire/proto';
+import { deviceReason, deviceRemedy } from './deviceReason.ts';
 import { OrtRuntime } from './ort/OrtRuntime.ts';
 
 export type DeviceKind = 'cpu' | 'cuda' | 'webgpu';
@@ -117,9 +118,10 @@ export async function openFirst<T>(
       // What the model's files are to blame for fails on every device: say that instead.
       if (device.kind === 'cpu' || !(cause instanceof FacewireError) || cause.code !== 'inference_failed') throw cause;
       if (index === candidates.length - 1) {
-        throw new FacewireError('device_unavailable', `device ${deviceName(device)} does not work: ${cause.message}`, {
+        const reason = deviceReason(cause.message);
+        throw new FacewireError('device_unavailable', `device ${deviceName(device)} does not work: ${reason}`, {
           received: deviceName(device),
-          remedy: cause.remedy ?? 'check the driver (and CUDA 13 with cuDNN 9 for cuda), or use device cpu or auto',
+          remedy: cause.remedy ?? deviceRemedy(cause.message),
           cause,
         });
       }

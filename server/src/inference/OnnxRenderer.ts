@@ -4,6 +4,7 @@ import { AvatarBank, type AvatarBankCounters } from './AvatarBank.ts';
 import type { BankMemory } from './BankMemory.ts';
 import { type Calibration, calibrate, lanesFor, trusted } from './calibrate.ts';
 import { type Device, deviceCandidates, deviceName, openFirst, probeDevices } from './Device.ts';
+import { deviceReason, deviceRemedy } from './deviceReason.ts';
 import type { ModelPackage } from './ModelPackage.ts';
 import type { Precision } from './manifest.ts';
 import { type Opened, openDevice } from './openDevice.ts';
@@ -115,7 +116,10 @@ export class OnnxRenderer implements Renderer {
             : precision;
         return OnnxRenderer.open(options, device, proven);
       },
-      (device, reason) => options.onFallback?.(`device ${deviceName(device)} passed over: ${reason.message}`),
+      (device, { message }) => {
+        const why = `${deviceReason(message)}; ${deviceRemedy(message)}`;
+        options.onFallback?.(`device ${deviceName(device)} passed over: ${why}`);
+      },
     );
   }
 
