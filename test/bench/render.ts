@@ -135,7 +135,8 @@ async function measureRows(config: Config, options: RowsOptions) {
         const row: Row = {
           size,
           batch,
-          framesPerSecond: round(1000 / msPerFrame, 1),
+          // In software a GPU draws less than one.
+          framesPerSecond: round(1000 / msPerFrame, msPerFrame > 100 ? 3 : 1),
           msPerFrame: round(msPerFrame, 3),
         };
         if (gflop) row.gflopPerSecond = round((1000 * gflop) / msPerFrame, 2);
