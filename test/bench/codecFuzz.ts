@@ -32,7 +32,7 @@ export interface FuzzResult {
 const CORPUS = 240;
 const BOUND_MS = 2;
 /** how often a packet that was beyond the bound is tried again */
-const REPLAYS = 3;
+const REPLAYS = 10;
 const LIMIT = 1e-6;
 
 export function fuzzCompact(packets: number, seed: number): FuzzResult {
