@@ -45,12 +45,13 @@ async function measureBank(
     FACEWIRE_BANK_SLOTS: String(slots),
     ...target.env,
   });
+  /** the avatar that all ids stand for; before it is known (the device proves its precision) each is its own */
   let source = '';
   const engine = await openEngine(config, {
     renderTimeoutMs: PATIENCE_MS,
     // A calibration has the device to itself, and loads would be timed with their wait for it.
     calibrate: false,
-    loadAvatar: async (store, id): Promise<AvatarData> => ({ ...(await store.load(source)), id }),
+    loadAvatar: async (store, id): Promise<AvatarData> => ({ ...(await store.load(source || id)), id }),
   });
   try {
     const { renderer } = engine;

@@ -122,6 +122,7 @@ async function measureRows(config: Config, options: RowsOptions) {
     sizes: sizes.filter((size) => engine.renderer.sizes.includes(size)),
     timeoutMs: PATIENCE_MS,
     loadAvatar: (id) => engine.avatars.load(id),
+    onFallback: (message) => console.log(message),
   });
   try {
     const ids = engine.avatars.list().map(({ id }) => id);
