@@ -18,17 +18,16 @@ from torch import nn
 from portrait.graft import export, inline, inlined_reader
 from portrait.layout import EYE_GEOMETRY, FEATURES, IDENTITY, MOUTH_GEOMETRY, G, window_sizes
 from portrait.blocks import Codebook
-from portrait.network import Encoder, Generator, Scene
-from portrait.refiner import window_feather
+from portrait.drawing import UNIT, blended, decide, draw, draw_fine, read_windows, refine, write_places
+from portrait.network import Encoder, Generator
 from portrait.reader import WEIGHTS as READER, Reader, load as load_reader
 from portrait.reading import avatar_tensors as reading_tensors, read_with
-from portrait.stage import PaintedWindow, paint, stage
+from portrait.stage import paint, stage
 from warp.encoder import encoder_graph
 from warp.facekit import EXPRESSIONS, Tables, tables
-from warp.graph import Graph, Value, pixel_grid
+from warp.graph import Graph, Value
 from warp.layout import avatar_tensors as warp_tensors
 from warp.renderer import renderer_inputs, write_outputs
-from warp.windows import frame_index
 
 SIZES = (128, 256, 512)
 ROOT = Path(__file__).resolve().parents[3]
@@ -52,76 +51,29 @@ def renderer_tensors(size: int) -> list[dict]:
     return [t for t in avatar_tensors() if t["name"] in keep]
 
 
-def window_of(g: Graph, frame: Value, window: PaintedWindow, size: int, shape: tuple[int, int]) -> Value:
-    """The window's pixels [B*F,3,h,w] of frame [B,3,size,size]."""
-    return g.reshape(g.gather(g.reshape(frame, -1), frame_index(g, window.at, size * size, frame), 0), -1, 3, shape[1], shape[0])
-
-
-def moved(g: Graph, picture: Value, shift: Value, shape: tuple[int, int]) -> Value:
-    """refiner.shifted in the graph; shape: (width, height) of picture [B*F,3,h,w]."""
-    w, h = shape
-    edge = np.array([1 - 1 / w, 1 - 1 / h], np.float32).reshape(1, 2, 1, 1)
-    x, y = np.meshgrid((np.arange(w) + 0.5) / w * 2 - 1, (np.arange(h) + 0.5) / h * 2 - 1)
-    places = g.max(g.min(shift + g.const(np.stack([x, y])[None].astype(np.float32)), edge), -edge)
-    return g.op("GridSample", picture, g.transpose(places, 0, 2, 3, 1), mode="bilinear", padding_mode="zeros", align_corners=0)
-
-
 def renderer_graph(t: Tables, net: Generator, size: int) -> Graph:
     g = Graph(f"renderer-{size}")
     inputs = renderer_inputs(g, renderer_tensors(size))
-    inner = min(size, 256)  # 512 is drawn at 256 and given the portrait's own detail
-    unit = np.float32(1 / 255)
-    bytes_of = {n: g.cast(v, "float32") for n, v in inputs.avatar.items() if n.startswith(("texture", "backdrop"))}
+    inner = min(size, 256)
+    levels = {n: g.cast(v, "float32") for n, v in inputs.avatar.items() if n.startswith(("texture", "backdrop"))}  # 0..255
     s = stage(g, t, inputs)
-    windows = paint(g, t, inputs, s.head, inner, bytes_of[f"texture{inner}"], bytes_of[f"backdrop{inner}"])
+    decided = decide(g, net, s, inputs, levels["texture128"] * UNIT, levels["backdrop128"] * UNIT)
+    # 512 is drawn at 256 and given the portrait's own detail.
+    frame, inner_frame = draw_fine(g, decided, levels) if size == 512 else [draw(g, decided, levels, size)] * 2
 
-    one = lambda *shape: torch.rand(2, *shape)  # noqa: E731  (two rows, so that nothing is folded to one)
-    example = {
-        "texture": one(4, inner, inner), "backdrop": one(3, inner, inner), "texture128": one(4, 128, 128), "backdrop128": one(3, 128, 128),
-        "features": one(FEATURES, G, G), "identity": one(IDENTITY), "code": one(71), "flow": one(2, G, G) * 0.1, "mirror": one(2, G, G) * 0.1,
-        "light": one(3, G, G) * 0.1, "mirror_light": one(3, G, G) * 0.1, "normal": one(3, G, G),
-    }
-    images = {k: bytes_of[k + ("" if k.endswith("128") else str(inner))] * unit for k in ("texture", "backdrop", "texture128", "backdrop128")}
-    if inner == 128:  # the same tensors under both names
-        images["texture128"], images["backdrop128"] = images["texture"], images["backdrop"]
-    values = images | {n: inputs.avatar[n] for n in ("features", "identity")} | {n: getattr(s, n) for n in ("code", *Scene._fields)}
-    frame, warped, motion, flow = inline(g, "frame", export(net, example, ["frame", "warped", "motion", "refined"]), values)
-
-    # Windows: what the refiners make of the frame's own at 256 (or 128), and put into the frame of the wanted size.
-    identity = inputs.avatar["identity"]
-    twice = lambda v, width: g.reshape(g.concat([g.unsqueeze(v, 1)] * 2, 1), -1, width)  # noqa: E731
-    changes = []
-    for name, refiner, window, count, (w, h) in zip(("mouth", "eyes"), (net.mouth, net.eyes), windows, (1, 2), window_sizes(inner)):
-        channels = len(MOUTH_GEOMETRY if count == 1 else EYE_GEOMETRY)
-        model = export(
-            refiner, {"base": one(3, h, w), "painted": one(3, h, w), "geometry": one(channels, h, w), "motion": one(128), "identity": one(IDENTITY)},
-            ["shift", "shine", "mask", "paint"],
-        )
-        who = {"motion": motion, "identity": identity} if count == 1 else {"motion": twice(motion, 128), "identity": twice(identity, IDENTITY)}
-        base = window_of(g, frame, window, inner, (w, h))
-        shift, shine, mask, paint_ = inline(g, name, model, {"base": base, "painted": window.picture, "geometry": window.geometry, **who})
-        feather = window_feather(h, w).numpy()
-        changes.append((shift, shine, mask * feather, paint_ * feather))
+    painted = lambda of: paint(g, t, inputs, s.head, of, levels[f"texture{of}"], levels[f"backdrop{of}"])  # noqa: E731
+    windows = painted(inner)
+    bases = read_windows(g, inner_frame, windows, window_sizes(inner))
+    changes = refine(g, net, windows, bases, decided["motion"], inputs.avatar["identity"], window_sizes(inner))
     if size == 512:
-        sampling = g.transpose(g.resize(flow, size, size, 2), 0, 2, 3, 1) + g.const(pixel_grid(size, size)[None])
-        fore, alpha = g.split(g.sample(bytes_of["texture512"], sampling, size), 1, 3, 1)
-        sharp = (fore * g.exp(g.resize(s.light, size, size, 3)) + bytes_of["backdrop512"] * (1.0 - alpha * unit)) * unit
-        # The portrait's own detail, with what the network changed.
-        frame = g.resize(frame, size, size, 3) + (sharp - g.resize(warped, size, size, 3))
-        windows = paint(g, t, inputs, s.head, size, bytes_of["texture512"], bytes_of["backdrop512"])
+        windows = painted(size)
+        bases = read_windows(g, frame, windows, window_sizes(size))
         changes = [
             tuple(g.resize(v, wh[1], wh[0], channels) for v, channels in zip(change, (2, 3, 1, 3)))
             for change, wh in zip(changes, window_sizes(size))
         ]
-    places, values = [], []
-    for window, (shift, shine, mask, paint_), wh, count in zip(windows, changes, window_sizes(size), (1, 2)):
-        length = count * 3 * wh[0] * wh[1]
-        places.append(g.reshape(frame_index(g, window.at, size * size, motion), 0, length))
-        base, painted = window_of(g, frame, window, size, wh), moved(g, window.picture, shift, wh)
-        values.append(g.reshape(g.mix(base, painted * g.exp(shine), mask) + paint_, -1, length))
-    frame = g.op("ScatterND", g.reshape(frame, -1), g.unsqueeze(g.concat(places, 1), 2), g.concat(values, 1))
-    frame = g.reshape(frame, -1, 3, size, size)
-    write_outputs(g, frame * np.float32(255), size)
+    values = [blended(g, *given) for given in zip(bases, windows, changes, window_sizes(size))]
+    write_outputs(g, write_places(g, frame, [window.places for window in windows], values, size), size)
     return g
 
 

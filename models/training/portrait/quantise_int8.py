@@ -27,13 +27,13 @@ def weights_of(model: onnx.ModelProto) -> dict[str, np.ndarray]:
 def chosen_convolutions(model: onnx.ModelProto, careful: bool = False) -> list[onnx.NodeProto]:
     """Convolutions worth it: those that save more than rounding costs, but for those that read a flow to make another.
 
-    A flow is small beside the features that come with it in one input, so that 8 bits leave little of it (measured: 12 dB).
-    `careful` leaves out everything that a grid is made of.
+    A flow is small beside the features that come with it in one input, so that 8 bits leave little of it (measured: 12 dB),
+    and the last layer before a flow is read to fractions of a pixel (3 dB). `careful` leaves out everything that a grid is made of.
     """
     held = {t.name: list(t.dims) for t in model.graph.initializer}
     shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in onnx.shape_inference.infer_shapes(model).graph.value_info}
     maker = {name: node for node in model.graph.node for name in node.output}
-    leads = leading_to_grids(model, maker)
+    leads, last = leading_to_grids(model, maker), leading_to_grids(model, maker, past_convolutions=False)
     chosen = []
     for node in model.graph.node:
         if node.op_type != "Conv" or any(n not in held for n in node.input[1:]) or node.input[0] not in maker:
@@ -45,20 +45,22 @@ def chosen_convolutions(model: onnx.ModelProto, careful: bool = False) -> list[o
         macs = outputs * inputs * int(np.prod(kernel)) * int(np.prod(place))
         worth = min(inputs, outputs) >= MINIMUM_CHANNELS and macs >= MINIMUM_MACS[kernel == [1, 1]]
         delicate = careful or maker[node.input[0]].op_type in ("Concat", "Reshape")
-        if worth and not (delicate and node.output[0] in leads):
+        if worth and not (delicate and node.output[0] in leads) and node.output[0] not in last:
             chosen.append(node)
     return chosen
 
 
-def leading_to_grids(model: onnx.ModelProto, maker: dict[str, onnx.NodeProto]) -> set[str]:
-    """Values that some grid of a GridSample is made of."""
+def leading_to_grids(model: onnx.ModelProto, maker: dict[str, onnx.NodeProto], past_convolutions: bool = True) -> set[str]:
+    """Values that some grid of a GridSample is made of; without those that only a convolution or another sampling makes it of."""
     found: set[str] = set()
     waiting = [node.input[1] for node in model.graph.node if node.op_type == "GridSample"]
     while waiting:
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            waiting.extend(maker[name].input if name in maker else ())
+            node = maker.get(name)
+            if node is not None and (past_convolutions or node.op_type not in ("Conv", "GridSample")):
+                waiting.extend(node.input)
     return found
 
 

@@ -192,7 +192,7 @@ def renderer_graph(t: Tables, size: int) -> Graph:
     backdrop = g.cast(inputs.avatar[f"backdrop{size}"], "float32")
     frame = fore + backdrop * (1.0 - alpha * np.float32(1 / 255))
     frame = paint_windows(g, t, frame, painter(g, inputs, head, texture, size))
-    write_outputs(g, frame, size)
+    write_outputs(g, frame + HALF, size)
     return g
 
 
@@ -204,15 +204,18 @@ def painter(g: Graph, inputs: Inputs, head: HeadFlow, texture: Value, size: int,
     )
 
 
+HALF = np.float32(0.5)  # added to levels before their fraction is cut off
+
+
 def write_outputs(g: Graph, frame: Value, size: int) -> None:
-    """frame [B,3,size,size], 0..255 -> rgb and i420 (BT.601, limited range), rounded."""
-    frame = g.clip(frame, 0, 255)
-    rgb = g.transpose(g.cast(frame + 0.5, "uint8"), 0, 2, 3, 1)
+    """frame [B,3,size,size], 0..255 and HALF -> rgb and i420 (BT.601, limited range), rounded."""
+    frame = g.clip(frame, HALF, 255 + HALF)
+    rgb = g.transpose(g.cast(frame, "uint8"), 0, 2, 3, 1)
     g.output(rgb, "rgb", "uint8", ["B", size, size, 3])
     luma = np.array([[65.481, 128.553, 24.966]], np.float32) / 255
     chroma = np.array([[-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]], np.float32) / 255
-    y = luma @ g.reshape(frame, 0, 3, size * size) + 16.5
+    y = luma @ g.reshape(frame, 0, 3, size * size) + (16 + HALF - HALF * luma.sum())
     half = g.reshape(g.pool(frame, 2), 0, 3, size * size // 4)
-    uv = chroma @ half + 128.5
+    uv = chroma @ half + (128 + HALF)  # a grey has no chroma, nor has HALF
     planes = g.concat([g.reshape(y, 0, size, size), g.reshape(uv, 0, size // 2, size)], 1)
     g.output(g.cast(planes, "uint8"), "i420", "uint8", ["B", size * 3 // 2, size])

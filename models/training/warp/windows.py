@@ -20,6 +20,10 @@ ROW_SCALE = 1.6 / 3  # premolars are 1.6 cm from the middle, the row's ends 3 cm
 LID_REACH, LID_EDGE = 0.55, 0.13  # in half eye widths
 GAZE_YAW, GAZE_PITCH = 0.46, 0.34  # iris shift at coefficient 1, in half eye widths
 
+# Columns of red, green and blue: cavity, what its entrance is brighter, tongue, enamel of either row, what their gums are redder.
+ENAMEL, GUM = (0.90, 0.87, 0.80), (-0.28, -0.56, -0.50)
+MOUTH_COLOURS = np.array([(0.10, 0.028, 0.028), (0.12, 0.04, 0.04), (0.60, 0.25, 0.25), ENAMEL, ENAMEL, GUM, GUM], np.float32).T
+
 
 def corners(g: Graph, mouth: Value, eyes: Value, size: int, sizes: tuple[tuple[int, int], tuple[int, int]]) -> tuple[Value, Value]:
     """First pixels [B,1,2,1] and [B,2,2,1] of the windows around centres mouth and eyes, in pixels of the same shapes.
@@ -56,8 +60,8 @@ def over(g: Graph, below, colour, cover: Value) -> Value:
 
 
 def bump(g: Graph, x: Value, width: float) -> Value:
-    """exp(-(x / width)^2)"""
-    return g.exp(x * x * np.float32(-1 / width**2))
+    """exp(-(x / width)^2), at least 1e-35: numbers that small and smaller cost a processor ten times as long."""
+    return g.exp(g.max(x * x * np.float32(-1 / width**2), np.float32(-80)))
 
 
 class Windows:
@@ -99,11 +103,16 @@ class Windows:
         return g.transpose(g.sample(self.coarse, g.transpose(points, 0, 1, 3, 2), G), 0, 2, 1, 3)
 
 
-def frame_index(g: Graph, at: Value, area: int, batch: Value) -> Value:
+def frame_index(g: Graph, at: Value, area: int) -> Value:
     """Places [B,F,3,P] in a flattened [B,3,area] frame of pixels at [B,F,1,P]: (b * 3 + channel) * area + pixel."""
-    rows = g.op("Range", g.const(0, np.int64), g.op("Squeeze", g.op("Shape", batch, start=0, end=1)), g.const(1, np.int64))
+    rows = g.op("Range", g.const(0, np.int64), g.op("Squeeze", g.op("Shape", at, start=0, end=1)), g.const(1, np.int64))
     planes = g.reshape(rows * g.const(3 * area, np.int64), -1, 1, 1, 1) + g.const(np.arange(3).reshape(1, 1, 3, 1) * area, np.int64)
     return at + planes
+
+
+def read_places(g: Graph, frame: Value, places: Value) -> Value:
+    """Values [n] of frame [B,3,size,size] at flat places int64 [n]."""
+    return g.op("GatherElements", g.reshape(frame, -1), places, axis=0)
 
 
 def paint_windows(g: Graph, t: Tables, frame: Value, windows: Windows) -> Value:
@@ -115,7 +124,7 @@ def paint_windows(g: Graph, t: Tables, frame: Value, windows: Windows) -> Value:
     mouth_corner, eye_corners = windows.corners()
     mouth_at, mouth_points = window_pixels(g, mouth_corner, *mouth_size, size)
     eyes_at, eyes_points = window_pixels(g, eye_corners, *eye_size, size)
-    place = lambda at, pixels: g.reshape(frame_index(g, at, size * size, windows.keypoints), 0, pixels)  # noqa: E731
+    place = lambda at, pixels: g.reshape(frame_index(g, at, size * size), 0, pixels)  # noqa: E731
     index = g.concat([place(mouth_at, 3 * pixels_mouth), place(eyes_at, 6 * pixels_eye)], 1)
     under_mouth, under_eyes = g.split(g.gather(flat, index, 0), 1, 3 * pixels_mouth, 6 * pixels_eye)
     mouth = paint_mouth(windows, mouth_points, g.reshape(under_mouth, 0, 1, 3, pixels_mouth))
@@ -144,29 +153,33 @@ def paint_mouth(w: Windows, points: Value, under: Value) -> Value:
     # In a pursed mouth's own units the window reaches far: unbounded, exp() of these overflows, and inf * 0 is NaN.
     from_top, from_bottom = g.clip(from_top, 0, 4), g.clip(from_bottom, 0, 4)
 
-    # Frames of the rows rest on the premolars: points further back would shear them when the head turns.
-    upper, lower = (local_frame(g, w.keypoints, [a + 1], [a + 3], {"edge": (a + 2,)}, (0,)) for a in (68, 73))
-    uh, above = along_row(g, upper, points)
-    lh, below = along_row(g, lower, points)
-    rgb = lambda *c: np.array(c, np.float32).reshape(3, 1)  # noqa: E731
-    colour = rgb(0.10, 0.028, 0.028) + g.clip(from_top * 1.2, 0, 1) * rgb(0.12, 0.04, 0.04)
+    # Both rows at once, the lower first. Their frames rest on the premolars: points further back would shear them when the head turns.
+    first = np.array([73, 68])
+    rows = local_frame(g, w.keypoints, first + 1, first + 3, {"edge": [(a + 2,) for a in first]}, (0,))
+    both = lambda low, high: np.array([low, high], np.float32).reshape(1, 2, -1, 1)  # noqa: E731
+    x, below = along_row(g, rows, points)  # [B,2,1,P]
+    lh, low = (g.split(v, 1, 1, 1)[0] for v in (x, below))
     # Tongue: a rounded body that rises behind the lower teeth.
-    low = below - 0.05
-    tongue = 1.0 - lh * lh * (1 / 0.60**2) - low * low * (1 / 0.42**2)
-    flesh = (0.45 + 0.55 * g.clip(tongue, 0, 1)) * (1.0 - 0.25 * bump(g, lh, 0.07))
-    colour = over(g, colour, flesh * rgb(0.60, 0.25, 0.25), g.clip(tongue * 3.0, 0, 0.95))
-    for teeth, x, d, joints, gum_at, bright in (
-        (lower, lh, below, (0.0, 0.2, 0.4, 0.62, 0.85), 0.40, 0.80),
-        (upper, uh, -above, (0.0, 0.29, 0.53, 0.77), 0.34, 1.0),
-    ):
-        a = g.abs(x)
-        gaps = g.sum(bump(g, a - np.array(joints, np.float32).reshape(-1, 1), 0.022), 2)
-        d = d - gaps * 0.025  # rounded corners
-        tooth = g.clip(d * (teeth["length"] * (w.size / 2 / ROW_SCALE)) + 0.5, 0, 1) * g.clip((0.98 - a) * 6.0, 0, 1)
-        shade = (bright - 0.62 * bright * g.min(x * x, np.float32(1))) * (1.0 - 0.28 * gaps)
-        gum = g.clip((d - gum_at) * 14.0, 0, 1)
-        enamel = (rgb(0.90, 0.87, 0.80) + gum * rgb(-0.28, -0.56, -0.50)) * shade
-        colour = over(g, colour, enamel, tooth)
+    low = low - 0.05
+    body = 1.0 - lh * lh * (1 / 0.60**2) - low * low * (1 / 0.42**2)
+    flesh = (0.45 + 0.55 * g.clip(body, 0, 1)) * (1.0 - 0.25 * bump(g, lh, 0.07))
+    tongue = g.clip(body * 3.0, 0, 0.95)
+    a = g.abs(x)
+    joints = both((0.0, 0.2, 0.4, 0.62, 0.85), (0.0, 0.29, 0.53, 0.77, 9.0))
+    gaps = np.ones((1, 5), np.float32) @ bump(g, a - joints, 0.022)
+    d = below * both(1, -1) - gaps * 0.025  # rounded corners
+    tooth = g.clip(d * (rows["length"] * (w.size / 2 / ROW_SCALE)) + 0.5, 0, 1) * g.clip((0.98 - a) * 6.0, 0, 1)
+    bright = both(0.80, 1.0)
+    shade = (bright - 0.62 * bright * g.min(x * x, np.float32(1))) * (1.0 - 0.28 * gaps)
+    gum = g.clip((d - both(0.40, 0.34)) * 14.0, 0, 1)
+    # Cavity, tongue, lower and upper teeth, each over those before it: how much of each shows, and then their colours at once.
+    lower_gap, upper_gap = g.split(1.0 - tooth, 1, 1, 1)
+    lower, upper = g.split(tooth * shade, 1, 1, 1)
+    clear = lower_gap * upper_gap
+    behind, enamel = (1.0 - tongue) * clear, g.concat([lower * upper_gap, upper], 1)
+    gums = g.split(enamel * gum, 1, 1, 1)
+    parts = [behind, behind * g.clip(from_top * 1.2, 0, 1), tongue * clear * flesh, *g.split(enamel, 1, 1, 1), *gums]
+    colour = MOUTH_COLOURS @ g.concat(parts, 2)
     # The lips' shadow, and less light the less the mouth is open.
     shadow = (1.0 - 0.62 * g.exp(from_top * -7.0)) * (1.0 - 0.35 * g.exp(from_bottom * -12.0))
     opening = 0.55 + 0.45 * g.clip(gap * 2.2, 0, 1)

@@ -1,0 +1,112 @@
+"""The renderer's last stage in the graph: what the network decided becomes a frame, in levels of 0..255.
+
+Frames here hold HALF more than they show, which is how write_outputs rounds. Colours stay in levels, factors are put together while they are small, and nothing is computed for every pixel that can be
+enlarged instead: on a CPU each pass over a frame of 256x256 costs as much as a convolution at 32x32.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from portrait.fold import Decided, FoldedGenerator, FoldedRefiner
+from portrait.graft import export, inline
+from portrait.layout import EYE_GEOMETRY, FEATURES, IDENTITY, MOUTH_GEOMETRY, G
+from portrait.network import Generator, Scene
+from portrait.refiner import window_feather
+from portrait.stage import PaintedWindow, Stage
+from warp.graph import Graph, Value, pixel_grid
+from warp.renderer import HALF, Inputs
+from warp.windows import read_places
+
+UNIT = np.float32(1 / 255)
+LEVELS = np.float32(255)
+
+
+def decide(g: Graph, net: Generator, s: Stage, inputs: Inputs, texture128: Value, backdrop128: Value) -> dict[str, Value]:
+    """fold.Decided by name, HALF in the rest; texture128 [B,4,128,128] and backdrop128 [B,3,128,128] in 0..1."""
+    one = lambda *shape: torch.rand(2, *shape)  # noqa: E731  (two rows, so that nothing is folded to one)
+    example = {
+        "texture128": one(4, 128, 128), "backdrop128": one(3, 128, 128), "features": one(FEATURES, G, G), "identity": one(IDENTITY), "code": one(71),
+        "flow": one(2, G, G) * 0.1, "mirror": one(2, G, G) * 0.1, "light": one(3, G, G) * 0.1, "mirror_light": one(3, G, G) * 0.1, "normal": one(3, G, G),
+    }
+    values = {"texture128": texture128, "backdrop128": backdrop128, **{n: inputs.avatar[n] for n in ("features", "identity")}}
+    values |= {n: getattr(s, n) for n in ("code", *Scene._fields)}
+    # Outputs may not be called as inputs are.
+    model = export(FoldedGenerator(net), example, [f"decided.{n}" for n in Decided._fields])
+    decided = dict(zip(Decided._fields, inline(g, "frame", model, values)))
+    return decided | {"rest": decided["rest"] + HALF}
+
+
+def sampled(g: Graph, decided: dict[str, Value], levels: dict[str, Value], size: int) -> tuple[Value, Value]:
+    """What the refined flow fetches from the portrait of one size: premultiplied colour [B,3,size,size], lit, and alpha
+    [B,1,size,size], both in levels."""
+    places = g.spread_grid(decided["flow"], G, size) + g.const(pixel_grid(size, size)[None])
+    fore, alpha = g.split(g.sample(levels[f"texture{size}"], places, size), 1, 3, 1)
+    return fore * g.spread(decided["bright"], G, size), alpha
+
+
+def draw(g: Graph, decided: dict[str, Value], levels: dict[str, Value], size: int) -> Value:
+    """The frame of 128 or 256 pixels, [B,3,size,size] in levels."""
+    backdrop = levels[f"backdrop{size}"]
+    if size == 128:
+        return decided["found"] * (decided["keep"] * LEVELS) + backdrop * decided["behind"] + decided["rest"]
+    large = lambda v, channels: g.resize(v, size, size, channels)  # noqa: E731
+    fore, alpha = sampled(g, decided, levels, size)
+    # The backdrop shows where it is chosen, and where the portrait is chosen and has no person.
+    keep = large(decided["keep"], 1)
+    behind = large(decided["keep"] + decided["behind"], 1) - keep * (alpha * UNIT)
+    return fore * keep + backdrop * behind + large(decided["rest"], 3)
+
+
+def draw_fine(g: Graph, decided: dict[str, Value], levels: dict[str, Value]) -> tuple[Value, Value]:
+    """(the frame of 512 pixels, the one of 256), in levels: the portrait's own detail, with what the network changed at 256."""
+    over = lambda fore, alpha, size: fore + levels[f"backdrop{size}"] * (1.0 - alpha * UNIT)  # noqa: E731
+    large = lambda v, channels: g.resize(v, 256, 256, channels)  # noqa: E731
+    found = over(*sampled(g, decided, levels, 256), 256)
+    change = found * large(decided["keep"] - 1.0, 1) + levels["backdrop256"] * large(decided["behind"], 1) + large(decided["rest"], 3)
+    return over(*sampled(g, decided, levels, 512), 512) + g.resize(change, 512, 512, 3), found + change
+
+
+def write_places(g: Graph, frame: Value, at: list[Value], values: list[Value], size: int) -> Value:
+    """frame [B,3,size,size] with values [n] at flat places int64 [n]."""
+    flat = g.op("ScatterND", g.reshape(frame, -1), g.unsqueeze(g.concat(at, 0), 1), g.concat(values, 0))
+    return g.reshape(flat, -1, 3, size, size)
+
+
+def refine(g: Graph, net: Generator, windows, bases: list[Value], motion: Value, identity: Value, sizes) -> list[tuple[Value, ...]]:
+    """What the refiners of mouth and eyes make of windows: shift, log light, mask and, of the mouth, paint, as Refiner
+    gives them and feathered; bases: the frame's own pixels in each, [B*F,3,h,w] in 0..1; sizes: (w, h) of each."""
+    one = lambda *shape: torch.rand(2, *shape)  # noqa: E731
+    twice = lambda v, width: g.reshape(g.concat([g.unsqueeze(v, 1)] * 2, 1), -1, width)  # noqa: E731
+    changes = []
+    for name, refiner, window, base, count, (w, h) in zip(("mouth", "eyes"), (net.mouth, net.eyes), windows, bases, (1, 2), sizes):
+        channels = len(MOUTH_GEOMETRY if count == 1 else EYE_GEOMETRY)
+        example = {"base": one(3, h, w), "painted": one(3, h, w), "geometry": one(channels, h, w), "motion": one(128), "identity": one(IDENTITY)}
+        folded = FoldedRefiner(refiner)
+        model = export(folded, example, ["shift", "shine", "mask", *(["paint"] if folded.paints else [])])
+        who = motion if count == 1 else twice(motion, 128)
+        shift, shine, mask, *paint = inline(g, name, model, {"base": base, "painted": window.picture, "geometry": window.geometry, "motion": who})
+        feather = window_feather(h, w).numpy()
+        changes.append((shift, shine, mask * feather, *(p * feather for p in paint)))
+    return changes
+
+
+def moved(g: Graph, picture: Value, shift: Value, shape: tuple[int, int]) -> Value:
+    """refiner.shifted in the graph; shape: (width, height) of picture [B*F,3,h,w]."""
+    w, h = shape
+    edge = np.array([1 - 1 / w, 1 - 1 / h], np.float32).reshape(1, 2, 1, 1)
+    places = g.max(g.min(shift + g.const(pixel_grid(h, w).transpose(2, 0, 1)[None]), edge), -edge)
+    return g.op("GridSample", picture, g.transpose(places, 0, 2, 3, 1), mode="bilinear", padding_mode="zeros", align_corners=0)
+
+
+def read_windows(g: Graph, frame: Value, windows: tuple[PaintedWindow, ...], sizes) -> list[Value]:
+    """The frame's own pixels in every window, [B*F,3,h,w] in 0..1; sizes: (w, h) of each."""
+    return [(g.reshape(read_places(g, frame, v.places), -1, 3, h, w) - HALF) * UNIT for v, (w, h) in zip(windows, sizes)]
+
+
+def blended(g: Graph, base: Value, window: PaintedWindow, change: tuple[Value, ...], shape: tuple[int, int]) -> Value:
+    """The window's pixels of a frame, flat, of base [B*F,3,h,w] in 0..1 and what the refiner changes (`refine`)."""
+    shift, shine, mask, *paint = change
+    mixed = g.mix(base, moved(g, window.picture, shift, shape) * g.exp(shine), mask)
+    return g.reshape(sum(paint, mixed) * LEVELS + HALF, -1)
