@@ -18,7 +18,7 @@ from torch import nn
 from portrait.graft import export, inline, inlined_reader
 from portrait.layout import EYE_GEOMETRY, FEATURES, IDENTITY, MOUTH_GEOMETRY, G, window_sizes
 from portrait.blocks import Codebook
-from portrait.drawing import UNIT, blended, decide, draw, draw_fine, read_windows, refine, write_places
+from portrait.drawing import UNIT, blended, decide, draw, draw_fine, read_windows, refine
 from portrait.network import Encoder, Generator
 from portrait.reader import WEIGHTS as READER, Reader, load as load_reader
 from portrait.reading import avatar_tensors as reading_tensors, read_with
@@ -28,6 +28,7 @@ from warp.facekit import EXPRESSIONS, Tables, tables
 from warp.graph import Graph, Value
 from warp.layout import avatar_tensors as warp_tensors
 from warp.renderer import renderer_inputs, write_outputs
+from warp.windows import write_places
 
 SIZES = (128, 256, 512)
 ROOT = Path(__file__).resolve().parents[3]

@@ -68,12 +68,6 @@ def draw_fine(g: Graph, decided: dict[str, Value], levels: dict[str, Value]) -> 
     return over(*sampled(g, decided, levels, 512), 512) + g.resize(change, 512, 512, 3), found + change
 
 
-def write_places(g: Graph, frame: Value, at: list[Value], values: list[Value], size: int) -> Value:
-    """frame [B,3,size,size] with values [n] at flat places int64 [n]."""
-    flat = g.op("ScatterND", g.reshape(frame, -1), g.unsqueeze(g.concat(at, 0), 1), g.concat(values, 0))
-    return g.reshape(flat, -1, 3, size, size)
-
-
 def refine(g: Graph, net: Generator, windows, bases: list[Value], motion: Value, identity: Value, sizes) -> list[tuple[Value, ...]]:
     """What the refiners of mouth and eyes make of windows: shift, log light, mask and, of the mouth, paint, as Refiner
     gives them and feathered; bases: the frame's own pixels in each, [B*F,3,h,w] in 0..1; sizes: (w, h) of each."""

@@ -132,6 +132,8 @@ def test_graphs_share_equal_numbers_in_one_file_and_compute_the_same_again(pictu
     assert hashes[DATA] == hashlib.sha256((tmp_path / DATA).read_bytes()).hexdigest()
     opened = ort.InferenceSession(str(tmp_path / "b.onnx"), providers=["CPUExecutionProvider"])
     assert np.array_equal(opened.run(["out"], picture)[0], expected)
+    shapes = {v.name for v in onnx.load(str(tmp_path / "b.onnx"), load_external_data=False).graph.value_info}
+    assert shapes >= {n for node in model.graph.node for n in node.output} - {"out"}
     assert write_shared({n: load_whole(tmp_path / n) for n in ("a.onnx", "b.onnx")}, tmp_path) == hashes
 
 

@@ -115,22 +115,24 @@ def read_places(g: Graph, frame: Value, places: Value) -> Value:
     return g.op("GatherElements", g.reshape(frame, -1), places, axis=0)
 
 
+def write_places(g: Graph, frame: Value, places: list[Value], values: list[Value], size: int) -> Value:
+    """frame [B,3,size,size] with values [n] at flat places int64 [n]."""
+    flat = g.op("ScatterElements", g.reshape(frame, -1), g.concat(places, 0), g.concat(values, 0), axis=0)
+    return g.reshape(flat, -1, 3, size, size)
+
+
 def paint_windows(g: Graph, t: Tables, frame: Value, windows: Windows) -> Value:
     """frame [B,3,size,size] with eyes and mouth painted."""
     size = windows.size
-    flat = g.reshape(frame, -1)
     mouth_size, eye_size = windows.sizes()
-    pixels_mouth, pixels_eye = mouth_size[0] * mouth_size[1], eye_size[0] * eye_size[1]
     mouth_corner, eye_corners = windows.corners()
     mouth_at, mouth_points = window_pixels(g, mouth_corner, *mouth_size, size)
     eyes_at, eyes_points = window_pixels(g, eye_corners, *eye_size, size)
-    place = lambda at, pixels: g.reshape(frame_index(g, at, size * size), 0, pixels)  # noqa: E731
-    index = g.concat([place(mouth_at, 3 * pixels_mouth), place(eyes_at, 6 * pixels_eye)], 1)
-    under_mouth, under_eyes = g.split(g.gather(flat, index, 0), 1, 3 * pixels_mouth, 6 * pixels_eye)
-    mouth = paint_mouth(windows, mouth_points, g.reshape(under_mouth, 0, 1, 3, pixels_mouth))
-    eyes = paint_eyes(windows, t, eyes_points, g.reshape(under_eyes, 0, 2, 3, pixels_eye))
-    values = g.concat([g.reshape(mouth, 0, 3 * pixels_mouth), g.reshape(eyes, 0, 6 * pixels_eye)], 1)
-    return g.reshape(g.op("ScatterND", flat, g.unsqueeze(index, 2), values), -1, 3, size, size)
+    places = [g.reshape(frame_index(g, at, size * size), -1) for at in (mouth_at, eyes_at)]
+    under = lambda which, count, wh: g.reshape(read_places(g, frame, places[which]), -1, count, 3, wh[0] * wh[1])  # noqa: E731
+    mouth = paint_mouth(windows, mouth_points, under(0, 1, mouth_size))
+    eyes = paint_eyes(windows, t, eyes_points, under(1, 2, eye_size))
+    return write_places(g, frame, places, [g.reshape(v, -1) for v in (mouth, eyes)], size)
 
 
 def paint_mouth(w: Windows, points: Value, under: Value) -> Value:
