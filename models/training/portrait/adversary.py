@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,6 +11,9 @@ from torch.nn.utils import spectral_norm
 
 from portrait.blocks import conv
 from portrait.layout import EYE_GEOMETRY, MOUTH_GEOMETRY
+
+
+GAIN = 3.0  # of every layer over its spectral norm of 1: pictures differ by so little that logits would hardly leave 0
 
 
 class Critic(nn.Module):
@@ -19,23 +24,22 @@ class Critic(nn.Module):
         self.stem = spectral_norm(conv(4 * (3 + given), width))
         self.first = spectral_norm(conv(width, 2 * width, stride=2))
         self.second = spectral_norm(conv(2 * width, 2 * width, stride=2))
-        self.out = spectral_norm(conv(2 * width, 1))
+        self.out = conv(2 * width, 1)
 
     def forward(self, picture: Tensor, given: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Logits [B,1,h/8,w/8] (positive: the studio's) and the features below them."""
         x = F.pixel_unshuffle(torch.cat([picture - 0.5, given], 1), 2)
         features = []
         for layer in (self.stem, self.first, self.second):
-            x = F.leaky_relu(layer(x), 0.2)
+            x = F.leaky_relu(GAIN * layer(x), 0.2)
             features.append(x)
         return self.out(x).float(), features
 
 
-def critics() -> nn.ModuleDict:
-    """Of whole frames at 128 (given the normals), of mouths and of eyes (given the windows' geometry)."""
-    return nn.ModuleDict({
-        "frame": Critic(given=3), "mouth": Critic(given=len(MOUTH_GEOMETRY)), "eye": Critic(given=len(EYE_GEOMETRY)),
-    }).to(memory_format=torch.channels_last)
+def critics(names: Iterable[str]) -> nn.ModuleDict:
+    """Of whole frames at 128 ("frame", given the normals), of mouths and of eyes ("mouth", "eye", given the windows' geometry)."""
+    given = {"frame": 3, "mouth": len(MOUTH_GEOMETRY), "eye": len(EYE_GEOMETRY)}
+    return nn.ModuleDict({name: Critic(given=given[name]) for name in names}).to(memory_format=torch.channels_last)
 
 
 def told_apart(critic: Critic, drawn: Tensor, true: Tensor, given: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from portrait.graft import export, inline, inlined_reader
-from portrait.layout import EYE_GEOMETRY, FEATURES, IDENTITY, MOUTH_GEOMETRY, G, window_sizes
+from portrait.layout import EYE_GEOMETRY, FEATURES, HARMONICS, IDENTITY, MOUTH_GEOMETRY, G, window_sizes
 from portrait.blocks import Codebook
 from portrait.drawing import UNIT, blended, decide, draw, draw_fine, read_windows, refine
 from portrait.network import Encoder, Generator
@@ -32,7 +32,7 @@ from warp.windows import write_places
 
 SIZES = (128, 256, 512)
 ROOT = Path(__file__).resolve().parents[3]
-VERSION = "1.1.0"
+VERSION = "1.2.0"
 WARP_GFLOP = {128: 0.006, 256: 0.015, 512: 0.050}
 
 
@@ -106,9 +106,9 @@ def count_gflop(net: Generator, size: int) -> float:
     hooks = [m.register_forward_hook(count) for m in net.modules() if isinstance(m, (nn.Conv2d, nn.Linear, Codebook))]
     with torch.no_grad():
         flow, map_, identity = zero(2, G, G), zero(3, G, G), zero(IDENTITY)
-        _, _, motion, _ = net(
-            zero(4, inner, inner), zero(3, inner, inner), zero(4, 128, 128), zero(3, 128, 128), zero(FEATURES, G, G), identity, zero(71),
-            flow, flow, map_, map_, map_,
+        _, _, motion, _, _ = net(
+            zero(4, inner, inner), zero(3, inner, inner), zero(4, 128, 128), zero(3, 128, 128), zero(FEATURES, G, G), identity, zero(HARMONICS, 3), zero(71),
+            flow, flow, map_, map_, map_, map_,
         )
         net.mouth(zero(3, mh, mw), zero(3, mh, mw), zero(len(MOUTH_GEOMETRY), mh, mw), motion, identity)
         for _ in range(2):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 ARRAYS = (
-    "texture256", "backdrop256", "pair", "flow", "mirror", "light", "mirror_light", "normal", "code", "mouth", "mouth_geometry",
+    "texture256", "backdrop256", "harmonics", "pair", "flow", "mirror", "light", "mirror_light", "normal", "was", "code", "mouth", "mouth_geometry",
     "mouth_corner", "eyes", "eye_geometry", "eye_corners",
 )
 TRUTH = ("images", "flow", "visible", "region")
@@ -45,10 +45,11 @@ class Shards:
             s, side = int(pair[chosen[0], 2]), int(pair[chosen[0], 3])
             keep("texture", shard["texture256"][index])
             keep("backdrop", shard["backdrop256"][index])
+            keep("harmonics", shard["harmonics"][index])
             keep("portrait", shard["truth_images"][s])
             for p in chosen:
                 d = int(pair[p, 1])
-                for name in ARRAYS[3:]:
+                for name in ARRAYS[4:]:
                     keep(name, shard[name][p])
                 keep("target", shard["truth_images"][d])
                 keep("true_flow", shard["truth_flow"][d, side])
@@ -81,6 +82,18 @@ def grey_light(m: np.ndarray) -> float:
     return float(np.clip(np.diag(m) / np.abs(m).sum(1), 0, 1).min())
 
 
+SHORTENED = 0.15  # share of the frames that get a shorter expression code
+
+
+def shortened(code: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """code [N,71] with some of the 52 coefficients left out in some rows (the semantic-aware prior's dropout), so that a
+    sender may leave some out as well."""
+    keep = np.ones(code.shape, np.float32)
+    for row in np.flatnonzero(rng.random(len(code)) < SHORTENED):
+        keep[row, :52] = rng.random(52) < rng.random()
+    return code * torch.from_numpy(keep)
+
+
 def to_batch(raw: dict[str, torch.Tensor], rng: np.random.Generator, drivers: int, augment: bool = True) -> dict[str, torch.Tensor]:
     """uint8 and float16 rows -> float32, 0..1, images [N,C,H,W]; per-source arrays stay [S,...]."""
     s = len(raw["texture"])
@@ -106,13 +119,20 @@ def to_batch(raw: dict[str, torch.Tensor], rng: np.random.Generator, drivers: in
         "visible": raw["visible"][:, None].float(),
         "region": raw["region"].long(),
     }
-    for name in ("flow", "mirror", "normal", "code", "mouth_geometry", "eye_geometry"):
+    for name in ("flow", "mirror", "normal", "was", "code", "mouth_geometry", "eye_geometry"):
         out[name] = raw[name].float()
-    pure = torch.tensor([grey_light(x[0]) for x in maps]).repeat_interleave(drivers)[:, None, None, None]
+    if augment:
+        out["code"] = shortened(out["code"], rng)
+    # A sepia picture is lit in sepia; an inverted one not at all.
+    pure = torch.tensor([grey_light(x[0]) for x in maps], dtype=torch.float32)
+    lit = torch.tensor([float(np.trace(x[0]) > 0) for x in maps])
+    spread = lambda v: v.repeat_interleave(drivers)[:, None, None, None]  # noqa: E731
     for name in ("light", "mirror_light"):
         light = raw[name].float()
         mean = light.mean(1, keepdim=True)
-        # A sepia picture is lit in sepia; an inverted one not at all.
-        out[name] = (mean + (light - mean) * pure) * torch.tensor([float(np.trace(x[0]) > 0) for x in maps]).repeat_interleave(drivers)[:, None, None, None]
+        out[name] = (mean + (light - mean) * spread(pure)) * spread(lit)
+    own = raw["harmonics"].float()
+    mean = own.mean(2, keepdim=True)
+    out["harmonics"] = (mean + (own - mean) * pure[:, None, None]) * lit[:, None, None]
     out["mouth_corner"], out["eye_corner"] = raw["mouth_corner"].long(), raw["eye_corners"].long()
     return out

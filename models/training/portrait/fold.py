@@ -182,6 +182,7 @@ class FoldedGenerator(nn.Module):
     def __init__(self, net: Generator):
         super().__init__()
         self.code, self.uses_expression = net.code, net.uses_expression
+        self.relighter = net.relighter
         self.motion = FoldedMotion(net.motion)
         fused = (net.block32, net.block16, net.last32)
         self.films = FoldedModulations([*(b.film for b in fused), net.last64.film])
@@ -219,18 +220,21 @@ class FoldedGenerator(nn.Module):
         x32 = self.last32(x32, l32, *adains[2])
         return self.last64(x64 + enlarge(self.up64(x32), 2), l64), x32
 
-    def forward(self, texture128, backdrop128, features, identity, code, flow, mirror, light, mirror_light, normal) -> Decided:
+    def forward(self, texture128, backdrop128, features, identity, harmonics, code, flow, mirror, light, mirror_light, normal, was) -> Decided:
         """As Generator.forward, without what is drawn at 256."""
         if not self.uses_expression:
             code = torch.cat([torch.zeros_like(code[:, :52]), code[:, 52:]], 1)
         motion = self.code(torch.cat([code, identity], 1))
         grid64, grid128 = (pixel_grid(n, n).to(flow) for n in (G, 128))
         places = torch.cat([grid64 + flow, grid64 + mirror], 2)  # one below the other, so that they are sampled at once
-        sampled = sample(torch.cat([F.avg_pool2d(texture128, 2), features], 1), places).reshape(-1, SAMPLED, 2, G, G)
+        appearance = torch.cat([F.avg_pool2d(texture128, 2), features], 1)
+        sampled = sample(appearance, places).reshape(-1, SAMPLED, 2, G, G)
         mirrored = sampled[:, :, 1]
         residual, occlusion = self.motion(sampled, flow, mirror, motion)
         flow = flow + residual
-        bright, mirror_bright = torch.exp(light), torch.exp(mirror_light)
+        colours, found_features = sample(appearance, grid64 + flow).split([4, FEATURES], 1)
+        relit = self.relighter(torch.cat([normal, was, colours, light], 1), harmonics, identity)
+        bright, mirror_bright = torch.exp(light + relit), torch.exp(mirror_light)
 
         def lit(by, brightness):
             fore, alpha = sample(texture128, grid128 + spread(by, 2)).split([3, 1], 1)
@@ -240,7 +244,7 @@ class FoldedGenerator(nn.Module):
         _, _, found = lit(flow, bright)
         fore, alpha, other = lit(mirror, mirror_bright)
         centred = found - 0.5
-        x = self.reduce(torch.cat([sample(features, grid64 + flow), mirrored, occlusion.sigmoid(), flow, mirror, light, mirror_light, normal], 1))
+        x = self.reduce(torch.cat([found_features, mirrored, occlusion.sigmoid(), flow, mirror, light, mirror_light, normal], 1))
         x64, x32 = self.blocks(x + self.reduce_pictures(torch.cat([centred, fore, alpha], 1)), motion, identity)
         colour = F.avg_pool2d(found, 2) + self.colour(F.leaky_relu(x64, SLOPE)).float()
         shade = spread(self.shade(F.leaky_relu(x32, SLOPE)).float() * 255, 4)

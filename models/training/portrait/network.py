@@ -6,6 +6,7 @@ Motion      residual flow and occlusion over the geometric flow; a motion codebo
 Generator   warped portrait, its mirrored half and warped features -> frame. Blocks fuse AdaIN of the identity and FiLM of
             the motion by a learned mask (MetaPortrait); appearance codebooks at 16x16 and 32x32. All is decided
             by 128; at 256 the portrait is sampled finer.
+Relighter   how the picture's light changes where the surface turns: a function of its normals, a person's own.
 
 Images are 0..1, flows are displacements in -1..1 image coordinates. Everything keeps the batch dynamic.
 """
@@ -19,10 +20,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from portrait.blocks import SLOPE, Block, Codebook, FusedBlock, conv, enlarge, pixel_grid, sample, softmax
-from portrait.layout import CODE, EYE_GEOMETRY, FEATURES, IDENTITY, MOUTH_GEOMETRY, G
+from portrait.layout import CODE, EYE_GEOMETRY, FEATURES, HARMONICS, IDENTITY, MOUTH_GEOMETRY, G
 from portrait.refiner import Refiner
 
 FLOW_REACH = 0.12  # largest residual displacement, image units
+LIGHT_REACH = 0.7  # largest change of light over the geometric stage's, a logarithm
 
 
 class Encoder(nn.Module):
@@ -78,26 +80,57 @@ class Motion(nn.Module):
         return torch.tanh(flow) * FLOW_REACH, occlusion
 
 
+class Relighter(nn.Module):
+    """What the irradiance of the reader leaves out: gloss, shade, the camera's curve, normals that are a little wrong.
+
+    seen [B,13,64,64] (normal now, normal in the portrait, the portrait's colours and alpha, the geometric stage's light),
+    harmonics [B,9,3] of the light that was read, identity [B,128] -> logarithm [B,3,64,64] to be added to that light.
+    The functions of the normals are everybody's; how much of each a picture shows is the person's own.
+    """
+
+    WIDTH = 32
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.out = conv(13 + 12, self.WIDTH, 1), conv(self.WIDTH, self.WIDTH), conv(self.WIDTH, 3, 1)
+        self.person = nn.Sequential(nn.Linear(IDENTITY + 3 * HARMONICS, 96), nn.LeakyReLU(SLOPE), nn.Linear(96, 5 * self.WIDTH))
+        for last in (self.out, self.person[-1]):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+
+    def forward(self, seen: Tensor, harmonics: Tensor, identity: Tensor) -> Tensor:
+        now, was, rest = seen.split([3, 3, 7], 1)
+        around = lambda n: torch.cat([n[:, 1:], n[:, :1]], 1)  # noqa: E731
+        x = torch.cat([seen, now * now, now * around(now), was * was, was * around(was)], 1)
+        gain, bias, own = self.person(torch.cat([identity, harmonics.flatten(1)], 1)).split([self.WIDTH, self.WIDTH, 3 * self.WIDTH], 1)
+        x = self.second(F.leaky_relu(self.first(x), SLOPE))
+        x = F.leaky_relu(x * (1 + gain[..., None, None]) + bias[..., None, None], SLOPE)
+        mixed = own.reshape(-1, 3, self.WIDTH) @ x.flatten(2)
+        return LIGHT_REACH * torch.tanh((self.out(x) + mixed.reshape(-1, 3, *rest.shape[2:])).float())
+
+
 class Scene(NamedTuple):
     """What the geometric stage and the avatar give for a frame (stage.py): flow and mirror [B,2,64,64], displacements into
     the portrait and into its other half; light and mirror_light [B,3,64,64], logarithms of how much brighter the place is
-    than in the portrait; normal [B,3,64,64] of the head's surface as seen now."""
+    than in the portrait; normal, was [B,3,64,64] of the head's surface as seen now and in the portrait."""
 
     flow: Tensor
     mirror: Tensor
     light: Tensor
     mirror_light: Tensor
     normal: Tensor
+    was: Tensor
 
 
 class Trunk(NamedTuple):
     """What the generator knows of a frame before it is put together.
 
-    At 64: refined flow [B,2,64,64], occlusion logit [B,1,64,64], features [B,48,64,64], colour [B,3,64,64] for hidden
+    At 64: refined flow [B,2,64,64], light [B,3,64,64], occlusion logit [B,1,64,64], features [B,48,64,64], colour [B,3,64,64] for hidden
     parts; shade [B,3,32,32]; at 128: the warped and the mirrored portrait [B,3,128,128], both lit.
     """
 
     flow: Tensor
+    light: Tensor
     occlusion: Tensor
     features: Tensor
     colour: Tensor
@@ -115,6 +148,7 @@ class Generator(nn.Module):
         code, width = 128, 48
         self.code = nn.Sequential(nn.Linear(CODE + IDENTITY, 128), nn.LeakyReLU(SLOPE), nn.Linear(128, code), nn.LeakyReLU(SLOPE))
         self.motion = Motion(code, codebooks)
+        self.relighter = Relighter()
         fused = FusedBlock if identity else Block
         self.reduce, self.stem = conv(106, width, 1), conv(width, width)
         self.down32, self.block32 = conv(width, 64, stride=2), fused(64, code)
@@ -139,7 +173,7 @@ class Generator(nn.Module):
             code = torch.cat([torch.zeros_like(code[:, :52]), code[:, 52:]], 1)
         return self.code(torch.cat([code, identity], 1))
 
-    def trunk(self, texture128: Tensor, backdrop128: Tensor, features: Tensor, identity: Tensor, motion: Tensor, scene: Scene) -> Trunk:
+    def trunk(self, texture128: Tensor, backdrop128: Tensor, features: Tensor, identity: Tensor, harmonics: Tensor, motion: Tensor, scene: Scene) -> Trunk:
         grid64, grid128 = (pixel_grid(n, n).to(scene.flow) for n in (G, 128))
         small = F.avg_pool2d(texture128, 2)
         mirrored = sample(features, grid64 + scene.mirror)
@@ -148,7 +182,8 @@ class Generator(nn.Module):
             scene.flow * 4, scene.mirror * 4,
         ], 1), motion, identity)
         flow = scene.flow + residual
-        warped = composite(lit(sample(texture128, grid128 + enlarge(flow, 2)), enlarge(scene.light, 2)), backdrop128)
+        light = scene.light + self.relighter(torch.cat([scene.normal, scene.was, sample(small, grid64 + flow), scene.light], 1), harmonics, identity)
+        warped = composite(lit(sample(texture128, grid128 + enlarge(flow, 2)), enlarge(light, 2)), backdrop128)
         other = lit(sample(texture128, grid128 + enlarge(scene.mirror, 2)), enlarge(scene.mirror_light, 2))
         x = torch.cat([
             F.pixel_unshuffle(warped, 2) - 0.5, F.pixel_unshuffle(other, 2), sample(features, grid64 + flow), mirrored,
@@ -162,7 +197,7 @@ class Generator(nn.Module):
         x32 = self.last32(x32, motion, identity)
         x64 = self.last64(x64 + enlarge(self.up64(x32), 2), motion, identity)
         colour = F.avg_pool2d(warped, 2) + self.colour(act(x64)).float()
-        return Trunk(flow, occlusion, x64, colour, self.shade(act(x32)).float(), warped, composite(other, backdrop128))
+        return Trunk(flow, light, occlusion, x64, colour, self.shade(act(x32)).float(), warped, composite(other, backdrop128))
 
     def choices(self, trunk: Trunk) -> Tensor:
         """[B,4,128,128], which add to 1: how much of every pixel is warped, mirrored, backdrop and colour."""
@@ -171,20 +206,20 @@ class Generator(nn.Module):
         first = logits.new_tensor([2.0, 0, 0, 0], dtype=torch.float32).reshape(1, 4, 1, 1)  # at first most is warped
         return softmax(F.pixel_shuffle(logits, 2).float() + first)
 
-    def forward(self, texture, backdrop, texture128, backdrop128, features, identity, code, flow, mirror, light, mirror_light, normal):
+    def forward(self, texture, backdrop, texture128, backdrop128, features, identity, harmonics, code, flow, mirror, light, mirror_light, normal, was):
         """One frame before the windows: texture [B,4,N,N], backdrop [B,3,N,N] (0..1, N = 128 or 256) -> frame and
-        warped portrait [B,3,N,N], modulation code [B,128], refined flow [B,2,64,64]."""
+        warped portrait [B,3,N,N], modulation code [B,128], refined flow [B,2,64,64] and light [B,3,64,64]."""
         motion = self.embed(code, identity)
-        trunk = self.trunk(texture128, backdrop128, features, identity, motion, Scene(flow, mirror, light, mirror_light, normal))
+        trunk = self.trunk(texture128, backdrop128, features, identity, harmonics, motion, Scene(flow, mirror, light, mirror_light, normal, was))
         weights = clearer(self.choices(trunk))
         warped, mirrored, size = trunk.warped, trunk.mirrored, int(texture.shape[-1])
         if size > 128:
             # Weights chosen at 128 do at 256 too: choosing again at 256 cost a quarter of the time and gained nothing.
             weights, mirrored = enlarge(weights, size // 128), enlarge(mirrored, size // 128)
             places = pixel_grid(size, size).to(flow) + enlarge(trunk.flow, size // G)
-            warped = composite(lit(sample(texture, places), enlarge(light, size // G)), backdrop)
+            warped = composite(lit(sample(texture, places), enlarge(trunk.light, size // G)), backdrop)
         frame = combine(weights, warped, mirrored, backdrop, enlarge(trunk.colour, size // G), enlarge(trunk.shade, size // 32))
-        return frame, warped, motion, trunk.flow
+        return frame, warped, motion, trunk.flow, trunk.light
 
 
 def clearer(weights: Tensor) -> Tensor:

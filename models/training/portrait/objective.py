@@ -57,18 +57,19 @@ def draw(models: nn.ModuleDict, batch: Batch, drivers: int, small_windows: bool)
     with torch.autocast("cpu", torch.bfloat16):
         features, identity = encoder(batch["portrait"].contiguous(memory_format=torch.channels_last))
         features, identity = spread(features.float()), spread(identity.float())
+        harmonics = spread(batch["harmonics"])
         texture, backdrop = spread(batch["texture"]), spread(batch["backdrop"])
         texture128, backdrop128 = spread(F.avg_pool2d(batch["texture"], 2)), spread(F.avg_pool2d(batch["backdrop"], 2))
         motion = net.embed(batch["code"], identity)
         scene = Scene(*(batch[name] for name in Scene._fields))
-        trunk = net.trunk(texture128, backdrop128, features, identity, motion, scene)
+        trunk = net.trunk(texture128, backdrop128, features, identity, harmonics, motion, scene)
         learned = net.choices(trunk)
         # Choices are learned by choice_loss alone: the mixture that is nearest to the truth is a blurred one.
         weights = clearer(learned.detach())
         frame = combine(weights, trunk.warped, trunk.mirrored, backdrop128, enlarge(trunk.colour, 2), enlarge(trunk.shade, 4))
 
         # What the frame at 256 is made of, sampled in the windows only.
-        coarse = torch.cat([trunk.flow, scene.light, trunk.colour, enlarge(trunk.shade, 2)], 1)
+        coarse = torch.cat([trunk.flow, trunk.light, trunk.colour, enlarge(trunk.shade, 2)], 1)
         fine = torch.cat([weights, trunk.mirrored, WEIGHTS[batch["region"]][:, None]], 1)
         windows = {}
         for name, refiner, count, (w, h) in zip(("mouth", "eye"), (net.mouth, net.eyes), (1, 2), window_sizes(256)):
@@ -122,6 +123,8 @@ def losses(drawn: Drawn, batch: Batch, config: dict, observer: nn.Module | None,
     terms = {
         "128": picture(drawn.frame, target, weight),
         "colour": 3 * ((trunk.colour - F.avg_pool2d(target, 2)).abs() * (1 - shown)).mean(),
+        # Light and flow are for what the portrait shows; elsewhere they would learn to hide what is to be chosen away.
+        "lit": config["lit"] * ((F.avg_pool2d(trunk.warped - target, 2)).abs() * visible).mean(),
         "choice": config["choice"] * choice_loss(drawn, F.avg_pool2d(batch["backdrop"], 2).repeat_interleave(len(target) // len(batch["backdrop"]), 0), target, weight, enlarge(shown, 2)),
         "flow": config["flow"] * flow_loss(pixel_grid(G, G) + trunk.flow, batch["true_flow"], visible),
         "occlusion": 0.03 * (F.binary_cross_entropy_with_logits(trunk.occlusion.float(), 1 - batch["visible"], reduction="none") * person).mean(),
@@ -135,7 +138,7 @@ def losses(drawn: Drawn, batch: Batch, config: dict, observer: nn.Module | None,
         for name, (made, true, given) in whole.items():
             if observer is not None:
                 terms[f"seen {name}"] = config["seen"] * observer.distance(made, true)
-            if critics is not None:
+            if critics is not None and name in critics:
                 adversarial, matching = fooled(critics[name], made, true, given)
                 terms[f"critic {name}"] = config["critic"] * adversarial
                 terms[f"matching {name}"] = config["matching"] * matching

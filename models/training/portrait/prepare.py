@@ -50,7 +50,7 @@ def stage_model(t: Tables) -> bytes:
         ("mouth", mouth.picture, ["B", 3, mh, mw]), ("mouth_geometry", mouth.geometry, ["B", 5, mh, mw]),
         ("mouth_corner", mouth.corner, ["B", 1, 2, 1]), ("eyes", eyes.picture, ["E", 3, eh, ew]),
         ("eye_geometry", eyes.geometry, ["E", 6, eh, ew]), ("eye_corners", eyes.corner, ["B", 2, 2, 1]),
-        ("light", s.light, ["B", 3, 64, 64]), ("mirror_light", s.mirror_light, ["B", 3, 64, 64]), ("normal", s.normal, ["B", 3, 64, 64]),
+        ("light", s.light, ["B", 3, 64, 64]), ("mirror_light", s.mirror_light, ["B", 3, 64, 64]), ("normal", s.normal, ["B", 3, 64, 64]), ("was", s.was, ["B", 3, 64, 64]),
         ("keypoints", s.head.keypoints, ["B", 78, 2]),
     ):
         g.output(value, name, "float32", shape)
@@ -98,11 +98,12 @@ class Preparer:
                 made = self.drive(avatar, relative)
                 keep("texture256", avatar["texture256"], np.uint8)
                 keep("backdrop256", avatar["backdrop256"], np.uint8)
+                keep("harmonics", avatar["light"], np.float16)
                 n = len(rows)
                 pairs = kept.setdefault("pair", [])
                 index = len(kept["texture256"]) - 1
                 pairs.append(np.stack([np.full(n, index), rows, np.full(n, s), np.full(n, source)], 1))
-                for name in ("flow", "mirror", "mouth_geometry", "eye_geometry", "code", "light", "mirror_light", "normal"):
+                for name in ("flow", "mirror", "mouth_geometry", "eye_geometry", "code", "light", "mirror_light", "normal", "was"):
                     value = made[name]
                     keep(name, value.reshape(n, 2, *value.shape[1:]) if name == "eye_geometry" else value, np.float16)
                 for name in ("mouth", "eyes"):
@@ -112,7 +113,7 @@ class Preparer:
                 keep("eye_corners", made["eye_corners"].reshape(n, 2, 2), np.int16)
         out.mkdir(parents=True, exist_ok=True)
         for name, values in kept.items():
-            array = np.stack(values) if name in ("texture256", "backdrop256") else np.concatenate(values)
+            array = np.stack(values) if name in ("texture256", "backdrop256", "harmonics") else np.concatenate(values)
             np.save(out / f"{name}.npy", array)
         (out / "meta.json").write_text(json.dumps({"data": str(folder), "pairs": int(sum(len(p) for p in kept["pair"]))}))
 

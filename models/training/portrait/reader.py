@@ -16,12 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from portrait.blocks import SLOPE, conv, enlarge
-from portrait.layout import PLACED
+from portrait.layout import HARMONICS, PLACED
 from warp.facekit import EXPRESSIONS
 
 WIDTHS = (16, 64, 96, 128, 128)  # at 128, 64, 32, 16 and 8 cells
 RELIEF_UNIT = 3.0  # cm
-HARMONICS = 9
 POSE_UNITS = (0.02, 0.02, 0.02, 0.2, 0.2, 0.05)
 WEIGHTS = Path(__file__).with_name("reader.pt")
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from portrait.layout import PLACED, SHAPE
+from portrait.layout import HARMONICS, PLACED, SHAPE
 from warp.encoder import Fitted, Reading, prior_coordinates
 from warp.facekit import EXPRESSIONS
 from warp.geometry import constant_weights, project_head, to_grid
@@ -18,7 +18,6 @@ from warp.graph import Graph, Value, pixel_grid
 from warp.layout import G
 from warp.renderer import EDGE, facing_plane, invert
 
-HARMONICS = 9
 DARKEST = 0.12  # irradiance is not trusted below this part of its mean
 # Pictures show about the root of the light; what is glossy, shaded or badly placed turns less than that. Fitted to pictures.
 EXPONENT = 0.25

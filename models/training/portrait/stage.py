@@ -41,7 +41,8 @@ class PaintedWindow:
 class Stage:
     """flow [B,2,G,G]: displacement into the portrait; mirror [B,2,G,G]: displacement to the same place on the face's
     other half; code [B,71]: what the frame shall show; light, mirror_light [B,3,G,G]: logarithm of what the picture's
-    colours are to be multiplied by, now that the surface has turned; normal [B,3,G,G] of the surface as seen now.
+    colours are to be multiplied by, now that the surface has turned; normal, was [B,3,G,G] of the surface as seen now and
+    as it was seen in the portrait.
     """
 
     head: HeadFlow
@@ -51,6 +52,7 @@ class Stage:
     light: Value
     mirror_light: Value
     normal: Value
+    was: Value
 
 
 def stage(g: Graph, t: Tables, inputs: Inputs) -> Stage:
@@ -75,12 +77,12 @@ def stage(g: Graph, t: Tables, inputs: Inputs) -> Stage:
     flows = g.reshape(raise_relief(g, flows, g.gather(turns, [0, 0, 1], 1), scale, shape, 3), -1, 6, G, G)
     upper, lower, mirror = g.split(flows, 1, 2, 2, 2)
     flow = g.where(head.side < 0.0, upper, lower)
-    lights, normals = relight(g, g.reshape(g.concat([flow, mirror], 1), -1, 2, 2, G, G), turns, shape, avatar["light"], np.stack([np.ones(3, np.float32), MIRROR]))
+    lights, normals, before = relight(g, g.reshape(g.concat([flow, mirror], 1), -1, 2, 2, G, G), turns, shape, avatar["light"], np.stack([np.ones(3, np.float32), MIRROR]))
     light, mirror_light = (g.reshape(v, -1, 3, G, G) for v in g.split(lights, 2, 1, 1))
-    normal = g.reshape(g.slice(normals, 2, 0, 1), -1, 3, G, G)
+    normal, was = (g.reshape(g.slice(v, 2, 0, 1), -1, 3, G, G) for v in (normals, before))
     code = g.concat([head.expression, g.reshape(head.rotation, 0, 9), inputs.pose(g, "rotation"), log_scale], 1)
     head = replace(head, upper=upper, lower=lower, flow=flow)
-    return Stage(head, flow, mirror, code, light, mirror_light, normal)
+    return Stage(head, flow, mirror, code, light, mirror_light, normal, was)
 
 
 def raise_relief(g: Graph, flows: Value, turns: Value, scale: Value, shape: Value, layers: int) -> Value:
@@ -102,9 +104,9 @@ def raise_relief(g: Graph, flows: Value, turns: Value, scale: Value, shape: Valu
     return g.reshape(found, -1, layers, 2, G, G)
 
 
-def relight(g: Graph, flows: Value, turns: Value, shape: Value, light: Value, still: np.ndarray) -> tuple[Value, Value]:
-    """(log of the picture's change of light [B,3,L,G*G], normals [B,3,L,G*G]) of what flows [B,L,2,G,G] fetch from the
-    portrait and turns [B,L,3,3] turn; still [L,3]: signs of the normals where nothing turns."""
+def relight(g: Graph, flows: Value, turns: Value, shape: Value, light: Value, still: np.ndarray) -> tuple[Value, Value, Value]:
+    """(log of the picture's change of light, normals now, normals in the portrait, [B,3,L,G*G] each) of what flows
+    [B,L,2,G,G] fetch from the portrait and turns [B,L,3,3] turn; still [L,3]: signs of the normals where nothing turns."""
     layers, cells = len(still), G * G
     places = g.transpose(g.reshape(flows, -1, 2, G, G), 0, 2, 3, 1) + g.const(pixel_grid(G, G)[None])
     found = g.sample(g.slice(shape, 1, 1, 8), g.reshape(places, -1, layers * G, G, 2), G)
@@ -114,7 +116,7 @@ def relight(g: Graph, flows: Value, turns: Value, shape: Value, light: Value, st
     flat = g.reshape(normal, -1, 3, layers * cells)
     flat = flat / g.sqrt(np.ones((1, 3), np.float32) @ (flat * flat) + 1e-4)
     now = g.reshape(log_light(g, light, flat), -1, 3, layers, cells)
-    return g.clip(now - glow, -LIGHT_REACH, LIGHT_REACH), g.reshape(flat, -1, 3, layers, cells)
+    return g.clip(now - glow, -LIGHT_REACH, LIGHT_REACH), g.reshape(flat, -1, 3, layers, cells), old
 
 
 def paint(g: Graph, t: Tables, inputs: Inputs, head: HeadFlow, size: int, texture: Value, backdrop: Value) -> tuple[PaintedWindow, PaintedWindow]:

@@ -86,8 +86,8 @@ class Run:
         self.average = {k: v.detach().clone() for k, v in self.models.state_dict().items()}
         self.optimiser = torch.optim.AdamW(self.models.parameters(), lr=config["learningRate"], betas=(0.9, 0.98), weight_decay=1e-3)
         self.observer = observing.load(Path(config["observer"])) if config["observer"] else None
-        self.critics = critics()
-        self.critic_optimiser = torch.optim.Adam(self.critics.parameters(), lr=config["learningRate"], betas=(0.0, 0.98))
+        self.critics = critics(config["critics"])
+        self.critic_optimiser = torch.optim.Adam(self.critics.parameters(), lr=config["learningRate"] * config["criticRate"], betas=(0.0, 0.98))
         self.seen, self.before, self.rows = 0, 0, []  # before: samples behind the weights that this run began with
         if (self.folder / "last.pt").exists():
             state = torch.load(self.folder / "last.pt", map_location="cpu", weights_only=False)
@@ -139,19 +139,20 @@ class Run:
     def terms(self, batch: dict[str, torch.Tensor], small_windows: bool, adversarial: bool):
         drawn = draw(self.models, batch, self.config["drivers"], small_windows)
         terms = losses(drawn, batch, self.config, self.observer, self.critics if adversarial else None)
-        seen = [drawn.frame.detach()] + [w.drawn.detach() for w in drawn.windows.values()]
-        true = [F.avg_pool2d(batch["target"], 2)] + [w.true for w in drawn.windows.values()]
+        seen = {"frame": drawn.frame.detach()} | {n: w.drawn.detach() for n, w in drawn.windows.items()}
+        true = {"frame": F.avg_pool2d(batch["target"], 2)} | {n: w.true for n, w in drawn.windows.items()}
         return sum(terms.values()), torch.stack([t.detach() for t in terms.values()]), list(terms), drawn.trunk.warped.detach(), seen, true
 
-    def critic_loss(self, seen: list[torch.Tensor], true: list[torch.Tensor], given: list[torch.Tensor]) -> torch.Tensor:
+    def critic_loss(self, seen: dict[str, torch.Tensor], true: dict[str, torch.Tensor], given: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Mean of the critics' hinge losses: 2 if they tell nothing apart."""
         with torch.autocast("cpu", torch.bfloat16):
-            return sum(told_apart(critic, *pictures) for critic, *pictures in zip(self.critics.values(), seen, true, given))
+            return sum(told_apart(critic, seen[n], true[n], given[n]) for n, critic in self.critics.items()) / len(self.critics)
 
     def step(self, shards: Shards) -> dict[str, float]:
         c = self.config
-        for optimiser in (self.optimiser, self.critic_optimiser):
+        for optimiser, times in ((self.optimiser, 1), (self.critic_optimiser, c["criticRate"])):
             for group in optimiser.param_groups:
-                group["lr"] = rate(c, self.seen)
+                group["lr"] = times * rate(c, self.seen)
         batch = to_batch(shards.draw(self.rng, c["sources"], c["drivers"]), self.rng, c["drivers"])
         small = bool(self.rng.random() < 0.25)
         adversarial = self.seen >= c["criticFrom"]
@@ -164,10 +165,10 @@ class Run:
         if torch.isfinite(norm):
             self.optimiser.step()
         figures = dict(zip(names, values.tolist()))
-        if self.seen >= c["criticFrom"] - c["criticAhead"]:
+        if self.critics and self.seen >= c["criticFrom"] - c["criticAhead"]:
             self.critics.requires_grad_(True)
             half = (lambda v: F.avg_pool2d(v, 2)) if small else (lambda v: v)
-            given = [F.interpolate(batch["normal"], scale_factor=2), *(half(batch[f"{n}_geometry"].flatten(0, -4)) for n in ("mouth", "eye"))]
+            given = {"frame": F.interpolate(batch["normal"], scale_factor=2)} | {n: half(batch[f"{n}_geometry"].flatten(0, -4)) for n in ("mouth", "eye")}
             told = self.critic_loss(seen, true, given)
             self.critic_optimiser.zero_grad(set_to_none=True)
             told.backward()
@@ -179,8 +180,8 @@ class Run:
         with torch.no_grad():
             for mine, theirs in zip(self.average.values(), self.models.state_dict().values()):
                 mine.lerp_(theirs, 1 - keep)
-        psnr = lambda a: float(-10 * torch.log10(((a.clamp(0, 1) - true[0]) ** 2).mean()))  # noqa: E731
-        return figures | {"psnr128": psnr(seen[0]), "warp128": psnr(warped)}
+        psnr = lambda a: float(-10 * torch.log10(((a.clamp(0, 1) - true["frame"]) ** 2).mean()))  # noqa: E731
+        return figures | {"psnr128": psnr(seen["frame"]), "warp128": psnr(warped)}
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from portrait.fold import (  # noqa: E402
     SAMPLED, FoldedBlock, FoldedBook, FoldedFusedBlock, FoldedGenerator, FoldedModulations, FoldedMotion, FoldedRefiner, over_pixels,
     spread,
 )
-from portrait.layout import EYE_GEOMETRY, FEATURES, IDENTITY, MOUTH_GEOMETRY, G  # noqa: E402
+from portrait.layout import EYE_GEOMETRY, FEATURES, HARMONICS, IDENTITY, MOUTH_GEOMETRY, G  # noqa: E402
 from portrait.network import Generator, Motion, Scene, clearer  # noqa: E402
 from portrait.refiner import Refiner  # noqa: E402
 
@@ -82,12 +82,14 @@ def test_what_the_generator_decides(parts):
     rand = lambda *shape: torch.rand(2, *shape)  # noqa: E731
     texture, backdrop, features, identity, code = rand(4, 128, 128), rand(3, 128, 128), rand(FEATURES, G, G), rand(IDENTITY), rand(71)
     smooth = lambda n, reach: enlarge((rand(n, 4, 4) - 0.5) * reach, 16)  # noqa: E731
-    scene = Scene(smooth(2, 0.1), smooth(2, 0.1), smooth(3, 0.2), smooth(3, 0.2), smooth(3, 1.0))
-    found = FoldedGenerator(net)(texture, backdrop, features, identity, code, *scene)
+    scene = Scene(smooth(2, 0.1), smooth(2, 0.1), smooth(3, 0.2), smooth(3, 0.2), smooth(3, 1.0), smooth(3, 1.0))
+    harmonics = rand(HARMONICS, 3)
+    found = FoldedGenerator(net)(texture, backdrop, features, identity, harmonics, code, *scene)
     motion = net.embed(code, identity)
-    trunk = net.trunk(texture, backdrop, features, identity, motion, scene)
-    frame = net(texture, backdrop, texture, backdrop, features, identity, code, *scene)[0]
+    trunk = net.trunk(texture, backdrop, features, identity, harmonics, motion, scene)
+    frame = net(texture, backdrop, texture, backdrop, features, identity, harmonics, code, *scene)[0]
     assert close(found.motion, motion) and close(found.flow, trunk.flow, 1e-4) and close(found.found, trunk.warped, 1e-3)
+    assert close(found.bright, torch.exp(trunk.light), 1e-3)
     weights = clearer(net.choices(trunk))
     assert close(found.keep, weights[:, :1], 1e-4) and close(found.behind, weights[:, 2:3], 1e-4)
     # Light is enlarged as a factor here.
@@ -98,7 +100,7 @@ def test_a_choice_of_far_apart_logits_stays_a_number():
     net = shake(Generator())
     net.choice[2].bias[4:8] = 200.0
     zero = lambda *shape: torch.zeros(1, *shape)  # noqa: E731
-    found = FoldedGenerator(net)(zero(4, 128, 128), zero(3, 128, 128), zero(FEATURES, G, G), zero(IDENTITY), zero(71), *(zero(n, G, G) for n in (2, 2, 3, 3, 3)))
+    found = FoldedGenerator(net)(zero(4, 128, 128), zero(3, 128, 128), zero(FEATURES, G, G), zero(IDENTITY), zero(HARMONICS, 3), zero(71), *(zero(n, G, G) for n in (2, 2, 3, 3, 3, 3)))
     assert found.keep.max() < 1e-6 and torch.isfinite(found.rest).all()
 
 

@@ -16,10 +16,10 @@ from portrait.adversary import Critic, critics, fooled, told_apart  # noqa: E402
 from portrait.blocks import Codebook, FusedBlock, pixel_grid, sample, softmax  # noqa: E402
 from portrait.build import build, count_gflop, load  # noqa: E402
 from portrait import drawing  # noqa: E402
-from portrait.dataset import colour_map, grey_light, to_batch  # noqa: E402
-from portrait.layout import EYE_GEOMETRY, FEATURES, IDENTITY, MOUTH_GEOMETRY, G, window_sizes  # noqa: E402
+from portrait.dataset import colour_map, grey_light, shortened, to_batch  # noqa: E402
+from portrait.layout import EYE_GEOMETRY, FEATURES, HARMONICS, IDENTITY, MOUTH_GEOMETRY, G, window_sizes  # noqa: E402
 from portrait.losses import edges, flow_loss  # noqa: E402
-from portrait.network import Encoder, Generator, clearer, combine, composite, lit  # noqa: E402
+from portrait.network import Encoder, Generator, Relighter, clearer, combine, composite, lit  # noqa: E402
 from portrait.reader import Reader  # noqa: E402
 from portrait.objective import choice_loss, draw, losses, window_points  # noqa: E402
 from portrait.observer import Observer  # noqa: E402
@@ -39,8 +39,8 @@ def seed():
 def avatar(batch: int = 2, size: int = 256) -> tuple:
     rand = lambda *shape: torch.rand(batch, *shape)  # noqa: E731
     return (
-        rand(4, size, size), rand(3, size, size), rand(4, 128, 128), rand(3, 128, 128), rand(FEATURES, G, G), rand(IDENTITY), rand(71),
-        (rand(2, G, G) - 0.5) * 0.1, (rand(2, G, G) - 0.5) * 0.1, *((rand(3, G, G) - 0.5) * 0.2 for _ in range(3)),
+        rand(4, size, size), rand(3, size, size), rand(4, 128, 128), rand(3, 128, 128), rand(FEATURES, G, G), rand(IDENTITY), rand(HARMONICS, 3), rand(71),
+        (rand(2, G, G) - 0.5) * 0.1, (rand(2, G, G) - 0.5) * 0.1, *((rand(3, G, G) - 0.5) * 0.2 for _ in range(4)),
     )
 
 
@@ -62,7 +62,8 @@ def training_batch(sources: int = 1, drivers: int = 2) -> dict:
         "mouth_geometry": rand(n, len(MOUTH_GEOMETRY), mh, mw), "eye_geometry": rand(n, 2, len(EYE_GEOMETRY), eh, ew),
         "mouth_corner": torch.randint(0, 180, (n, 2)), "eye_corner": torch.randint(0, 200, (n, 2, 2)),
         "true_flow": rand(n, 2, G, G), "visible": (rand(n, 1, G, G) > 0.5).float(), "region": torch.randint(0, 13, (n, 128, 128)),
-        **{name: (rand(n, c, G, G) - 0.5) * 0.1 for name, c in (("flow", 2), ("mirror", 2), ("light", 3), ("mirror_light", 3), ("normal", 3))},
+        **{name: (rand(n, c, G, G) - 0.5) * 0.1 for name, c in (("flow", 2), ("mirror", 2), ("light", 3), ("mirror_light", 3), ("normal", 3), ("was", 3))},
+        "harmonics": rand(sources, HARMONICS, 3),
     }
 
 
@@ -76,8 +77,8 @@ def shake(net: torch.nn.Module) -> torch.nn.Module:
 
 def test_an_untrained_generator_gives_the_warped_portrait_but_for_a_twentieth():
     for size in (128, 256):
-        frame, warped, motion, flow = Generator().eval()(*avatar(size=size))
-        assert frame.shape == (2, 3, size, size) and motion.shape == (2, 128) and flow.shape == (2, 2, G, G)
+        frame, warped, motion, flow, light = Generator().eval()(*avatar(size=size))
+        assert frame.shape == (2, 3, size, size) and motion.shape == (2, 128) and flow.shape == (2, 2, G, G) and light.shape == (2, 3, G, G)
         assert 0 < (frame - warped).abs().mean() < 0.03
 
 
@@ -90,6 +91,14 @@ def test_light_brightens_the_person_and_leaves_the_backdrop():
     found = torch.rand(1, 4, 8, 8)
     brighter = lit(found, torch.full((1, 3, 8, 8), 0.3))
     assert torch.allclose(brighter[:, :3], found[:, :3] * np.exp(0.3)) and torch.equal(brighter[:, 3:], found[:, 3:])
+
+
+def test_the_relighter_knows_nothing_at_first_and_tells_persons_apart_later():
+    relighter, seen, light = Relighter(), torch.rand(2, 13, G, G), torch.rand(1, HARMONICS, 3).repeat(2, 1, 1)
+    assert relighter(seen, light, torch.rand(2, IDENTITY)).abs().max() == 0
+    same = seen[:1].repeat(2, 1, 1, 1)
+    one, other = shake(relighter)(same, light, torch.stack([torch.zeros(IDENTITY), torch.ones(IDENTITY)]))
+    assert one.shape == (3, G, G) and (one - other).abs().max() > 1e-3
 
 
 def test_a_refiner_that_has_learned_nothing_leaves_the_painted_window_where_it_is():
@@ -137,10 +146,10 @@ def test_window_points_are_the_frames_pixels():
 def test_every_loss_reaches_the_networks():
     models = torch.nn.ModuleDict({"encoder": Encoder(), "net": Generator()})
     shake(models)
-    config = {"choice": 0.03, "paint": 0.3, "flow": 3.0, "windows": 0.7, "mask": 0.5, "seen": 0.1, "critic": 0.01, "matching": 0.1}
+    config = {"choice": 0.03, "paint": 0.3, "flow": 3.0, "lit": 1.0, "windows": 0.7, "mask": 0.5, "seen": 0.1, "critic": 0.01, "matching": 0.1}
     for small in (False, True):
         batch = training_batch()
-        terms = losses(draw(models, batch, 2, small), batch, config, Observer(), critics())
+        terms = losses(draw(models, batch, 2, small), batch, config, Observer(), critics(("frame", "mouth", "eye")))
         assert {"128", "flow", "occlusion", "mouth", "eye", "seen frame", "critic mouth", "matching eye"} <= set(terms)
         assert all(torch.isfinite(v) for v in terms.values())
         models.zero_grad()
@@ -196,7 +205,7 @@ def test_sampling_at_pixel_centres_gives_the_image_and_repeats_its_border():
 def test_expression_and_identity_change_the_frame_only_where_their_parts_are_on():
     given = avatar(1)
     other = list(given)
-    other[6] = torch.cat([1 - given[6][:, :52], given[6][:, 52:]], 1)
+    other[7] = torch.cat([1 - given[7][:, :52], given[7][:, 52:]], 1)
     for on in (True, False):
         net = shake(Generator(expression=on))
         moved = (net(*given)[0] - net(*other)[0]).abs().max()
@@ -257,7 +266,7 @@ def test_colour_augmentation_is_the_same_in_portrait_warp_and_target():
         "true_flow": zeros(1, 64, 64, 2), "visible": zeros(1, 64, 64), "region": zeros(1, 128, 128), "flow": zeros(1, 2, 64, 64),
         "mirror": zeros(1, 2, 64, 64), "code": zeros(1, 71), "mouth_geometry": zeros(1, 5, mh, mw), "eye_geometry": zeros(1, 2, 6, eh, ew),
         "mouth_corner": zeros(1, 2), "eye_corners": zeros(1, 2, 2),
-        **{name: zeros(1, 3, 64, 64) for name in ("light", "mirror_light", "normal")},
+        **{name: zeros(1, 3, 64, 64) for name in ("light", "mirror_light", "normal", "was")}, "harmonics": torch.zeros(1, HARMONICS, 3),
     }
     for _ in range(8):
         batch = to_batch(raw, rng, 1)
@@ -268,6 +277,12 @@ def test_colour_augmentation_is_the_same_in_portrait_warp_and_target():
     maps = [colour_map(rng) for _ in range(200)]
     assert min(np.linalg.det(m) for m, _ in maps) < 0 < max(np.linalg.det(m) for m, _ in maps)
     assert grey_light(np.diag([0.5, 0.9, 1.2])) == 1 and grey_light(np.full((3, 3), 1 / 3)) == pytest.approx(1 / 3)
+
+
+def test_some_expression_codes_are_shortened_and_poses_are_not():
+    code = torch.ones(400, 71)
+    found = shortened(code, np.random.default_rng(0))
+    assert (found[:, 52:] == 1).all() and 20 < int((found[:, :52] == 0).any(1).sum()) < 120
 
 
 def test_a_frame_stays_under_four_gflop():
@@ -312,7 +327,7 @@ def test_the_built_graphs_draw_what_pytorch_draws(tmp_path):
     assert np.abs(identity[0].numpy() - tensors["identity"]).max() < 1e-3
 
     # The frame before its windows, built in a bare graph, against PyTorch.
-    names = ["texture", "backdrop", "texture128", "backdrop128", "features", "identity", "code", "flow", "mirror", "light", "mirror_light", "normal"]
+    names = ["texture", "backdrop", "texture128", "backdrop128", "features", "identity", "harmonics", "code", "flow", "mirror", "light", "mirror_light", "normal", "was"]
     net.choice[2].bias.data[4:] += 2  # so that every picture has a share
     for size in (128, 256):
         given = [torch.cat([v, v[:1]]) for v in map(smooth, avatar(2, size))]
@@ -321,8 +336,8 @@ def test_the_built_graphs_draw_what_pytorch_draws(tmp_path):
         g = Graph("frame")
         values = {n: g.input(n, "float32", ["B", *v.shape[1:]]) for n, v in zip(names, given)}
         levels = {n: values[k] * np.float32(255) for n, k in ((f"texture{size}", "texture"), (f"backdrop{size}", "backdrop"))}
-        drawn = SimpleNamespace(**{n: values[n] for n in ("code", "flow", "mirror", "light", "mirror_light", "normal")})
-        frame = drawing.draw(g, drawing.decide(g, net, drawn, SimpleNamespace(avatar=values), values["texture128"], values["backdrop128"]), levels, size)
+        drawn = SimpleNamespace(**{n: values[n] for n in ("code", "flow", "mirror", "light", "mirror_light", "normal", "was")})
+        frame = drawing.draw(g, drawing.decide(g, net, drawn, SimpleNamespace(avatar=values | {"light": values["harmonics"]}), values["texture128"], values["backdrop128"]), levels, size)
         g.output(frame, "frame", "float32", ["B", 3, size, size])
         session = onnxruntime.InferenceSession(g.model("frame").SerializeToString(), providers=["CPUExecutionProvider"])
         with torch.no_grad():

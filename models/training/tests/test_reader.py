@@ -135,12 +135,12 @@ def test_a_cheek_that_turns_away_from_the_lamp_gets_darker_and_one_that_stays_do
         shape = np.concatenate([np.zeros((1, 1, G, G)), normal, np.full((1, 1, G, G), turns), glow], 1)
         build = lambda g, flow, turn, shape, light: relight(g, flow, turn, shape, light, still)  # noqa: E731
         turns = np.stack([rotation(0, angle, 0), np.eye(3)])[None]
-        found = compute([4, 4], build, flow=np.zeros((1, 2, 2, G, G)), turn=turns, shape=shape, light=light)
+        found = compute([4, 4, 4], build, flow=np.zeros((1, 2, 2, G, G)), turn=turns, shape=shape, light=light)
         return [v.reshape(1, 3, 2, G, G) for v in found]
 
-    change, turned = lit(1.0, 0.5)  # positive yaw: to the left of the picture
+    change, turned, was = lit(1.0, 0.5)  # positive yaw: to the left of the picture
     assert change[0, 0, 0, 32, 32] == pytest.approx(EXPONENT * np.log(1 - 0.6 * np.sin(0.5)), abs=1e-3)
-    assert turned[0, 0, 0, 32, 32] == pytest.approx(-np.sin(0.5), abs=1e-3)
+    assert turned[0, 0, 0, 32, 32] == pytest.approx(-np.sin(0.5), abs=1e-3) and np.allclose(was[0, :, 0], normal[0], atol=1e-5)
     assert np.abs(change[0, :, 1]).max() < 1e-3 and turned[0, 2, 1, 32, 32] == pytest.approx(-1, abs=1e-3)
     assert np.abs(lit(1.0, 0.0)[0]).max() < 1e-3 and np.abs(lit(0.0, 0.5)[0]).max() < 1e-3
 
