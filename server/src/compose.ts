@@ -30,7 +30,7 @@ const roomPage = fileURLToPath(new URL('../../examples/room/dist', import.meta.u
 export async function startServer(config: Config = readConfig(process.env)): Promise<RunningServer> {
   const log = pino({ level: config.logLevel, base: null, timestamp: stdTimeFunctions.isoTime }, destination(2));
   const metrics = new MetricsRegistry();
-  const engine = await openEngine(config, { log });
+  const engine = await openEngine(config, { log, early: true });
   metrics.addSource(() => residencyMetrics(engine.renderer));
   const closers: (() => Promise<void> | void)[] = [() => engine.close()];
   const close = async () => {

@@ -1,4 +1,4 @@
-import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -38,5 +38,21 @@ describe('openEngine', () => {
     await expect(open(join(directory, 'nowhere'), '')).rejects.toMatchObject({ code: 'model_missing' });
     expect(readConfig({ FACEWIRE_MODEL: 'models/mine' }).fallbackModel).toBe('');
     expect(readConfig({}).fallbackModel).toMatch(/models\/warp$/);
+  });
+
+  it('opened early it lists the built-in portraits before they are avatars, and stops making them when it is closed', async () => {
+    const dataDir = join(directory, 'early');
+    const config = { ...readConfig({ FACEWIRE_DATA: dataDir, FACEWIRE_TRACKER: 'none' }), model: TESTDATA };
+    const made = async () => (await readdir(join(dataDir, 'avatars'))).filter((file) => file.endsWith('.safetensors'));
+    const early = await openEngine(config, { early: true, calibrate: false });
+    const listed = early.avatars.list().map(({ id }) => id);
+    expect(listed).toContain('ada');
+    const wanted = await early.avatars.load(listed.at(-1)!);
+    expect(wanted.tensors.size).toBeGreaterThan(0);
+    await early.close();
+    expect((await made()).length).toBeLessThan(listed.length);
+    const ready = await openEngine(config, { calibrate: false });
+    expect((await made()).length).toBe(listed.length);
+    await ready.close();
   });
 });

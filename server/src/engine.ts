@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { FacewireError } from '@facewire/proto';
-import { ensureBuiltIns, FileAvatarStore } from './avatars/index.ts';
+import { addBuiltIns, FileAvatarStore } from './avatars/index.ts';
 import type { Config } from './config.ts';
 import type { AvatarData, AvatarStore } from './contracts.ts';
 import { AvatarEncoder, type DeviceRenderer, FaceTracker, ModelPackage, openRenderer } from './inference/index.ts';
@@ -22,8 +22,13 @@ export interface EngineLog {
 
 export interface EngineOptions {
   log?: EngineLog;
-  /** encode the built-in portraits that the store lacks; default true */
+  /** have the built-in portraits among the avatars; default true */
   builtIns?: boolean;
+  /**
+   * open before built-in portraits are made into avatars and a CPU's precision is proven; both are done beside what is
+   * drawn then. Default false: everything is as it will be
+   */
+  early?: boolean;
   /** where the bank gets its avatars; default the store */
   loadAvatar?: (store: AvatarStore, id: string) => Promise<AvatarData>;
   /** time the device when nothing else is drawn, for the scheduler; default true */
@@ -38,15 +43,16 @@ const PARITY_AVATARS = 3;
 const portraits = fileURLToPath(new URL('../../models/portraits', import.meta.url));
 
 /**
- * Opens the model package, the face tracker, the avatar store and the renderer; encodes the built-in portraits that the
- * store lacks. Throws FacewireError: model_missing, model_corrupt, model_mismatch, device_unavailable, config_invalid.
+ * Opens the model package, the face tracker, the avatar store and the renderer; makes avatars of the built-in portraits
+ * where the store lacks them. Throws FacewireError: model_missing, model_corrupt, model_mismatch, device_unavailable, config_invalid.
  */
 export async function openEngine(config: Config, options: EngineOptions = {}): Promise<Engine> {
-  const { log, builtIns = true, loadAvatar = (store, id) => store.load(id) } = options;
+  const { log, builtIns = true, early = false, loadAvatar = (store, id) => store.load(id) } = options;
   const warn = (message: string) => log?.warn({}, message);
   const model = await loadModel(config, warn);
   const encoder = await AvatarEncoder.create({ package: model });
   const tracker = config.tracker === '' ? undefined : await FaceTracker.open({ directory: config.tracker });
+  let closing = false;
   let renderer: DeviceRenderer | undefined;
   const avatars = await FileAvatarStore.open({
     directory: join(config.dataDir, 'avatars'),
@@ -55,12 +61,15 @@ export async function openEngine(config: Config, options: EngineOptions = {}): P
     warn,
     onChange: (id) => renderer?.bank.forget(id),
   });
-  if (builtIns) await ensureBuiltIns(avatars, portraits, warn);
+  if (builtIns) await addBuiltIns(avatars, portraits, warn);
+  const makeBuiltIns = () => avatars.makeBuiltIns(() => !closing);
+  if (!early) await makeBuiltIns();
   const opened = await openRenderer({
     package: model,
     device: config.device,
     threads: config.threads,
     precision: config.precision,
+    proveLater: early,
     parityAvatars: avatars
       .list()
       .slice(0, PARITY_AVATARS)
@@ -75,12 +84,15 @@ export async function openEngine(config: Config, options: EngineOptions = {}): P
   renderer = opened;
   const { device, precision, bank } = opened;
   log?.info({ device, precision, slots: bank.slots }, 'renderer open');
+  const made = early ? makeBuiltIns() : undefined;
   return {
     package: model,
     avatars,
     renderer: opened,
     close: async () => {
+      closing = true;
       await opened.close();
+      await made;
       await encoder.close();
       await tracker?.close();
     },

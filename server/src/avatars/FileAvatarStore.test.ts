@@ -5,7 +5,7 @@ import { crc32 } from 'node:zlib';
 import sharp from 'sharp';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Tensor } from '../contracts.ts';
-import { ensureBuiltIns } from './ensureBuiltIns.ts';
+import { addBuiltIns } from './addBuiltIns.ts';
 import { FileAvatarStore, type FileAvatarStoreOptions, slug } from './FileAvatarStore.ts';
 import { faceLandmarks, gradientImage, observed } from './testdata/face.ts';
 
@@ -271,26 +271,68 @@ describe('FileAvatarStore', () => {
     it('become avatars once, and again when portrait or model change', async () => {
       const encoder = recorder();
       const store = await open({ encoder });
-      expect(await ensureBuiltIns(store, portraits)).toEqual(['ada', 'bo']);
+      const make = async (owner: FileAvatarStore) => {
+        expect(await addBuiltIns(owner, portraits)).toEqual(['ada', 'bo']);
+        await owner.makeBuiltIns();
+      };
+      await make(store);
       await store.create(square, { name: 'user', landmarks: LANDMARKS });
       expect(store.list().map(({ builtIn }) => builtIn)).toEqual([true, true, false]);
       expect(store.get('ada')).toMatchObject({ name: 'ADA', builtIn: true });
 
       const restarted = await open({ encoder });
-      await ensureBuiltIns(restarted, portraits);
+      await make(restarted);
       expect(encoder.calls).toBe(3);
       await writeFile(join(portraits, 'bo.jpg'), await sharp(square).flop().jpeg().toBuffer());
-      await ensureBuiltIns(restarted, portraits);
+      await make(restarted);
       expect(encoder.calls).toBe(4);
       const newer = recorder('test@2.0.0');
-      await ensureBuiltIns(await open({ encoder: newer }), portraits);
+      await make(await open({ encoder: newer }));
       expect(newer.calls).toBe(2);
+    });
+
+    it('are listed at once and made when somebody wants them, the others one after the other', async () => {
+      const encoder = recorder();
+      const forgotten: string[] = [];
+      const store = await open({ encoder, onChange: (id) => forgotten.push(id) });
+      await addBuiltIns(store, portraits);
+      const listed = store.list();
+      expect(listed.map(({ id }) => id)).toEqual(['ada', 'bo']);
+      expect(encoder.calls).toBe(0);
+      await expect(store.create(square, { name: 'x', id: 'bo', landmarks: LANDMARKS })).rejects.toMatchObject({
+        code: 'avatar_exists',
+      });
+      const [first, again] = await Promise.all([store.load('bo'), store.load('bo')]);
+      expect(first.tensors).toBe(again.tensors);
+      expect(encoder.calls).toBe(1);
+      await store.makeBuiltIns(() => false);
+      expect(encoder.calls).toBe(1);
+      expect((await sharp(await store.portrait('ada')).metadata()).width).toBe(256);
+      await store.makeBuiltIns();
+      expect(encoder.calls).toBe(2);
+      expect(store.list()).toEqual(listed);
+      expect((await (await open({ encoder })).load('bo')).tensors.get('portrait')).toBeDefined();
+      expect(forgotten).toEqual([]);
+    });
+
+    it('that turn out to be no portraits are reported and dropped', async () => {
+      await writeFile(join(portraits, 'bo.jpg'), 'nothing to see');
+      const warnings: string[] = [];
+      const store = await open({ warn: (message) => warnings.push(message) });
+      await addBuiltIns(store, portraits);
+      await expect(store.load('bo')).rejects.toMatchObject({ code: 'image_unreadable' });
+      await store.makeBuiltIns();
+      expect(store.list().map(({ id }) => id)).toEqual(['ada']);
+      expect(warnings).toEqual([expect.stringContaining('built-in portrait bo skipped')]);
     });
 
     it('cannot be deleted', async () => {
       const store = await open();
-      await ensureBuiltIns(store, portraits);
-      await expect(store.delete('ada')).rejects.toMatchObject({ code: 'role_forbidden' });
+      await addBuiltIns(store, portraits);
+      const refused = { code: 'role_forbidden' };
+      await expect(store.delete('ada')).rejects.toMatchObject(refused);
+      await store.makeBuiltIns();
+      await expect(store.delete('ada')).rejects.toMatchObject(refused);
       expect(store.get('ada')).toBeDefined();
     });
 
@@ -298,11 +340,11 @@ describe('FileAvatarStore', () => {
       await writeFile(join(portraits, 'ada.json'), '{}');
       await rm(join(portraits, 'bo.jpg'));
       const warnings: string[] = [];
-      expect(await ensureBuiltIns(await open(), portraits, (message) => warnings.push(message))).toEqual([]);
+      expect(await addBuiltIns(await open(), portraits, (message) => warnings.push(message))).toEqual([]);
       expect(warnings).toEqual([expect.stringContaining('ada.json'), expect.stringContaining('bo.jpg')]);
-      expect(
-        await ensureBuiltIns(await open(), join(portraits, 'nowhere'), (message) => warnings.push(message)),
-      ).toEqual([]);
+      expect(await addBuiltIns(await open(), join(portraits, 'nowhere'), (message) => warnings.push(message))).toEqual(
+        [],
+      );
       expect(warnings).toHaveLength(3);
     });
   });

@@ -49,6 +49,15 @@ export interface FileAvatarStoreOptions extends Partial<ImageLimits> {
   onChange?: (id: string) => void;
 }
 
+/** A portrait that comes with the server. */
+interface BuiltIn {
+  info: AvatarInfo;
+  portrait: Uint8Array;
+  landmarks: Landmarks;
+  /** hash of all that it is made of */
+  source: string;
+}
+
 const DEFAULT_LIMITS: ImageLimits = { maxBytes: 16 * 2 ** 20, maxPixels: 40_000_000 };
 const SUFFIX = '.safetensors';
 
@@ -63,7 +72,10 @@ export class FileAvatarStore implements AvatarStore {
   private readonly records = new Map<string, AvatarRecord>();
   /** ids that a create() under way will use */
   private readonly reserved = new Set<string>();
-  private readonly remaking = new Map<string, Promise<AvatarData>>();
+  /** built-in avatars that are not made yet, by id */
+  private readonly unmade = new Map<string, BuiltIn>();
+  /** avatars that are made, of a built-in portrait or again for another model */
+  private readonly making = new Map<string, Promise<AvatarData>>();
 
   /** Opens a directory, making it if need be. Corrupt files in it are reported and left alone. */
   static async open(options: FileAvatarStoreOptions): Promise<FileAvatarStore> {
@@ -92,13 +104,14 @@ export class FileAvatarStore implements AvatarStore {
 
   /** Built-in avatars first, then by age. */
   list(): AvatarInfo[] {
-    return Array.from(this.records.values(), ({ info }) => info).sort(
+    const made = Array.from(this.records.values()).filter(({ info }) => !this.unmade.has(info.id));
+    return Array.from([...made, ...this.unmade.values()], ({ info }) => info).sort(
       (a, b) => Number(b.builtIn) - Number(a.builtIn) || compare(a.createdAt, b.createdAt) || compare(a.id, b.id),
     );
   }
 
   get(id: string): AvatarInfo | undefined {
-    return this.records.get(id)?.info;
+    return (this.unmade.get(id) ?? this.records.get(id))?.info;
   }
 
   /**
@@ -117,21 +130,21 @@ export class FileAvatarStore implements AvatarStore {
     const name = checkName(options.name);
     const id = this.reserve(name, options.id);
     try {
-      return await this.make(id, name, portrait, options.landmarks, { builtIn: false, source: '' });
+      const made = await this.make(this.describe(id, name, false), portrait, options.landmarks, '');
+      return made.info;
     } finally {
       this.reserved.delete(id);
     }
   }
 
   /**
-   * Makes an avatar of the server's own, or makes it again when portrait, landmarks or model changed.
+   * Lists an avatar of the server's own. It is made when it is first loaded, or by makeBuiltIns(), and made again when
+   * portrait, landmarks or model changed.
    *
-   * @returns whether it was made
+   * @returns whether it has to be made
+   * @throws FacewireError avatar_exists, message_malformed (name or id)
    */
-  async ensureBuiltIn(
-    portrait: Uint8Array,
-    options: { id: string; name: string; landmarks: Landmarks },
-  ): Promise<boolean> {
+  addBuiltIn(portrait: Uint8Array, options: { id: string; name: string; landmarks: Landmarks }): boolean {
     const source = createHash('sha256')
       .update(portrait)
       .update(JSON.stringify([options.name, options.landmarks]))
@@ -144,22 +157,29 @@ export class FileAvatarStore implements AvatarStore {
       });
     }
     if (known?.source === source && known.info.model === this.options.encoder.model) return false;
-    await this.make(checkId(options.id), checkName(options.name), portrait, options.landmarks, {
-      builtIn: true,
-      source,
-    });
+    const info = this.describe(checkId(options.id), checkName(options.name), true);
+    this.unmade.set(info.id, { info, portrait, landmarks: options.landmarks, source });
     return true;
+  }
+
+  /** Makes the built-in avatars that nobody has loaded yet, one after the other. What cannot be made is reported and dropped. */
+  async makeBuiltIns(mayGoOn: () => boolean = () => true): Promise<void> {
+    for (const id of [...this.unmade.keys()]) {
+      if (!mayGoOn()) return;
+      if (this.unmade.has(id)) await this.load(id).catch(() => undefined);
+    }
   }
 
   /** JPEG, 256²; undefined for an unknown avatar */
   async portrait(id: string): Promise<Uint8Array | undefined> {
+    if (this.unmade.has(id)) await this.load(id).catch(() => undefined);
     if (!this.records.has(id)) return undefined;
     return readFile(this.path(id, '.thumbnail.jpg')).catch(() => undefined);
   }
 
   /** Throws avatar_unknown, role_forbidden for a built-in avatar. */
   async delete(id: string): Promise<void> {
-    const { info } = this.record(id);
+    const info = this.get(id) ?? this.record(id).info;
     if (info.builtIn) {
       throw new FacewireError('role_forbidden', `${id} is built into the server and cannot be deleted`, {
         received: id,
@@ -172,52 +192,59 @@ export class FileAvatarStore implements AvatarStore {
   }
 
   /**
-   * The avatar's tensors. One that was made for another model is made again from its portrait and kept.
+   * The avatar's tensors. A built-in one is made when it is first asked for; one that was made for another model is made
+   * again from its portrait and kept.
    *
-   * @throws FacewireError avatar_unknown, avatar_corrupt
+   * @throws FacewireError avatar_unknown, avatar_corrupt; what create() throws for a built-in portrait that cannot be used
    */
   async load(id: string): Promise<AvatarData> {
-    const known = this.record(id);
-    if (known.info.model === this.options.encoder.model) {
+    const builtIn = this.unmade.get(id);
+    const known = builtIn ?? this.record(id);
+    if (builtIn === undefined && known.info.model === this.options.encoder.model) {
       const { record, tensors } = await readAvatarFile(this.path(id, SUFFIX), id);
       return { id, name: record.info.name, model: record.info.model, tensors };
     }
-    let remade = this.remaking.get(id);
-    if (remade === undefined) {
-      remade = this.remake(known).finally(() => this.remaking.delete(id));
-      this.remaking.set(id, remade);
+    let made = this.making.get(id);
+    if (made === undefined) {
+      made = (builtIn ? this.makeBuiltIn(builtIn) : this.remake(this.record(id))).finally(() => this.making.delete(id));
+      this.making.set(id, made);
     }
-    return remade;
+    return made;
+  }
+
+  private async makeBuiltIn({ info, portrait, landmarks, source }: BuiltIn): Promise<AvatarData> {
+    try {
+      return await this.make(info, portrait, landmarks, source);
+    } catch (error) {
+      this.options.warn?.(`built-in portrait ${info.id} skipped: ${(error as Error).message}`);
+      throw error;
+    } finally {
+      this.unmade.delete(info.id);
+    }
+  }
+
+  private describe(id: string, name: string, builtIn: boolean): AvatarInfo {
+    return { id, name, model: this.options.encoder.model, builtIn, createdAt: new Date().toISOString() };
   }
 
   private async make(
-    id: string,
-    name: string,
+    info: AvatarInfo,
     file: Uint8Array,
     given: Landmarks | undefined,
-    extra: { builtIn: boolean; source: string },
-  ): Promise<AvatarInfo> {
+    source: string,
+  ): Promise<AvatarData & { info: AvatarInfo }> {
     const image = await readPortrait(file, this.limits);
     const landmarks = given ?? (await this.track(image));
     checkLandmarks(landmarks, image.width, image.height);
     const crop = cropPortrait(landmarks, image.width, image.height);
     const rgb = await image.rgb(crop);
-    const record: AvatarRecord = {
-      info: {
-        id,
-        name,
-        model: this.options.encoder.model,
-        builtIn: extra.builtIn,
-        createdAt: new Date().toISOString(),
-      },
-      landmarks: landmarksInCrop(landmarks, crop),
-      source: extra.source,
-    };
+    const record: AvatarRecord = { info, landmarks: landmarksInCrop(landmarks, crop), source };
     const tensors = await this.options.encoder.encode(rgb, record.landmarks);
+    const { id, name, model } = info;
     await this.write(id, '.portrait.jpg', await portraitJpeg(rgb, PORTRAIT_SIZE));
     await this.write(id, '.thumbnail.jpg', await portraitJpeg(rgb, THUMBNAIL_SIZE));
     await this.save(record, tensors);
-    return record.info;
+    return { id, name, model, tensors, info };
   }
 
   private async remake({ info, landmarks, source }: AvatarRecord): Promise<AvatarData> {
@@ -274,7 +301,8 @@ export class FileAvatarStore implements AvatarStore {
   private async save(record: AvatarRecord, tensors: ReadonlyMap<string, Tensor>): Promise<void> {
     const { id } = record.info;
     await this.write(id, SUFFIX, encodeAvatarFile(record, tensors));
-    const replaced = this.records.has(id);
+    // No bank holds what a built-in portrait was made into before.
+    const replaced = this.records.has(id) && !this.unmade.has(id);
     this.records.set(id, record);
     if (replaced) this.options.onChange?.(id);
   }
@@ -298,7 +326,7 @@ export class FileAvatarStore implements AvatarStore {
   }
 
   private reserve(name: string, wanted: string | undefined): string {
-    const taken = (id: string) => this.records.has(id) || this.reserved.has(id);
+    const taken = (id: string) => this.get(id) !== undefined || this.reserved.has(id);
     let id: string;
     if (wanted === undefined) {
       do id = `${slug(name)}-${randomBytes(3).toString('hex')}`;

@@ -1,2 +1,2 @@
-export * from './ensureBuiltIns.ts';
+export * from './addBuiltIns.ts';
 export * from './FileAvatarStore.ts';

@@ -37,8 +37,7 @@ export class ModelPackage {
       throw missing(path, cause);
     });
     const manifest = parseManifest(text, path);
-    const variants = manifest.files.flatMap((file) => (file.role === 'renderer' ? (file.variants ?? []) : []));
-    for (const { file, sha256 } of [...manifest.files, ...variants, ...(manifest.data ?? [])]) {
+    for (const { file, sha256 } of allFiles(manifest)) {
       await verifyHash(join(directory, file), sha256);
     }
     return new ModelPackage(directory, manifest);
@@ -50,6 +49,13 @@ export class ModelPackage {
    */
   get id(): string {
     return `${this.manifest.name}@${this.manifest.version}+${this.encoder.sha256.slice(0, 8)}`;
+  }
+
+  /** Hash of all of its files: what was found out by running them holds as long as it stays the same. */
+  get digest(): string {
+    const hash = createHash('sha256');
+    for (const { file, sha256 } of allFiles(this.manifest)) hash.update(`${file} ${sha256}\n`);
+    return hash.digest('hex');
   }
 
   get name(): string {
@@ -100,6 +106,11 @@ export class ModelPackage {
     }
     return session;
   }
+}
+
+function allFiles(manifest: Manifest): readonly { file: string; sha256: string }[] {
+  const variants = manifest.files.flatMap((file) => (file.role === 'renderer' ? (file.variants ?? []) : []));
+  return [...manifest.files, ...variants, ...(manifest.data ?? [])];
 }
 
 /** The same renderer by its file of that precision. */

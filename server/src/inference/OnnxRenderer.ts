@@ -7,9 +7,10 @@ import { type Device, deviceCandidates, deviceName, openFirst, probeDevices } fr
 import { deviceReason, deviceRemedy } from './deviceReason.ts';
 import type { ModelPackage } from './ModelPackage.ts';
 import type { Precision } from './manifest.ts';
-import { type Opened, openDevice } from './openDevice.ts';
+import { filesOf, type Opened, openDevice } from './openDevice.ts';
 import { closeSizes, openSizes } from './openSizes.ts';
 import type { SessionTuning } from './ort/OrtSession.ts';
+import { PrecisionProofs } from './PrecisionProofs.ts';
 import { choosePrecision, provePrecision } from './precision.ts';
 import { type RenderLanes, renderTimeoutMs } from './RenderLanes.ts';
 import type { SizeRenderer } from './SizeRenderer.ts';
@@ -42,7 +43,9 @@ export interface OnnxRendererOptions {
   sizes?: readonly number[];
   /** `auto` passed over a device; a device does not answer; a calibration cannot be kept */
   onFallback?: (message: string) => void;
-  /** folder in which measured times of this machine are kept; without it nothing is measured */
+  /** `auto` on the CPU draws at once in the precision that it wants, and goes back to float32 should the proof fail */
+  proveLater?: boolean;
+  /** folder in which measured times and proofs of this machine are kept; without it nothing is measured */
   calibrationDir?: string;
   /** how long nothing must have been drawn before the device is measured; default 1000 */
   calibrateAfterMs?: number;
@@ -69,16 +72,15 @@ const LONGEST_CALIBRATION_RUN_MS = { cpu: 120, cuda: 500, webgpu: 500 } as const
 export class OnnxRenderer implements Renderer {
   readonly model: string;
   readonly device: string;
-  readonly precision: Precision;
   readonly sizes: readonly number[];
   readonly maxBatch: number;
   readonly bank: AvatarBank;
   /** resolves when the device's times are known, from disk or measured, or will not be */
   readonly calibrated: Promise<void>;
-  private readonly opened: Opened;
+  /** resolves when the precision is what it will be */
+  readonly proven: Promise<void>;
+  private opened: Opened;
   private readonly memory: BankMemory;
-  private renderers: ReadonlyMap<number, SizeRenderer>;
-  private threading: Threading;
   private readonly lanes: RenderLanes;
   private readonly timeoutMs: number | undefined;
   private readonly traffic = new Traffic();
@@ -110,11 +112,18 @@ export class OnnxRenderer implements Renderer {
       deviceCandidates(options.device ?? 'cpu', probeDevices()),
       async (device) => {
         const precision = choosePrecision(setting, device.kind, options.package.precisions);
-        const proven =
-          setting === 'auto' && precision !== 'float32'
-            ? await OnnxRenderer.prove(options, device, precision)
-            : precision;
-        return OnnxRenderer.open(options, device, proven);
+        if (setting !== 'auto' || precision === 'float32') return OnnxRenderer.open(options, device, precision);
+        const proofs = await PrecisionProofs.of(options, device, precision);
+        if (await proofs.isProven()) return OnnxRenderer.open(options, device, precision);
+        const prove = async (mayGoOn: () => boolean) => {
+          const proven = await OnnxRenderer.prove(options, device, precision, mayGoOn);
+          if (proven === precision && mayGoOn()) await proofs.keep();
+          return proven;
+        };
+        if (options.proveLater && device.kind === 'cpu' && options.parityAvatars?.length) {
+          return new OnnxRenderer(options, await openDevice(options, device, precision), prove);
+        }
+        return OnnxRenderer.open(options, device, await prove(() => true));
       },
       (device, { message }) => {
         const why = `${deviceReason(message)}; ${deviceRemedy(message)}`;
@@ -129,7 +138,12 @@ export class OnnxRenderer implements Renderer {
   }
 
   /** The precision when it draws what float32 draws on this device, else float32. */
-  private static prove(options: OnnxRendererOptions, device: Device, precision: Precision): Promise<Precision> {
+  private static prove(
+    options: OnnxRendererOptions,
+    device: Device,
+    precision: Precision,
+    mayGoOn: () => boolean,
+  ): Promise<Precision> {
     const { calibrationDir: _, parityAvatars: avatars = [], ...rest } = options;
     const sizes = options.sizes ?? options.package.renderers.map(({ size }) => size);
     const one = { sizes: [sizes[sizes.length >> 1]!], bankSlots: Math.max(1, avatars.length), maxBatch: 1, threads: 1 };
@@ -138,26 +152,38 @@ export class OnnxRenderer implements Renderer {
       precision,
       avatars,
       open: (each) => OnnxRenderer.open({ ...rest, ...one, graphs: false }, device, each),
+      mayGoOn,
       ...(options.onFallback && { warn: options.onFallback }),
     });
   }
 
-  private constructor(options: OnnxRendererOptions, opened: Opened) {
+  private constructor(
+    options: OnnxRendererOptions,
+    opened: Opened,
+    prove?: (mayGoOn: () => boolean) => Promise<Precision>,
+  ) {
     this.opened = opened;
-    this.precision = opened.precision;
     this.lanes = opened.lanes;
     this.timeoutMs = options.timeoutMs;
     this.model = options.package.name;
     this.device = deviceName(opened.sizes.device);
     this.maxBatch = opened.sizes.maxBatch;
     this.memory = opened.sizes.memory;
-    this.threading = opened.sizes.threading;
-    this.renderers = opened.renderers;
     this.sizes = [...opened.renderers.keys()];
     this.bank = new AvatarBank({ model: options.package.id, memory: this.memory, load: options.loadAvatar });
-    this.calibrated = this.calibrate(options).catch((error: Error) => {
-      if (!this.closed) options.onFallback?.(`device ${this.device} could not be measured: ${error.message}`);
+    const proven = prove?.(() => !this.closed).then((precision) => this.changePrecision(options, precision));
+    this.proven = Promise.resolve(proven).catch((error: Error) => {
+      if (!this.closed) options.onFallback?.(`${this.precision} could not be proven: ${error.message}`);
     });
+    this.calibrated = this.proven
+      .then(() => this.calibrate(options))
+      .catch((error: Error) => {
+        if (!this.closed) options.onFallback?.(`device ${this.device} could not be measured: ${error.message}`);
+      });
+  }
+
+  get precision(): Precision {
+    return this.opened.precision;
   }
 
   get rendersInFlight(): number {
@@ -240,6 +266,7 @@ export class OnnxRenderer implements Renderer {
       this.opened.sizes.recording?.close();
     };
     await this.lanes.exclusive(release).catch(() => undefined);
+    await this.proven;
   }
 
   private async draw(
@@ -257,6 +284,14 @@ export class OnnxRenderer implements Renderer {
     this.runs++;
     this.pictures += frames.length;
     return frames;
+  }
+
+  private get renderers(): ReadonlyMap<number, SizeRenderer> {
+    return this.opened.renderers;
+  }
+
+  private get threading(): Threading {
+    return this.opened.sizes.threading;
   }
 
   private async calibrate(options: OnnxRendererOptions): Promise<void> {
@@ -311,14 +346,26 @@ export class OnnxRenderer implements Renderer {
   }
 
   private async changeThreading(threading: Threading): Promise<void> {
-    const renderers = await openSizes({ ...this.opened.sizes, threading });
+    await this.change({ ...this.opened, sizes: { ...this.opened.sizes, threading } });
+    this.lanes.lanes = threading.lanes;
+  }
+
+  private async changePrecision(options: OnnxRendererOptions, precision: Precision): Promise<void> {
+    if (this.closed || precision === this.precision) return;
+    const { sizes, cache } = this.opened;
+    const key = { ...this.opened.key, precision };
+    const files = filesOf(options, precision);
+    await this.change({ ...this.opened, precision, key, known: await cache?.load(key), sizes: { ...sizes, files } });
+  }
+
+  /** Opens the graphs in another way and draws with those from then on. */
+  private async change(wanted: Opened): Promise<void> {
+    const renderers = await openSizes(wanted.sizes);
     await this.lanes.exclusive(async () => {
       if (this.closed) return closeSizes(renderers);
       closeSizes(this.renderers);
-      this.renderers = renderers;
-      this.threading = threading;
+      this.opened = { ...wanted, renderers };
     });
-    this.lanes.lanes = threading.lanes;
   }
 
   /** Runs that nobody sees, of the bank's first slots as they are: their bytes are not counted. */

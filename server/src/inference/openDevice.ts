@@ -4,7 +4,7 @@ import { CalibrationCache, type CalibrationKey } from './CalibrationCache.ts';
 import type { Calibration } from './calibrate.ts';
 import { type Device, deviceName } from './Device.ts';
 import { machineName } from './machineName.ts';
-import type { Precision } from './manifest.ts';
+import type { Precision, RendererFile } from './manifest.ts';
 import type { OnnxRendererOptions } from './OnnxRenderer.ts';
 import { BANK_BYTES, openBank } from './openBank.ts';
 import { closeSizes, type OpenSizesOptions, openSizes } from './openSizes.ts';
@@ -57,7 +57,7 @@ export async function openDevice(options: OnnxRendererOptions, device: Device, p
     const known = await cache?.load(key);
     const ways = threadings(kind, threads);
     const threading = ways.find((way) => way.lanes === known?.lanes) ?? ways[0]!;
-    const files = model.renderersIn(precision).filter(({ size }) => options.sizes?.includes(size) ?? true);
+    const files = filesOf(options, precision);
     const plain = { package: model, files, device, threading, memory, maxBatch, ...(tuning && { tuning }) };
     const common = { precision, lanes, ways, cache, key, known };
     lanes.lanes = threading.lanes;
@@ -76,6 +76,11 @@ export async function openDevice(options: OnnxRendererOptions, device: Device, p
     memory.close();
     throw error;
   }
+}
+
+/** The package's renderers of the sizes that are wanted. */
+export function filesOf(options: OnnxRendererOptions, precision: Precision): readonly RendererFile[] {
+  return options.package.renderersIn(precision).filter(({ size }) => options.sizes?.includes(size) ?? true);
 }
 
 async function openRecorded(options: OpenSizesOptions): Promise<ReadonlyMap<number, SizeRenderer>> {

@@ -21,37 +21,54 @@ export interface OpenSizesOptions {
 }
 
 /**
- * Opens the graphs of some sizes. Lanes of several threads each have a session of their own, since a session has as many
- * threads as it was opened with and runs of one session share them.
+ * Opens the graphs of some sizes, on the CPU all at once: each takes a second of one core. Lanes of several threads each
+ * have a session of their own, since a session has as many threads as it was opened with and runs of one session share
+ * them.
  *
  * @throws FacewireError model_mismatch, inference_failed
  */
 export async function openSizes(options: OpenSizesOptions): Promise<Map<number, SizeRenderer>> {
-  const { device, threading, tuning, recording, memory, maxBatch } = options;
   const opened = new Map<number, SizeRenderer>();
-  const copies = device.kind === 'cpu' && threading.threads > 1 ? threading.lanes : 1;
-  const sessions: OrtSession[] = [];
+  const openInto = async (file: RendererFile) => {
+    opened.set(file.size, await openSize(options, file));
+  };
   try {
-    for (const file of options.files) {
-      for (let copy = 0; copy < copies; copy++) {
-        sessions.push(
-          await options.package.open(file, {
-            device,
-            threads: threading.threads,
-            ...(tuning && { tuning }),
-            ...(recording && { thread: recording.thread, graphs: true }),
-          }),
-        );
-      }
-      const recorded = recording && { recorded: recording };
-      opened.set(file.size, new SizeRenderer({ file, sessions: sessions.splice(0), memory, maxBatch, ...recorded }));
-    }
-    return opened;
+    if (options.device.kind === 'cpu') await allOrFirstError(options.files.map(openInto));
+    else for (const file of options.files) await openInto(file);
   } catch (error) {
-    for (const session of sessions) session.close();
     closeSizes(opened);
     throw error;
   }
+  // Ascending, whichever was opened first.
+  return new Map(options.files.map(({ size }) => [size, opened.get(size)!]));
+}
+
+async function openSize(options: OpenSizesOptions, file: RendererFile): Promise<SizeRenderer> {
+  const { device, threading, tuning, recording, memory, maxBatch } = options;
+  const copies = device.kind === 'cpu' && threading.threads > 1 ? threading.lanes : 1;
+  const sessions: OrtSession[] = [];
+  try {
+    for (let copy = 0; copy < copies; copy++) {
+      sessions.push(
+        await options.package.open(file, {
+          device,
+          threads: threading.threads,
+          ...(tuning && { tuning }),
+          ...(recording && { thread: recording.thread, graphs: true }),
+        }),
+      );
+    }
+    return new SizeRenderer({ file, sessions, memory, maxBatch, ...(recording && { recorded: recording }) });
+  } catch (error) {
+    for (const session of sessions) session.close();
+    throw error;
+  }
+}
+
+/** Waits for all of them, also when one fails: none is left under way. */
+async function allOrFirstError(tasks: readonly Promise<void>[]): Promise<void> {
+  const failed = (await Promise.allSettled(tasks)).find((result) => result.status === 'rejected');
+  if (failed) throw failed.reason;
 }
 
 export function closeSizes(renderers: ReadonlyMap<number, SizeRenderer>): void {

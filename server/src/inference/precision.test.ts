@@ -1,8 +1,10 @@
 import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { neutralMotion } from '@facewire/proto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ModelPackage } from './ModelPackage.ts';
 import { OnnxRenderer } from './OnnxRenderer.ts';
+import { PrecisionProofs } from './PrecisionProofs.ts';
 import { choosePrecision, comparePrecision, precisionProblem, provePrecision } from './precision.ts';
 import { tinyAvatar } from './testdata/tinyAvatar.ts';
 import { tinyWithVariants } from './testdata/tinyVariants.ts';
@@ -65,15 +67,15 @@ describe('a package with variants', () => {
   });
   afterAll(() => rm(directory, { recursive: true, force: true }));
 
-  const open = (precision: string, parityAvatars: readonly string[] = ['0.5']) =>
-    OnnxRenderer.create({
-      package: model,
-      precision,
-      parityAvatars,
-      threads: 1,
-      loadAvatar: async (id) => tinyAvatar(id, Number(id)),
-      onFallback: (message) => warnings.push(message),
-    });
+  const options = (precision: string, parityAvatars: readonly string[] = ['0.5']) => ({
+    package: model,
+    precision,
+    parityAvatars,
+    threads: 1,
+    loadAvatar: async (id: string) => tinyAvatar(id, Number(id)),
+    onFallback: (message: string) => void warnings.push(message),
+  });
+  const open = (...given: Parameters<typeof options>) => OnnxRenderer.create(options(...given));
   const greyOf = async (renderer: OnnxRenderer) => {
     const picture = { avatar: '0.6', size: 32, view: { yaw: 0, pitch: 0 }, motion: neutralMotion() };
     const [frame] = await renderer.render([picture], { i420: false, rgb: true });
@@ -100,6 +102,54 @@ describe('a package with variants', () => {
     expect(renderer.precision).toBe('float32');
     expect(warnings.splice(0)).toEqual([expect.stringMatching(/cpu draws in float32, not int8: its frames differ/)]);
     expect(await greyOf(renderer)).toBe(Math.round(0.6 * 255));
+  });
+
+  it('a proof that comes later: draws at once as it wants, and goes back when the proof fails', async () => {
+    const renderer = await OnnxRenderer.create({ ...options('auto'), proveLater: true });
+    expect(renderer.precision).toBe('int8');
+    const picture = { avatar: '0.6', size: 32, view: { yaw: 0, pitch: 0 }, motion: neutralMotion() };
+    const greys: number[] = [];
+    const draw = async () => {
+      for (const frame of await renderer.render([picture], { i420: false, rgb: true })) greys.push(frame.rgb![0]!);
+    };
+    await draw();
+    await renderer.proven;
+    expect(renderer.precision).toBe('float32');
+    expect(warnings.splice(0)).toEqual([expect.stringMatching(/cpu draws in float32, not int8: its frames differ/)]);
+    await draw();
+    expect(greys).toEqual([Math.round(0.6 * 128), Math.round(0.6 * 255)]);
+    await renderer.close();
+  });
+
+  it('closes while the proof is under way', async () => {
+    const renderer = await OnnxRenderer.create({ ...options('auto'), proveLater: true });
+    await renderer.close();
+    expect(warnings.splice(0).filter((message) => !message.includes('float32, not int8'))).toEqual([]);
+  });
+
+  it('a proof is found out once for a machine and the files of a package, a refusal every time', async () => {
+    const calibrationDir = join(directory, 'calibration');
+    const device = { kind: 'cpu', index: 0 } as const;
+    const proofs = await PrecisionProofs.of({ package: model, calibrationDir }, device, 'int8');
+    for (let start = 0; start < 2; start++) {
+      const refused = await OnnxRenderer.create({ ...options('auto'), calibrationDir });
+      expect(refused.precision).toBe('float32');
+      expect(warnings.splice(0)).toHaveLength(1);
+      await refused.close();
+    }
+    expect(await proofs.isProven()).toBe(false);
+    await proofs.keep();
+    const proven = await OnnxRenderer.create({ ...options('auto'), calibrationDir });
+    expect([proven.precision, warnings.splice(0)]).toEqual(['int8', []]);
+    await proven.close();
+    const other = await tinyWithVariants(['int8']);
+    const changed = await PrecisionProofs.of(
+      { package: await ModelPackage.load(other), calibrationDir },
+      device,
+      'int8',
+    );
+    expect(await changed.isProven()).toBe(false);
+    await rm(other, { recursive: true, force: true });
   });
 
   it('auto is float32 where there is nothing to compare with', async () => {

@@ -10,14 +10,14 @@ const portraitSchema = v.object({
 });
 
 /**
- * Makes the server's own avatars of the portraits in a directory (`<id>.jpg` with `<id>.json`: id, name, landmarks in
- * pixels), where they are missing or where portrait or model changed. A portrait that cannot be used is reported and
- * skipped.
+ * Lists the server's own avatars in the store: the portraits in a directory (`<id>.jpg` with `<id>.json`: id, name,
+ * landmarks in pixels). They are made when they are first loaded, where they are missing or where portrait or model
+ * changed. A portrait that cannot be read is reported and skipped.
  *
  * @param directory e.g. models/portraits
  * @returns ids of the built-in avatars that are there now, in the portraits' order
  */
-export async function ensureBuiltIns(
+export async function addBuiltIns(
   store: FileAvatarStore,
   directory: string,
   warn: (message: string) => void = () => {},
@@ -33,7 +33,7 @@ export async function ensureBuiltIns(
         portraitSchema,
         JSON.parse(await readFile(join(directory, file), 'utf8')),
       );
-      await store.ensureBuiltIn(await readFile(join(directory, file.replace(/\.json$/, '.jpg'))), {
+      store.addBuiltIn(await readFile(join(directory, file.replace(/\.json$/, '.jpg'))), {
         id,
         name,
         landmarks,
