@@ -236,6 +236,18 @@ def test_a_turning_head_drags_no_ring_of_a_bright_window_behind_it_along(yaw):
     assert np.abs(frame - shrink(bright, 256))[ring].max() < 8
 
 
+@pytest.mark.parametrize("deviation", [5, 10])
+def test_grain_does_not_hide_the_backdrop(deviation):
+    """As sharp as an outline to the pixel, grain once stopped the flood at the picture's edge: all behind the head was black."""
+    pixels, landmarks = portrait()
+    grain = np.random.default_rng(7).normal(0, deviation, (256, 256, 1)).repeat(2, 0).repeat(2, 1)
+    clean, grainy = (package.encode(p, landmarks) for p in (pixels, np.clip(pixels + grain, 0, 255).astype(np.uint8)))
+    off = np.abs(grainy["backdrop128"].astype(float) - clean["backdrop128"])
+    behind = clean["texture128"][3] > 250
+    assert off[:, behind].mean() < 16
+    assert np.abs(grainy["texture128"][3].astype(float) - clean["texture128"][3]).mean() < 6
+
+
 def test_a_pursed_mouth_breaks_nothing_in_its_window_and_moves_nothing_beside_the_face():
     # Where the mouth gets narrow its window reaches far in the mouth's own units, where exponentials overflow.
     for size in (128, 256, 512):

@@ -21,6 +21,8 @@ FLOOD_STEPS = 48  # a cell each: from the picture's edge to the head and under t
 FLOOD_TOLERANCE = 0.04  # colour distance per step
 FLOOD_SLACK = 0.10
 FLOOD_SHARP = 0.028  # colour distance of a pixel from its surroundings
+CALM = 4  # the calmest of so many cells shows a picture's grain
+GRAIN = 1.5  # how much sharper grain is elsewhere
 
 
 def fit_pose(g: Graph, landmarks: Value, t: Tables):
@@ -178,12 +180,14 @@ def flood(g: Graph, fine: Value, small: Value, seed: Value) -> Value:
     """Weight [1,1,G,G] of cells reached from `seed` through colours that go on smoothly.
 
     fine [1,3,4G,4G], small [1,3,G,G]. Backdrops are mostly out of focus and people are not: cells with sharp
-    detail stop the flood too.
+    detail stop the flood too. Grain is as sharp everywhere and does not.
     """
     detail = fine - g.blur(fine, 3, 1.5)
     detail = g.sqrt(g.sum(detail * detail, 1) + 1e-8)
     sharp = g.op("MaxPool", detail, kernel_shape=[6, 6], strides=[4, 4], pads=[1, 1, 1, 1])
-    soft = 1.0 - g.smoothstep(sharp, FLOOD_SHARP * 0.7, FLOOD_SHARP * 1.3)
+    calmest, _ = g.op("TopK", g.reshape(sharp, G * G), g.ints(G * G // CALM), outputs=2, largest=0)
+    grain = g.max(g.mean(calmest, 0) * GRAIN - FLOOD_SHARP * 0.35, np.float32(0))
+    soft = 1.0 - g.smoothstep(sharp - grain, FLOOD_SHARP * 0.7, FLOOD_SHARP * 1.3)
     # Where nothing at all is sharp, colours may change faster: the edges of a blurred window.
     slack = (1.0 - g.smoothstep(sharp, 0.01, 0.022)) * FLOOD_SLACK + FLOOD_TOLERANCE
     slack = 1.0 / (slack * slack)
