@@ -18,7 +18,7 @@ from torch import nn
 from portrait.graft import export, inline, inlined_reader
 from portrait.layout import EYE_GEOMETRY, FEATURES, HARMONICS, IDENTITY, MOUTH_GEOMETRY, G, window_sizes
 from portrait.blocks import Codebook
-from portrait.drawing import UNIT, blended, decide, draw, draw_fine, read_windows, refine
+from portrait.drawing import LEVELS, UNIT, blended, decide, draw, draw_fine, mouth_of_one_tone, read_windows, refine
 from portrait.network import Encoder, Generator
 from portrait.reader import WEIGHTS as READER, Reader, load as load_reader
 from portrait.reading import avatar_tensors as reading_tensors, read_with
@@ -27,7 +27,7 @@ from warp.encoder import encoder_graph
 from warp.facekit import EXPRESSIONS, Tables, tables
 from warp.graph import Graph, Value
 from warp.layout import avatar_tensors as warp_tensors
-from warp.renderer import renderer_inputs, write_outputs
+from warp.renderer import HALF, renderer_inputs, write_outputs
 from warp.windows import write_places
 
 SIZES = (128, 256, 512)
@@ -73,7 +73,9 @@ def renderer_graph(t: Tables, net: Generator, size: int) -> Graph:
             tuple(g.resize(v, wh[1], wh[0], channels) for v, channels in zip(change, (2, 3, 1, 3)))
             for change, wh in zip(changes, window_sizes(size))
         ]
-    values = [blended(g, *given) for given in zip(bases, windows, changes, window_sizes(size))]
+    mouth, eyes = (blended(g, *given) for given in zip(bases, windows, changes, window_sizes(size)))
+    mouth = mouth_of_one_tone(g, inputs, mouth, window_sizes(size)[0])
+    values = [g.reshape(v * LEVELS + HALF, -1) for v in (mouth, eyes)]
     write_outputs(g, write_places(g, frame, [window.places for window in windows], values, size), size)
     return g
 

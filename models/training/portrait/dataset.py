@@ -58,10 +58,13 @@ class Shards:
         return {name: torch.from_numpy(np.stack(values)) for name, values in rows.items()}
 
 
+AS_THEY_ARE = 0.5  # share of the people whose colours stay: light is a factor in these alone
+
+
 def colour_map(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """A random affine colour map (M [3,3], b [3]): affine, so that it commutes with compositing and warping."""
     m, b = np.eye(3), np.zeros(3)
-    if rng.random() < 0.25:
+    if rng.random() < AS_THEY_ARE:
         return m, b
     luma = np.outer(np.ones(3), [0.3, 0.59, 0.11])
     saturation = rng.uniform(0.4, 1.5) if rng.random() > 0.12 else 0.0

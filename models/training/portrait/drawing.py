@@ -17,7 +17,7 @@ from portrait.refiner import window_feather
 from portrait.stage import PaintedWindow, Stage
 from warp.graph import Graph, Value, pixel_grid
 from warp.renderer import HALF, Inputs
-from warp.windows import read_places
+from warp.windows import of_one_tone, read_places
 
 UNIT = np.float32(1 / 255)
 LEVELS = np.float32(255)
@@ -101,7 +101,13 @@ def read_windows(g: Graph, frame: Value, windows: tuple[PaintedWindow, ...], siz
 
 
 def blended(g: Graph, base: Value, window: PaintedWindow, change: tuple[Value, ...], shape: tuple[int, int]) -> Value:
-    """The window's pixels of a frame, flat, of base [B*F,3,h,w] in 0..1 and what the refiner changes (`refine`)."""
+    """A window of the frame, [B*F,3,h,w] in 0..1, of base in the same and what the refiner changes (`refine`)."""
     shift, shine, mask, *paint = change
     mixed = g.mix(base, moved(g, window.picture, shift, shape) * g.exp(shine), mask)
-    return g.reshape(sum(paint, mixed) * LEVELS + HALF, -1)
+    return sum(paint, mixed)
+
+
+def mouth_of_one_tone(g: Graph, inputs: Inputs, mouth: Value, shape: tuple[int, int]) -> Value:
+    """The mouth's window [B,3,h,w] in 0..1; shape: (w, h)."""
+    w, h = shape
+    return g.reshape(of_one_tone(g, lambda name: inputs.pose(g, name), g.reshape(mouth, -1, 1, 3, w * h), 1), -1, 3, h, w)

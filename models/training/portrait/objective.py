@@ -120,8 +120,11 @@ def losses(drawn: Drawn, batch: Batch, config: dict, observer: nn.Module | None,
     visible = batch["visible"] * person
     # Where the source shows a point, or where it is hair (strands hide each other all the time), its own pixel is the one.
     shown = F.avg_pool2d(torch.maximum(batch["visible"], (region[:, None, ::2, ::2] == HAIR).float()), 3, 1, 1)
+    coarse = lambda v: F.avg_pool2d(v, 4)  # noqa: E731
     terms = {
         "128": picture(drawn.frame, target, weight),
+        # Beside noise and misplaced strands, L1 of pixels hardly feels a little too much light; of their means it does.
+        "mean": config["mean"] * (coarse((drawn.frame - target) * weight).abs()).mean(),
         "colour": 3 * ((trunk.colour - F.avg_pool2d(target, 2)).abs() * (1 - shown)).mean(),
         # Light and flow are for what the portrait shows; elsewhere they would learn to hide what is to be chosen away.
         "lit": config["lit"] * ((F.avg_pool2d(trunk.warped - target, 2)).abs() * visible).mean(),

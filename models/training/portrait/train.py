@@ -84,10 +84,14 @@ class Run:
         self.rng = np.random.default_rng(config["seed"])
         self.models = torch.nn.ModuleDict({"encoder": Encoder(), "net": Generator(**config["parts"])}).to(memory_format=torch.channels_last)
         self.average = {k: v.detach().clone() for k, v in self.models.state_dict().items()}
-        self.optimiser = torch.optim.AdamW(self.models.parameters(), lr=config["learningRate"], betas=(0.9, 0.98), weight_decay=1e-3)
+        # The relighter is small and its errors are: at everybody's rate it loses what it learns alone.
+        relighter = list(self.models["net"].relighter.parameters())
+        others = [p for p in self.models.parameters() if not any(p is r for r in relighter)]
+        groups = [{"params": others, "times": 1.0}, {"params": relighter, "times": config["relighterRate"]}]
+        self.optimiser = torch.optim.AdamW(groups, lr=config["learningRate"], betas=(0.9, 0.98), weight_decay=1e-3)
         self.observer = observing.load(Path(config["observer"])) if config["observer"] else None
         self.critics = critics(config["critics"])
-        self.critic_optimiser = torch.optim.Adam(self.critics.parameters(), lr=config["learningRate"] * config["criticRate"], betas=(0.0, 0.98))
+        self.critic_optimiser = torch.optim.Adam([{"params": self.critics.parameters(), "times": config["criticRate"]}], lr=config["learningRate"], betas=(0.0, 0.98))
         self.seen, self.before, self.rows = 0, 0, []  # before: samples behind the weights that this run began with
         if (self.folder / "last.pt").exists():
             state = torch.load(self.folder / "last.pt", map_location="cpu", weights_only=False)
@@ -150,9 +154,8 @@ class Run:
 
     def step(self, shards: Shards) -> dict[str, float]:
         c = self.config
-        for optimiser, times in ((self.optimiser, 1), (self.critic_optimiser, c["criticRate"])):
-            for group in optimiser.param_groups:
-                group["lr"] = times * rate(c, self.seen)
+        for group in (*self.optimiser.param_groups, *self.critic_optimiser.param_groups):
+            group["lr"] = group["times"] * rate(c, self.seen)
         batch = to_batch(shards.draw(self.rng, c["sources"], c["drivers"]), self.rng, c["drivers"])
         small = bool(self.rng.random() < 0.25)
         adversarial = self.seen >= c["criticFrom"]

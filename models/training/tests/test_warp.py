@@ -168,6 +168,18 @@ def test_an_opening_jaw_paints_a_dark_mouth_that_was_not_there():
     assert dark(shut) < 0.02 < 0.25 < dark(open_)
 
 
+def test_an_old_photograph_opens_a_mouth_of_its_own_tone():
+    pixels, landmarks = portrait()
+    luma = pixels @ np.array([0.3, 0.59, 0.11])
+    sepia = np.clip(luma[..., None] * [1.0, 0.85, 0.65] + [12, 6, 0], 0, 255).astype(np.uint8)
+    open_mouth = lambda a: render(a, own_pose(a, jawOpen=0.7))[0][box(landmarks[60:68], 256, 0)].astype(float).reshape(-1, 3)  # noqa: E731
+    red, brown = open_mouth(avatar()), open_mouth(package.encode(sepia, landmarks))
+    expected = (brown @ [0.3, 0.59, 0.11])[:, None]
+    expected = (expected - 7.1) / 0.873 * [1.0, 0.85, 0.65] + [12, 6, 0]
+    assert np.abs(brown - expected).mean() < 4
+    assert (red[:, 0] / (red[:, 1] + 8)).max() > 1.5
+
+
 def test_mouth_close_alone_never_crosses_the_lips():
     a = avatar()
     assert reference.psnr(render(a, own_pose(a, mouthClose=1))[0], render(a, own_pose(a))[0]) > 60

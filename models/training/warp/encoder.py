@@ -15,7 +15,7 @@ import numpy as np
 from warp.facekit import Tables
 from warp.geometry import node_positions, outline_root, project_head, remove_roll
 from warp.graph import Graph, Value, pixel_grid
-from warp.layout import G, HEAD_CENTRE, POSE_LENGTH, SIZES, avatar_tensors
+from warp.layout import G, HEAD_CENTRE, LUMA, POSE, POSE_LENGTH, SIZES, avatar_tensors
 
 FLOOD_STEPS = 48  # a cell each: from the picture's edge to the head and under the chin
 FLOOD_TOLERANCE = 0.04  # colour distance per step
@@ -106,7 +106,7 @@ def encoder_graph(t: Tables, read: Reading | None = None) -> Graph:
 
     iris = iris_centres(g, image, landmarks)
     pose = g.concat(
-        [scale, shift, g.reshape(rotation, 9), light, iris, g.const(np.zeros(POSE_LENGTH - 19))], 0,
+        [scale, shift, g.reshape(rotation, 9), light, iris, *one_tone(g, image), g.const(np.zeros(POSE_LENGTH - POSE["tone"][1]))], 0,
     )
     outputs["pose"] = pose
     for tensor in avatar_tensors():
@@ -151,6 +151,20 @@ def skin_light(g: Graph, image: Value, landmarks: Value) -> Value:
     return g.mean(g.reshape(g.sample(g.pool(image, 8), g.reshape(cheeks, 1, 1, 4, 2), 64), 3, 4), 1, keep=False)
 
 
+def one_tone(g: Graph, image: Value) -> tuple[Value, Value, Value]:
+    """toned [1], dark [3] and tone [3] as in layout.POSE: 1 for grey, sepia and the like, whose colours are a straight
+    function of their luma, 0 for everything that has colours."""
+    pixels = g.reshape(g.pool(image, 8), 3, G * G)
+    mean, weights = g.mean(pixels, 1), np.array([LUMA], np.float32)
+    rest = pixels - mean
+    luma = weights @ rest
+    tone = g.sum(rest * luma, 1) / (g.sum(luma * luma, 1) + 1e-3)
+    off = rest - tone * luma
+    deviation = g.sqrt(g.mean(g.sum(off * off, 0), 1) + 1e-8)
+    toned = 1.0 - g.smoothstep(deviation, 0.006, 0.02)
+    return g.reshape(toned, 1), g.reshape(mean - tone * (weights @ mean), 3), g.reshape(tone, 3)
+
+
 def iris_centres(g: Graph, image: Value, landmarks: Value) -> Value:
     """Iris centres [4] = (h, v) per eye in the eye's own coordinates: the dark pixels' centroid."""
     h, v = np.meshgrid(np.linspace(-0.75, 0.75, 31), np.linspace(-0.45, 0.45, 19))
@@ -164,7 +178,7 @@ def iris_centres(g: Graph, image: Value, landmarks: Value) -> Value:
         offset = lids - mid
         at = mid + g.const(h.reshape(-1, 1)) * half + g.const(v.reshape(-1, 1)) * down
         colour = g.reshape(g.sample(image, g.reshape(at, 1, 1, -1, 2), 512), 3, h.size)
-        luma = g.sum(colour * np.array([[0.3], [0.59], [0.11]], np.float32), 0)
+        luma = g.sum(colour * np.array(LUMA, np.float32)[:, None], 0)
         lid_v = g.sum(offset * down, 1) / g.sum(half * half, 1)
         inside = g.const(np.exp(-((h / 0.55) ** 2)).reshape(1, -1)) * g.exp(-(g.op("Pow", (g.const(v.reshape(1, -1)) - lid_v) * 4.5, np.float32(2))))
         bright = g.op("ReduceMax", luma * inside, axes=[1], keepdims=1)

@@ -9,9 +9,13 @@ KEYPOINTS = 78  # 68 landmarks, then 5 + 5 points of the rows of teeth
 # `surface` [5, G, G] over the frontal grid (geometry.py): head-frame position in cm, then its place in the portrait
 
 # `pose` [32]: scale (image units per cm), translation, rotation (row major), light, iris centres in eye
-# coordinates (h, v per eye)
-POSE = {"scale": (0, 1), "shift": (1, 3), "rotation": (3, 12), "light": (12, 15), "iris": (15, 19)}
+# coordinates (h, v per eye); how far the picture is of one tone (0..1), and that tone: colour = dark + luma * tone
+POSE = {
+    "scale": (0, 1), "shift": (1, 3), "rotation": (3, 12), "light": (12, 15), "iris": (15, 19), "toned": (19, 20), "dark": (20, 23), "tone": (23, 26),
+}
 POSE_LENGTH = 32
+
+LUMA = (0.3, 0.59, 0.11)
 
 # Ellipsoid around skull and hair, cm in the head frame.
 HEAD_CENTRE = (0.0, -3.9, 0.4)

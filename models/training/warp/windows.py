@@ -11,7 +11,7 @@ import numpy as np
 from warp.curves import curve, local_frame, to_local, to_picture
 from warp.facekit import EXPRESSIONS, INDEX, Tables
 from warp.graph import Graph, Value
-from warp.layout import G
+from warp.layout import G, LUMA
 
 # Width and height as parts of the frame's side.
 MOUTH_WINDOW = (0.27, 0.29)
@@ -185,9 +185,16 @@ def paint_mouth(w: Windows, points: Value, under: Value) -> Value:
     # The lips' shadow, and less light the less the mouth is open.
     shadow = (1.0 - 0.62 * g.exp(from_top * -7.0)) * (1.0 - 0.35 * g.exp(from_bottom * -12.0))
     opening = 0.55 + 0.45 * g.clip(gap * 2.2, 0, 1)
-    luma = g.sum(w.part("light") * np.array([[0.3, 0.59, 0.11]], np.float32), 1)
+    luma = g.sum(w.part("light") * np.array([LUMA], np.float32), 1)
     strength = g.reshape(g.clip(0.42 + luma * 0.85, 0.4, 1.05) * 255.0, -1, 1, 1, 1) * opening
-    return over(g, lip, colour * (shadow * strength), cover)
+    return over(g, lip, of_one_tone(g, w.part, colour * (shadow * strength), 255), cover)
+
+
+def of_one_tone(g: Graph, part, colour: Value, white: float) -> Value:
+    """colour [B,1,3,P] in 0..white as the portrait would have it: an old photograph's mouth is not red. part(name) gives
+    the avatar's pose (layout.POSE)."""
+    toned, dark, tone = (g.reshape(part(name), -1, 1, n, 1) for name, n in (("toned", 1), ("dark", 3), ("tone", 3)))
+    return g.mix(colour, dark * np.float32(white) + tone * (np.array([LUMA], np.float32) @ colour), toned)
 
 
 def along_row(g: Graph, row: dict, points: Value):
