@@ -121,18 +121,30 @@ def test_scenes_mark_the_middle_size_and_turn_of_their_faces(heads):
         assert (scene.weight >= 0).all() and scene.image.shape == (192, 192, 3)
 
 
-def test_training_stops_resumes_and_gets_better(heads, tmp_path):
+@pytest.mark.parametrize(("network", "loss"), [("landmarker", "landmarks"), ("expression", "expression")])
+def test_training_stops_resumes_and_gets_better(heads, tmp_path, network, loss):
     torch = pytest.importorskip("torch")
     from tracker.train import train
 
-    config = {"network": "landmarker", "width": 4, "batch": 8, "rate": 0.003, "decay": 0.01, "seconds": 600, "steps": 15, "seed": 1, "report": 5}
+    config = {"network": network, "width": 4, "batch": 8, "rate": 0.003, "decay": 0.01, "seconds": 600, "steps": 15, "seed": 1, "report": 5}
     train(config, heads, tmp_path, threads=1, workers=0)
-    first = torch.load(tmp_path / "landmarker.pt", weights_only=False)
+    first = torch.load(tmp_path / f"{network}.pt", weights_only=False)
     train(config | {"steps": 60}, heads, tmp_path, threads=1, workers=0)
-    second = torch.load(tmp_path / "landmarker.pt", weights_only=False)
+    second = torch.load(tmp_path / f"{network}.pt", weights_only=False)
     assert (first["step"], second["step"]) == (15, 60) and second["spent"] > first["spent"]
     assert [row["step"] for row in second["history"]] == list(range(5, 61, 5))
-    assert second["history"][-1]["landmarks"] < second["history"][0]["landmarks"]
+    assert second["history"][-1][loss] < second["history"][0][loss]
+
+
+def test_unsure_landmarks_are_off_by_what_the_network_is_off_by():
+    torch = pytest.importorskip("torch")
+    from tracker.expression import unsure
+
+    torch.manual_seed(0)
+    true = torch.from_numpy(face_crop(SHAPE, 0.0).from_picture(SHAPE)).float().expand(200, -1, -1)
+    off = (unsure(true) - true).norm(dim=-1)
+    across = float((true[0, 36] - true[0, 45]).norm())
+    assert 0.015 < float(off.mean()) / across < 0.06
 
 
 def reader():
@@ -153,7 +165,7 @@ def test_the_manifest_fits_its_files():
     assert [file["stage"] for file in manifest["files"]] == ["detector", "landmarks"]
     for file in manifest["files"]:
         assert hashlib.sha256((PACKAGE / file["file"]).read_bytes()).hexdigest() == file["sha256"]
-        assert file["gflop"] <= 0.3 and (PACKAGE / file["file"]).stat().st_size < 8e6
+        assert file["gflop"] <= 0.45 and (PACKAGE / file["file"]).stat().st_size < 12e6
 
 
 def test_operators_are_standard_and_need_no_control_flow():
@@ -164,7 +176,7 @@ def test_operators_are_standard_and_need_no_control_flow():
         model = onnx.load(PACKAGE / name)
         assert model.opset_import[0].version == 17
         used = {node.op_type for node in model.graph.node}
-        assert not used & {"If", "Loop", "Scan", "GridSample", "NonZero"}, used
+        assert not used & {"If", "Loop", "Scan", "NonZero"}, used
         assert all(node.domain == "" for node in model.graph.node)
 
 
@@ -196,31 +208,33 @@ def test_nothing_is_found_in_plain_pictures():
         assert tracker.find(picture.astype(np.uint8)) == []
 
 
-@pytest.mark.parametrize("network", ["detector", "landmarker"])
-def test_exported_graph_equals_the_network(network, tmp_path):
+@pytest.mark.parametrize("stage", ["detector", "landmarks"])
+def test_exported_graph_equals_the_network(stage, tmp_path):
     """The committed weights where they are, else fresh ones: export and PyTorch agree for batches and sizes."""
     torch = pytest.importorskip("torch")
     ort = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")
     from tracker.detector import Detector
     from tracker.export import DetectorGraph, LandmarkGraph, export_graph, load
+    from tracker.expression import Expression
     from tracker.landmarker import Landmarker
 
-    kind, graph_kind = (Detector, DetectorGraph) if network == "detector" else (Landmarker, LandmarkGraph)
-    checkpoint = CHECKPOINTS / f"{network}.pt"
     torch.manual_seed(0)
-    graph = graph_kind(load(kind, checkpoint) if checkpoint.exists() else kind(width=8).eval()).eval()
-    names = ["cells"] if network == "detector" else ["landmarks", "spread", "motion", "face"]
-    path = PACKAGE / ("detector.onnx" if network == "detector" else "landmarks.onnx")
-    if not checkpoint.exists() or not path.exists():
+    kinds, graph_kind = ((Detector,), DetectorGraph) if stage == "detector" else ((Landmarker, Expression), LandmarkGraph)
+    checkpoints = [CHECKPOINTS / f"{kind.__name__.lower()}.pt" for kind in kinds]
+    committed = all(path.exists() for path in checkpoints)
+    graph = graph_kind(*(load(kind, path) if committed else kind(width=8).eval() for kind, path in zip(kinds, checkpoints))).eval()
+    names = ["cells"] if stage == "detector" else ["landmarks", "spread", "motion", "face"]
+    path = PACKAGE / f"{stage}.onnx"
+    if not committed or not path.exists():
         path = tmp_path / "graph.onnx"
-        dynamic = {"image": {0: "B", 1: "H", 2: "W"}, "cells": {0: "B", 1: "h", 2: "w"}} if network == "detector" else {n: {0: "B"} for n in ["image", *names]}
-        export_graph(graph, 192 if network == "detector" else 128, path, names, dynamic)
-    image = np.random.default_rng(1).integers(0, 256, (3, 128, 160 if network == "detector" else 128, 3)).astype(np.uint8)
+        dynamic = {"image": {0: "B", 1: "H", 2: "W"}, "cells": {0: "B", 1: "h", 2: "w"}} if stage == "detector" else {n: {0: "B"} for n in ["image", *names]}
+        export_graph(graph, 192 if stage == "detector" else 128, path, names, dynamic)
+    image = np.random.default_rng(1).integers(0, 256, (3, 128, 160 if stage == "detector" else 128, 3)).astype(np.uint8)
     with torch.no_grad():
         expected = graph(torch.from_numpy(image))
     found = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(names, {"image": image})
     # Committed weights are float16 copies of what was exported.
-    tolerance = 2e-2 if checkpoint.exists() else 1e-3
+    tolerance = 2e-2 if committed else 1e-3
     for a, b in zip(found, expected if isinstance(expected, tuple) else (expected,)):
         np.testing.assert_allclose(a, b.numpy(), atol=tolerance, rtol=tolerance)

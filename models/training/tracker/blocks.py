@@ -15,6 +15,11 @@ def standardise(image: Tensor) -> Tensor:
     return centred / (deviation + 0.02)
 
 
+def size_of(centred: Tensor) -> Tensor:
+    """[B,1,1], root mean square of landmarks [B,68,2] around their middle."""
+    return (centred * centred).mean((1, 2), keepdim=True).sqrt().clamp(min=0.05)
+
+
 class Conv(nn.Sequential):
     """Convolution, batch normalisation, ReLU; the normalisation folds into the convolution on export."""
 

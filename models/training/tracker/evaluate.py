@@ -87,6 +87,8 @@ def on_test_identities(tracker: Tracker, shards: Shards, count: int, seed: int) 
             out["coefficients"] = {
                 "mean absolute error": round(float(np.abs(found_motion - truths).mean()), 4),
                 "error of always saying the mean": round(float(np.abs(truths - truths.mean(0)).mean()), 4),
+                "root mean square error": round(float(np.sqrt(np.square(found_motion - truths).mean())), 4),
+                "deviation of the truth": round(float(np.sqrt(truths.var(0).mean())), 4),
                 "correlation": {
                     name: round(float(np.corrcoef(truths[:, i], found_motion[:, i])[0, 1]), 3)
                     for i, name in enumerate(EXPRESSIONS)

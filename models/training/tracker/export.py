@@ -19,12 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from tracker.detector import Detector
+from tracker.expression import Expression
 from tracker.landmarker import Landmarker
 from tracker.layout import CELL, CROP, DETECTOR, LANDMARKS, MOTION, STRIDE
 from warp.facekit import EXPRESSIONS
 
 OPSET = 17
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 
 
 class DetectorGraph(nn.Module):
@@ -42,13 +43,13 @@ class DetectorGraph(nn.Module):
 class LandmarkGraph(nn.Module):
     """image uint8 [B,128,128,3] -> landmarks [B,68,2], spread [B,68] (crop units), motion [B,58], face [B] 0..1."""
 
-    def __init__(self, landmarker: Landmarker):
+    def __init__(self, landmarker: Landmarker, expression: Expression):
         super().__init__()
-        self.landmarker = landmarker
+        self.landmarker, self.expression = landmarker, expression
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        landmarks, log_spread, motion, face = self.landmarker(image)
-        motion = torch.cat([motion[:, :6], motion[:, 6:].clamp(0, 1)], 1)
+        landmarks, log_spread, pose, face = self.landmarker(image)
+        motion = torch.cat([pose, self.expression(image, landmarks).clamp(0, 1)], 1)
         return landmarks, torch.exp(log_spread.clamp(-7, 1)), motion, torch.sigmoid(face)
 
 
@@ -93,20 +94,21 @@ def gflop(model: nn.Module, size: int) -> float:
 
 def export(checkpoints: Path, out: Path, training: str) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    detector, landmarker = load(Detector, checkpoints / "detector.pt"), load(Landmarker, checkpoints / "landmarker.pt")
+    detector = load(Detector, checkpoints / "detector.pt")
+    landmarks = LandmarkGraph(load(Landmarker, checkpoints / "landmarker.pt"), load(Expression, checkpoints / "expression.pt")).eval()
     export_graph(
         DetectorGraph(detector).eval(), DETECTOR, out / "detector.onnx", ["cells"],
         {"image": {0: "B", 1: "H", 2: "W"}, "cells": {0: "B", 1: "h", 2: "w"}},
     )
     names = ["landmarks", "spread", "motion", "face"]
-    export_graph(LandmarkGraph(landmarker).eval(), CROP, out / "landmarks.onnx", names, {name: {0: "B"} for name in ["image", *names]})
+    export_graph(landmarks, CROP, out / "landmarks.onnx", names, {name: {0: "B"} for name in ["image", *names]})
     files = [
         file_entry(
             out / "detector.onnx", "detector", gflop(detector, DETECTOR),
             [value("image", "uint8", ["B", "H", "W", 3])], [value("cells", "float32", ["B", "h", "w", CELL])],
         ),
         file_entry(
-            out / "landmarks.onnx", "landmarks", gflop(landmarker, CROP),
+            out / "landmarks.onnx", "landmarks", gflop(landmarks, CROP),
             [value("image", "uint8", ["B", CROP, CROP, 3])],
             [value("landmarks", "float32", ["B", LANDMARKS, 2]), value("spread", "float32", ["B", LANDMARKS]),
              value("motion", "float32", ["B", MOTION]), value("face", "float32", ["B"])],

@@ -1,4 +1,4 @@
-"""The landmark network: an upright 128x128 crop -> 68 landmarks, how sure they are, motion, and whether this is a face."""
+"""The landmark network: an upright 128x128 crop -> 68 landmarks, how sure they are, head pose, and whether this is a face."""
 
 from __future__ import annotations
 
@@ -6,30 +6,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tracker.blocks import Conv, Residual, standardise
-from tracker.layout import LANDMARKS, MOTION
-
-POSE = 6  # columns of motion before the coefficients
-JAW = 17  # landmarks of the jaw come first
-
-
-class Expression(nn.Module):
-    """(what lies at each landmark but the jaw's [B,51,local], what is seen of the whole [B,seen]) -> coefficients [B,52]."""
-
-    def __init__(self, *, local: int, seen: int, width: int):
-        super().__init__()
-        self.each = nn.Sequential(nn.Linear(local, 24), nn.ReLU(inplace=True), nn.Flatten(), nn.Dropout(0.2))
-        self.all = nn.Sequential(nn.Linear((LANDMARKS - JAW) * 24 + seen, width), nn.ReLU(inplace=True), nn.Dropout(0.2), nn.Linear(width, MOTION - POSE))
-
-    def forward(self, local: Tensor, seen: Tensor) -> Tensor:
-        return self.all(torch.cat([self.each(local), seen], 1))
+from tracker.blocks import Conv, Residual, size_of, standardise
+from tracker.layout import LANDMARKS, POSE
 
 
 class Landmarker(nn.Module):
-    """uint8 or float [B,128,128,3] in 0..255 -> (landmarks [B,68,2] in -1..1, log spread [B,68], motion [B,58], face logit [B]).
+    """uint8 or float [B,128,128,3] in 0..255 -> (landmarks [B,68,2] in -1..1, log spread [B,68], pose [B,6], face logit [B]).
 
     Landmarks are expectations over a 32x32 grid (integral regression, Sun et al. 2018, eq. 2) with a learned small offset;
-    spread is the scale b of a Laplace distribution around them. Motion sees the landmarks as well as the features, because
+    spread is the scale b of a Laplace distribution around them. The pose sees the landmarks as well as the features, because
     lines and points carry over to photographs and drawings better than shades.
     """
 
@@ -46,7 +31,6 @@ class Landmarker(nn.Module):
         self.squeeze = nn.Sequential(Conv(8 * w, 8 * w, 3, 2), nn.Flatten(), nn.Linear(16 * 8 * w, 16 * w), nn.ReLU(inplace=True))
         self.joint = nn.Sequential(nn.Linear(16 * w + 2 * LANDMARKS, 16 * w), nn.ReLU(inplace=True))
         self.pose = nn.Linear(16 * w, POSE)
-        self.express = Expression(local=6 * w, seen=16 * w + 2 * LANDMARKS, width=12 * w)
         self.judge = nn.Linear(16 * w, LANDMARKS + 1)
         axis = (torch.arange(32, dtype=torch.float32) + 0.5) / 16 - 1
         y, x = torch.meshgrid(axis, axis, indexing="ij")
@@ -54,34 +38,19 @@ class Landmarker(nn.Module):
         self.register_buffer("grid", torch.stack([x.reshape(-1), y.reshape(-1)], 1) * 1.15, persistent=False)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        landmarks, local, seen = self.features(image)
-        mean = landmarks.mean(1, keepdim=True)
-        size = self.size(landmarks - mean)[:, :, 0]  # Bx1
-        mean = mean[:, 0]  # Bx2
-        joint = self.joint(seen)
-        judged, pose, coefficients = self.judge(joint).float(), self.pose(joint).float(), self.express(local, seen).float()
-        # The head's origin and scale are told in the face's own units and brought back to the crop's.
-        motion = torch.cat([pose[:, :3], pose[:, 3:5] * size + mean, pose[:, 5:6] + torch.log(size), coefficients], 1)
-        return landmarks, judged[:, :LANDMARKS], motion, judged[:, LANDMARKS]
-
-    def features(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(landmarks [B,68,2]; fine features at the landmarks but the jaw's [B,51,96], pooled with their heat maps, for lids,
-        gaze and lips; squeezed features and the landmarks' shape [B,392])."""
-        fine = x4 = self.quarter(self.stem(standardise(image)))
+        x4 = self.quarter(self.stem(standardise(image)))
         x8 = self.eighth(x4)
         x16 = self.sixteenth(x8)
         x8 = self.mix8(x8 + F.interpolate(self.up8(x16), scale_factor=2.0, mode="nearest"))
         x4 = self.mix4(x4 + F.interpolate(self.up4(x8), scale_factor=2.0, mode="nearest"))
-        weights = torch.softmax(self.maps(x4).flatten(2).float(), -1)  # Bx68x1024
-        landmarks = weights @ self.grid  # Bx68x2
-        pixels = torch.cat([fine, x4], 1).flatten(2).float()  # Bx96x1024
-        local = weights[:, JAW:] @ pixels.transpose(1, 2)  # Bx51x96
+        landmarks = torch.softmax(self.maps(x4).flatten(2).float(), -1) @ self.grid  # Bx68x2
+        mean = landmarks.mean(1, keepdim=True)
+        centred = landmarks - mean
+        size = size_of(centred)
         # Seen from the face itself: where the crop happened to lie says nothing about the head's turn.
-        centred = landmarks - landmarks.mean(1, keepdim=True)
-        shape = (centred / self.size(centred)).flatten(1)
-        return landmarks, local, torch.cat([self.squeeze(x16), shape.to(x16.dtype)], 1)
-
-    @staticmethod
-    def size(centred: Tensor) -> Tensor:
-        """[B,1,1], root mean square of landmarks around their middle."""
-        return (centred * centred).mean((1, 2), keepdim=True).sqrt().clamp(min=0.05)
+        joint = self.joint(torch.cat([self.squeeze(x16), (centred / size).flatten(1).to(x16.dtype)], 1))
+        size, mean = size[:, :, 0], mean[:, 0]  # Bx1, Bx2
+        judged, pose = self.judge(joint).float(), self.pose(joint).float()
+        # The head's origin and scale are told in the face's own units and brought back to the crop's.
+        pose = torch.cat([pose[:, :3], pose[:, 3:5] * size + mean, pose[:, 5:6] + torch.log(size)], 1)
+        return landmarks, judged[:, :LANDMARKS], pose, judged[:, LANDMARKS]

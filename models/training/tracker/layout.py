@@ -10,7 +10,12 @@ import numpy as np
 from warp.facekit import EXPRESSIONS
 
 LANDMARKS = 68
-MOTION = 6 + len(EXPRESSIONS)  # pitch, yaw, roll, tx, ty, logScale, 52 coefficients
+POSE = 6  # pitch, yaw, roll, tx, ty, logScale
+MOTION = POSE + len(EXPRESSIONS)  # and 52 coefficients
+PARTS = {
+    "jaw": slice(0, 17), "right brow": slice(17, 22), "left brow": slice(22, 27), "nose": slice(27, 36),
+    "right eye": slice(36, 42), "left eye": slice(42, 48), "mouth": slice(48, 68),
+}  # of the landmarks; right and left are the person's own
 CROP = 128  # pixels of the landmark network's picture
 CROP_MARGIN = 1.5  # side of the crop / longer side of the landmarks' upright bounding box
 STRIDE = 8  # pixels of the detector's picture per cell
@@ -35,7 +40,7 @@ def _motion_mirror() -> tuple[np.ndarray, np.ndarray]:
     """(index int64 [58], sign float32 [58]): motion of the mirrored picture = motion[index] * sign."""
     index, sign = np.arange(MOTION), np.ones(MOTION, np.float32)
     sign[[1, 2, 3]] = -1  # yaw, roll, tx
-    names = {name: 6 + i for i, name in enumerate(EXPRESSIONS)}
+    names = {name: POSE + i for i, name in enumerate(EXPRESSIONS)}
     for name, i in names.items():
         other = name[:-4] + "Right" if name.endswith("Left") else name[:-5] + "Left" if name.endswith("Right") else name
         index[i] = names[other]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from warp.facekit import INDEX
+from tracker.layout import POSE
 
 
 def detector_loss(output: Tensor, target: Tensor, weight: Tensor) -> dict[str, Tensor]:
@@ -39,27 +39,26 @@ def landmark_weights(device: torch.device) -> Tensor:
     return weights / weights.mean()
 
 
-def motion_weights(device: torch.device) -> Tensor:
-    """[58]: angles in radians and coefficients on one scale; blinks and the jaw matter most."""
-    weights = torch.ones(58, device=device)
-    weights[:6] = torch.tensor([4.0, 4.0, 4.0, 2.0, 2.0, 2.0], device=device)
-    weights[6:] = 0.5
-    for name in ("eyeBlinkLeft", "eyeBlinkRight", "jawOpen", "mouthSmileLeft", "mouthSmileRight"):
-        weights[6 + INDEX[name]] = 1.5
-    return weights
+POSE_WEIGHTS = torch.tensor([4.0, 4.0, 4.0, 2.0, 2.0, 2.0])  # radians, crop units, logarithm
 
 
 def landmarker_loss(outputs: tuple[Tensor, Tensor, Tensor, Tensor], landmarks: Tensor, motion: Tensor, face: Tensor) -> dict[str, Tensor]:
     """landmarks [B,68,2], motion [B,58], face [B] 0 or 1; only the face logit learns from samples without a face."""
-    points, log_spread, predicted, logit = outputs
+    points, log_spread, pose, logit = outputs
     share = face / face.sum().clamp(min=1)
     distance = (points - landmarks).square().sum(-1).add(1e-8).sqrt()  # Bx68, crop units
     log_spread = log_spread.clamp(-7, 1)
     spread = distance.detach() * torch.exp(-log_spread) + log_spread
-    error = F.smooth_l1_loss(predicted, motion, beta=0.03, reduction="none") * motion_weights(points.device)
+    error = F.smooth_l1_loss(pose, motion[:, :POSE], beta=0.03, reduction="none") * POSE_WEIGHTS
     return {
         "landmarks": ((distance * landmark_weights(points.device)).mean(1) * share).sum() * 12,
         "spread": (spread.mean(1) * share).sum() * 0.05,
-        "motion": (error.mean(1) * share).sum() * 6,
+        "pose": (error.sum(1) * share).sum() * 0.1,
         "face": F.binary_cross_entropy_with_logits(logit, face) * 0.3,
     }
+
+
+def expression_loss(coefficients: Tensor, motion: Tensor) -> dict[str, Tensor]:
+    """coefficients [B,52], motion [B,58]. Squared error: most coefficients are near 0 most of the time, and a robust loss
+    aims at their medians, so that smiles came out as a tenth of what they were."""
+    return {"expression": (coefficients - motion[:, POSE:]).square().mean()}

@@ -114,10 +114,11 @@ def trimmed(frame: Frame, crop: Crop, rng: np.random.Generator) -> tuple[np.ndar
 
 
 class Sampler:
-    """Draws samples; one generator, so the same seed and shards give the same samples."""
+    """Draws samples; one generator, so the same seed and shards give the same samples. negatives: share without a face;
+    changed: share whose appearance is changed."""
 
-    def __init__(self, shards: Shards, seed: int, negatives: float = 0.18):
-        self.shards, self.rng, self.negatives = shards, np.random.default_rng(seed), negatives
+    def __init__(self, shards: Shards, seed: int, negatives: float = 0.18, changed: float = 1.0):
+        self.shards, self.rng, self.negatives, self.changed = shards, np.random.default_rng(seed), negatives, changed
         self.backgrounds = Backgrounds(self.rng, CROP)
 
     def draw(self) -> Sample:
@@ -130,11 +131,12 @@ class Sampler:
             return self._negative(frame, crop)
         image, region, view = trimmed(frame, crop, rng) if rng.random() < 0.08 else (frame.image, frame.region, crop)
         image, region = cut(image, view, CROP), cut_region(region, view, CROP)
-        if rng.random() < 0.35:
-            image = regional_palette(image, region, rng)
-        if rng.random() < 0.5:
-            image = paste(image, self.backgrounds.draw(), region)
-        image = appearance(image, self.backgrounds.draw(), rng)
+        if rng.random() < self.changed:
+            if rng.random() < 0.35:
+                image = regional_palette(image, region, rng)
+            if rng.random() < 0.5:
+                image = paste(image, self.backgrounds.draw(), region)
+            image = appearance(image, self.backgrounds.draw(), rng)
         landmarks = crop.from_picture(frame.landmarks).astype(np.float32)
         return Sample(image, landmarks, motion_in_crop(frame.motion, crop, FRAME, FRAME), np.float32(1))
 

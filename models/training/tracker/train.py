@@ -1,7 +1,8 @@
-"""Trains one of the two networks; can be stopped and started again at any time.
+"""Trains one of the three networks; can be stopped and started again at any time.
 
     cd models/training && python -m tracker.train tracker/detector.json --data /tmp/facewire-heads --out /tmp/facewire-tracker
     cd models/training && python -m tracker.train tracker/landmarker.json --data /tmp/facewire-heads --out /tmp/facewire-tracker
+    cd models/training && python -m tracker.train tracker/expression.json --data /tmp/facewire-heads --out /tmp/facewire-tracker
 
 The budget is time (`seconds` of training in all, over all restarts), because the machine decides how many samples that is:
 the learning rate falls along the share of it that is spent. (`steps` in the config ends it sooner, for tests.) Writes <out>/<network>.pt (weights, their moving average, the
@@ -16,6 +17,7 @@ import math
 import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -26,13 +28,15 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from tracker.curves import draw_curves
 from tracker.detector import Detector
+from tracker.expression import Expression, unsure
 from tracker.landmarker import Landmarker
-from tracker.losses import detector_loss, landmarker_loss
+from tracker.losses import detector_loss, expression_loss, landmarker_loss
 from tracker.samples import Sampler
 from tracker.scenes import SceneSampler
 from tracker.shards import Shards
 
-NETWORKS = {"detector": Detector, "landmarker": Landmarker}
+NETWORKS = {"detector": Detector, "landmarker": Landmarker, "expression": Expression}
+SAMPLERS = {"detector": SceneSampler, "landmarker": Sampler, "expression": partial(Sampler, negatives=0, changed=0.5)}
 
 
 class Stream(IterableDataset):
@@ -46,7 +50,7 @@ class Stream(IterableDataset):
         worker = get_worker_info()
         shards = Shards(self.folder, "train")
         seed = self.seed * 1000 + (worker.id if worker else 0)
-        sampler = (SceneSampler if self.network == "detector" else Sampler)(shards, seed)
+        sampler = SAMPLERS[self.network](shards, seed)
         count = 0
         while True:
             if count % 200 == 199:
@@ -60,7 +64,9 @@ class Stream(IterableDataset):
 def loss_of(network: str, model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
     image, *truth = batch
     with torch.autocast("cpu", torch.bfloat16):
-        output = model(image)
+        output = model(image, unsure(truth[0])) if network == "expression" else model(image)
+    if network == "expression":
+        return expression_loss(output, truth[1])
     return detector_loss(output, *truth) if network == "detector" else landmarker_loss(output, *truth)
 
 
@@ -99,10 +105,11 @@ def train(config: dict, data: Path, out: Path, threads: int, workers: int, start
         print(f"goes on at step {step}, {spent:.0f} of {budget:.0f} s spent", flush=True)
 
     elif start is not None:
-        weights = torch.load(start, map_location="cpu", weights_only=False)["average"]
-        model.load_state_dict({name: value.float() if value.is_floating_point() else value for name, value in weights.items()})
+        weights, own = torch.load(start, map_location="cpu", weights_only=False)["average"], model.state_dict()
+        fitting = {name: value.to(own[name].dtype) for name, value in weights.items() if name in own and own[name].shape == value.shape}
+        model.load_state_dict(own | fitting)
         average = Average(model)
-        print(f"begins with the weights of {start}", flush=True)
+        print(f"begins with {len(fitting)} of {len(own)} tensors of {start}", flush=True)
 
     def save() -> None:
         state = {"config": config, "model": model.state_dict(), "average": average.state, "optimiser": optimiser.state_dict()}

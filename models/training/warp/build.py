@@ -64,7 +64,7 @@ def build(facekit: Path, out: Path) -> dict:
         file = f"renderer-{size}.onnx"
         files.append(renderer_entry(size, file, write(file, renderer_graph(t, size).model(f"Facewire warp renderer, {size}x{size}"))))
     manifest = {
-        "format": 1, "name": "warp", "family": "keypoint-warp", "version": "1.0.0", "licence": "MIT",
+        "format": 1, "name": "warp", "family": "keypoint-warp", "version": "1.1.0", "licence": "MIT",
         "trainingData": "none: equations only; the keypoint and expression basis is ICT-FaceKit's (MIT, see NOTICE)",
         "expressionNames": EXPRESSIONS, "keypoints": 0, "avatar": avatar_tensors(), "files": files,
     }
