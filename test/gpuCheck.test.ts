@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { gpuCheck } from '../server/scripts/gpuCheck.ts';
 import { findProblems, INPUT_BYTES } from '../server/scripts/gpuProblems.ts';
-import { compareFrames, PARITY_TOLERANCE } from '../server/scripts/parity.ts';
+import { compareFrames, PARITY_TOLERANCE } from '../server/src/inference/parity.ts';
 
 const PORTRAITS = fileURLToPath(new URL('../models/portraits', import.meta.url));
 const hasPortraits = existsSync(PORTRAITS) && readdirSync(PORTRAITS).some((name) => name.endsWith('.json'));

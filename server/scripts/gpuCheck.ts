@@ -15,8 +15,8 @@ import { openEngine } from '../src/engine.ts';
 import { type DeviceFacts, deviceCandidates, deviceName, probeDevices, splitDevices } from '../src/inference/Device.ts';
 import { OnnxRenderer, type OnnxRendererCounters } from '../src/inference/OnnxRenderer.ts';
 import { OrtRuntime } from '../src/inference/ort/OrtRuntime.ts';
+import { compareFrames, type FrameDifference, PARITY_TOLERANCE } from '../src/inference/parity.ts';
 import { findProblems, INPUT_BYTES, type Problem } from './gpuProblems.ts';
-import { compareFrames, type FrameDifference, PARITY_TOLERANCE } from './parity.ts';
 
 export interface GpuCheckOptions {
   device: string;

@@ -151,18 +151,6 @@ describe('AvatarBank', () => {
     (await bank.acquire(['0.2'])).release();
     expect(bank.counters.evictions).toBe(0);
   });
-
-  it('prefetches in the background, without complaint when that fails', async () => {
-    const { bank } = bankOf(1, async (id) => {
-      if (id === 'bad') throw new Error('no');
-      return tinyAvatar(id, 0.5);
-    });
-    bank.prefetch('bad');
-    await new Promise(setImmediate);
-    bank.prefetch('good');
-    await new Promise(setImmediate);
-    expect(bank.counters).toMatchObject({ loads: 1, used: 1 });
-  });
 });
 
 describe('slotsWithin', () => {

@@ -103,7 +103,7 @@ describe('CalibrationCache', () => {
   let directory: string;
   const warnings: string[] = [];
   const key = {
-    model: 'm@1',
+    package: 'a1',
     device: 'cpu',
     precision: 'float32',
     machine: 'x',
@@ -118,12 +118,12 @@ describe('CalibrationCache', () => {
   afterAll(() => rm(directory, { recursive: true, force: true }));
   const cache = (path = directory) => new CalibrationCache(path, (message) => warnings.push(message));
 
-  it('gives back what was kept for this key, and nothing for another model, device or thread count', async () => {
+  it('gives back what was kept for this key, and nothing for another package, device or thread count', async () => {
     expect(await cache().load(key)).toBeUndefined();
     await cache().save(key, calibration);
     expect(await cache().load(key)).toEqual(calibration);
     for (const other of [
-      { model: 'm@2' },
+      { package: 'b2' },
       { device: 'cuda' },
       { precision: 'int8' },
       { threads: 4 },
@@ -177,12 +177,9 @@ describe('OnnxRenderer', () => {
     expect(first.counters).toMatchObject({ runs: 0, inputBytesToDevice: 0 });
     await first.close();
     const kept = { batchTimes: { 16: [{ pictures: 1, ms: 7 }] }, lanes: 1 };
-    const key = { model: model.id, device: 'cpu', precision: 'float32', threads: 2, maxBatch: 4 };
+    const key = { package: model.digest, device: 'cpu', precision: 'float32' };
     const machine = { machine: await machineName('cpu'), onnxruntime: OrtRuntime.get().version };
-    await new CalibrationCache(directory).save(
-      { model: key.model, device: key.device, precision: key.precision, ...machine, threads: 2, maxBatch: 4 },
-      kept,
-    );
+    await new CalibrationCache(directory).save({ ...key, ...machine, threads: 2, maxBatch: 4 }, kept);
     const second = await OnnxRenderer.create({ ...options, calibrateAfterMs: 1e6 });
     await second.calibrated;
     expect(second.batchTimes(16)).toEqual(kept.batchTimes[16]);
