@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { FacewireError, neutralMotion } from '@facewire/proto';
 import type { AvatarData, BatchTime, Picture, RenderedPicture, Renderer, RenderWanted } from '../contracts.ts';
 import { AvatarBank, type AvatarBankCounters } from './AvatarBank.ts';
@@ -88,7 +89,7 @@ export class OnnxRenderer implements Renderer {
   private calibration: Calibration = { batchTimes: {} };
   private lastDrawnMs = performance.now();
   private drawing = 0;
-  private closed = false;
+  private readonly closing = new AbortController();
   private runs = 0;
   private pictures = 0;
 
@@ -254,19 +255,23 @@ export class OnnxRenderer implements Renderer {
   }
 
   /**
-   * Releases sessions and bank after the runs under way; renders that wait fail. A device that does not answer keeps
-   * what it holds. May be called twice.
+   * Releases sessions and bank after the runs under way; renders that wait fail. Proof and calibration have ended when it
+   * resolves, and write nothing afterwards. A device that does not answer keeps what it holds. May be called twice.
    */
   async close(): Promise<void> {
     if (this.closed) return;
-    this.closed = true;
+    this.closing.abort();
     const release = async () => {
       closeSizes(this.renderers);
       this.memory.close();
       this.opened.sizes.recording?.close();
     };
     await this.lanes.exclusive(release).catch(() => undefined);
-    await this.proven;
+    await this.calibrated;
+  }
+
+  private get closed(): boolean {
+    return this.closing.signal.aborted;
   }
 
   private async draw(
@@ -387,8 +392,8 @@ export class OnnxRenderer implements Renderer {
     while (!this.closed) {
       const waitMs = this.drawing > 0 ? quietMs : this.lastDrawnMs + quietMs - performance.now();
       if (waitMs <= 0) return true;
-      // Asks again often enough that close() need not wait long, and keeps no process alive.
-      await new Promise<void>((resolve) => setTimeout(resolve, Math.min(waitMs, 50)).unref());
+      // Keeps no process alive.
+      await pause(waitMs, undefined, { ref: false, signal: this.closing.signal }).catch(() => undefined);
     }
     return false;
   }

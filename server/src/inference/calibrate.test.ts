@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +10,7 @@ import { machineName } from './machineName.ts';
 import { OnnxRenderer } from './OnnxRenderer.ts';
 import { OrtRuntime } from './ort/OrtRuntime.ts';
 import { TINY_MODEL, tinyAvatar } from './testdata/tinyAvatar.ts';
+import { tinyWithVariants } from './testdata/tinyVariants.ts';
 
 /** A device on which time passes only by its runs: fixed + each · pictures, and two at once hide `hidden` of it. */
 function fakeDevice(fixedMs: number, eachMs: number, hidden = 0) {
@@ -185,6 +187,35 @@ describe('OnnxRenderer', () => {
     expect(second.batchTimes(16)).toEqual(kept.batchTimes[16]);
     expect(second.rendersInFlight).toBe(1);
     await second.close();
+    // The same encoder, so the same avatars and id, but other graphs.
+    const changed = await tinyWithVariants(['int8']);
+    const other = await ModelPackage.load(changed);
+    expect(other.id).toBe(model.id);
+    const third = await OnnxRenderer.create({ ...options, package: other, calibrateAfterMs: 1e6 });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(third.batchTimes(16)).toEqual([]);
+    await third.close();
+    await third.calibrated;
+    await rm(changed, { recursive: true });
     await rm(directory, { recursive: true });
+  });
+
+  it('closes amid its calibration, and nothing is written afterwards', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'facewire-calibration-'));
+    const options = {
+      package: await ModelPackage.load(TINY_MODEL),
+      loadAvatar: (id: string) => Promise.resolve(tinyAvatar(id, 0.5)),
+      threads: 2,
+      calibrationDir: directory,
+      calibrateAfterMs: 0,
+    };
+    for (const afterMs of [0, 5, 20]) {
+      const renderer = await OnnxRenderer.create(options);
+      await new Promise((resolve) => setTimeout(resolve, afterMs));
+      await renderer.close();
+      await rm(directory, { recursive: true, force: true });
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(existsSync(directory)).toBe(false);
   });
 });
