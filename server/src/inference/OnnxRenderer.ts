@@ -61,6 +61,9 @@ export interface OnnxRendererCounters extends AvatarBankCounters, TrafficCounter
   pictures: number;
 }
 
+/** A precision that was found slow beside what was drawn then is looked at again after so long, ms. */
+const LOOK_AGAIN_MS = 3000;
+
 /** A run that would take longer is not measured while the server is there for players, ms. */
 const LONGEST_CALIBRATION_RUN_MS = { cpu: 120, cuda: 500, webgpu: 500 } as const;
 
@@ -116,15 +119,15 @@ export class OnnxRenderer implements Renderer {
         if (setting !== 'auto' || precision === 'float32') return OnnxRenderer.open(options, device, precision);
         const proofs = await PrecisionProofs.of(options, device, precision);
         if (await proofs.isProven()) return OnnxRenderer.open(options, device, precision);
-        const prove = async (mayGoOn: () => boolean) => {
-          const proven = await OnnxRenderer.prove(options, device, precision, mayGoOn);
-          if (proven === precision && mayGoOn()) await proofs.keep();
+        const prove = async (signal?: AbortSignal) => {
+          const proven = await OnnxRenderer.prove(options, device, precision, signal);
+          if (proven === precision && !signal?.aborted) await proofs.keep();
           return proven;
         };
         if (options.proveLater && device.kind === 'cpu' && options.parityAvatars?.length) {
           return new OnnxRenderer(options, await openDevice(options, device, precision), prove);
         }
-        return OnnxRenderer.open(options, device, await prove(() => true));
+        return OnnxRenderer.open(options, device, await prove());
       },
       (device, { message }) => {
         const why = `${deviceReason(message)}; ${deviceRemedy(message)}`;
@@ -143,7 +146,7 @@ export class OnnxRenderer implements Renderer {
     options: OnnxRendererOptions,
     device: Device,
     precision: Precision,
-    mayGoOn: () => boolean,
+    signal: AbortSignal | undefined,
   ): Promise<Precision> {
     const { calibrationDir: _, parityAvatars: avatars = [], ...rest } = options;
     const sizes = options.sizes ?? options.package.renderers.map(({ size }) => size);
@@ -153,7 +156,8 @@ export class OnnxRenderer implements Renderer {
       precision,
       avatars,
       open: (each) => OnnxRenderer.open({ ...rest, ...one, graphs: false }, device, each),
-      mayGoOn,
+      // Beside the first pictures; before them, somebody waits.
+      ...(signal && { signal, pauseMs: LOOK_AGAIN_MS }),
       ...(options.onFallback && { warn: options.onFallback }),
     });
   }
@@ -161,7 +165,7 @@ export class OnnxRenderer implements Renderer {
   private constructor(
     options: OnnxRendererOptions,
     opened: Opened,
-    prove?: (mayGoOn: () => boolean) => Promise<Precision>,
+    prove?: (signal: AbortSignal) => Promise<Precision>,
   ) {
     this.opened = opened;
     this.lanes = opened.lanes;
@@ -172,7 +176,7 @@ export class OnnxRenderer implements Renderer {
     this.memory = opened.sizes.memory;
     this.sizes = [...opened.renderers.keys()];
     this.bank = new AvatarBank({ model: options.package.id, memory: this.memory, load: options.loadAvatar });
-    const proven = prove?.(() => !this.closed).then((precision) => this.changePrecision(options, precision));
+    const proven = prove?.(this.closing.signal).then((precision) => this.changePrecision(options, precision));
     this.proven = Promise.resolve(proven).catch((error: Error) => {
       if (!this.closed) options.onFallback?.(`${this.precision} could not be proven: ${error.message}`);
     });
