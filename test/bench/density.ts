@@ -167,7 +167,10 @@ async function watchAvatars(
     p50Ms: latency ? round(latency.p50) : null,
     p95Ms: latency ? round(latency.p95) : null,
     renderMs: render ? round(render.p50) : null,
-    framesPerSecond: { min: Math.min(...reports.map((report) => report.framesPerSecond.min)), mean: round(mean) },
+    framesPerSecond: {
+      min: Math.min(...reports.map((report) => report.framesPerSecond.min)),
+      mean: Number(mean.toPrecision(3)),
+    },
     seconds: options.seconds,
     reduced: Number(/^facewire_size_reduction_steps (\d+)/m.exec(metrics)?.[1] ?? 0) > 0,
     device,

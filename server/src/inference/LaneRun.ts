@@ -165,8 +165,8 @@ export class LaneRun {
 }
 
 /**
- * Rows of the recorded run that draws `count` pictures: each recording holds memory, so there are few sizes, at most a
- * third larger than what is asked for.
+ * Rows of the recorded run that draws `count` pictures: each recording holds memory, so there are few sizes, less than
+ * half as large again as what is asked for.
  */
 export function recordedBatch(count: number, maxBatch: number): number {
   let rows = 1;
