@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { FacewireError, neutralMotion } from '@facewire/proto';
+import { FacewireError } from '@facewire/proto';
 import type { AvatarData, BatchTime, Picture, RenderedPicture, Renderer, RenderWanted } from '../contracts.ts';
 import { AvatarBank, type AvatarBankCounters } from './AvatarBank.ts';
 import type { BankMemory } from './BankMemory.ts';
@@ -227,13 +227,19 @@ export class OnnxRenderer implements Renderer {
     const size = pictures[0]!.size;
     if (pictures.some((picture) => picture.size !== size))
       throw new RangeError('pictures of several sizes in one call');
-    if (!this.renderers.has(size)) {
+    const renderer = this.renderers.get(size);
+    if (renderer === undefined) {
       throw new FacewireError('size_unsupported', `model ${this.model} draws no pictures of ${size} pixels`, {
         received: size,
         remedy: `ask for one of ${this.sizes.join(', ')}`,
       });
     }
     if (this.closed) throw new FacewireError('inference_failed', 'the renderer is closed');
+    if (!renderer.isRecorded(this.lanes.lanes, pictures.length, wanted)) {
+      await this.lanes.exclusive(async () => {
+        if (!this.closed) await renderer.record(this.lanes.lanes, pictures.length, wanted);
+      });
+    }
     const lease = await this.bank.acquire(pictures.map((picture) => picture.avatar));
     const shape = `${size} ${pictures.length} ${wanted.i420} ${wanted.rgb}`;
     let begun = false;
@@ -379,13 +385,12 @@ export class OnnxRenderer implements Renderer {
 
   /** Runs that nobody sees, of the bank's first slots as they are: their bytes are not counted. */
   private measure(renderer: SizeRenderer, count: number, atOnce: number): Promise<void> {
-    const view = { yaw: 0, pitch: 0 };
-    const { size } = renderer;
-    const pictures = Array.from({ length: count }, () => ({ avatar: '', size, view, motion: neutralMotion() }));
+    const pictures = renderer.unseen(count);
     const slots = pictures.map((_, index) => index % this.bank.slots);
     return this.lanes.exclusive(async () => {
       if (this.closed) throw new FacewireError('inference_failed', 'the renderer is closed');
       const wanted = { i420: true, rgb: false };
+      await renderer.record(atOnce, count, wanted);
       const lanes = Array.from({ length: atOnce }, (_, lane) => lane);
       await Promise.all(lanes.map((lane) => renderer.render(lane, pictures, slots, wanted, new Traffic())));
     });

@@ -63,6 +63,29 @@ describe('recorded runs', () => {
     }
   });
 
+  it('are recorded before they are drawn, lane by lane, so that nothing allocates meanwhile', async () => {
+    const wanted = { i420: true, rgb: false };
+    expect(renderer.isRecorded(2, 5, wanted)).toBe(false);
+    await renderer.record(2, 5, wanted);
+    // Six rows draw five and six pictures alike; other outputs are another recording.
+    expect([5, 6, 4, 7].map((count) => renderer.isRecorded(2, count, wanted))).toEqual([true, true, false, false]);
+    expect(renderer.isRecorded(3, 5, wanted)).toBe(false);
+    expect(renderer.isRecorded(2, 5, { i420: true, rgb: true })).toBe(false);
+    const [frame] = await renderer.render(1, Array(5).fill(picture(0)), Array(5).fill(1), wanted, new Traffic());
+    expect(frame!.i420![0]).toBe(Math.round(16 + 219 * 0.6));
+  });
+
+  it('that failed are not taken for recorded', async () => {
+    const options = renderer.laneOptions(0);
+    const session = Object.create(options.session) as typeof options.session;
+    session.run = () => Promise.reject(new Error('capture invalidated'));
+    const lane = new LaneRun({ ...options, session });
+    const wanted = { i420: true, rgb: false };
+    await expect(lane.draw([picture(0)], [0], wanted, new Traffic())).rejects.toThrow('invalidated');
+    expect(lane.isRecorded(1, wanted)).toBe(false);
+    lane.close();
+  });
+
   it('copy only the outputs that are wanted', async () => {
     const traffic = new Traffic();
     const [frame] = await renderer.render(0, [picture(0)], [1], { i420: true, rgb: false }, traffic);
