@@ -75,7 +75,7 @@ export async function run(args: string[]): Promise<object> {
     console.log(JSON.stringify(ceiling));
     for (const row of rows) {
       if (row.gflopPerSecond === undefined) continue;
-      row.shareOfCeiling = round(row.gflopPerSecond / ceiling.gflopPerSecond, 3);
+      row.shareOfCeiling = Number((row.gflopPerSecond / ceiling.gflopPerSecond).toPrecision(2));
     }
     const ceilingHalf = device.kind === 'cpu' ? undefined : await measureHalf(options, 2 * rowMs);
     const peer = values['no-peer']
@@ -137,7 +137,7 @@ async function measureRows(config: Config, options: RowsOptions) {
           framesPerSecond: round(1000 / msPerFrame, msPerFrame > 100 ? 3 : 1),
           msPerFrame: round(msPerFrame, 3),
         };
-        if (gflop) row.gflopPerSecond = round((1000 * gflop) / msPerFrame, 2);
+        if (gflop) row.gflopPerSecond = Number(((1000 * gflop) / msPerFrame).toPrecision(3));
         rows.push(row);
         console.log(JSON.stringify(row));
       }
