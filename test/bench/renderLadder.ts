@@ -5,10 +5,12 @@ import { OnnxRenderer } from '../../server/src/inference/OnnxRenderer.ts';
 import { DEFAULT_TUNING, OrtSession, type SessionTuning } from '../../server/src/inference/ort/OrtSession.ts';
 import { OrtTensor } from '../../server/src/inference/ort/OrtTensor.ts';
 import { choosePrecision } from '../../server/src/inference/precision.ts';
+import { threadings } from '../../server/src/inference/threading.ts';
 import { GraphWriter } from './renderGraph.ts';
 
 interface Rung {
   name: string;
+  /** of one run */
   threads: number;
   precision: Precision;
   tuning: Partial<SessionTuning>;
@@ -19,9 +21,11 @@ const SPINNING_ENDS_MS = 150;
 /**
  * Each rung changes one thing against the default.
  *
+ * @param threads of one run by default
+ * @param cores that there are
  * @param precisions that there are, the default first
  */
-function rungs(threads: number, precisions: readonly Precision[]): Rung[] {
+function rungs(threads: number, cores: number, precisions: readonly Precision[]): Rung[] {
   const [precision, ...others] = precisions as readonly [Precision, ...Precision[]];
   const changes: Partial<SessionTuning>[] = [
     { optimisation: 'extended' },
@@ -32,9 +36,9 @@ function rungs(threads: number, precisions: readonly Precision[]): Rung[] {
     // The last of a turn, and given time to end: its threads go on spinning after the run.
     { spinning: !DEFAULT_TUNING.spinning },
   ];
-  const counts = [1, threads - 1, threads + 1].filter((count) => count >= 1 && count !== threads);
+  const counts = [1, threads - 1, threads + 1, cores, cores + 1].filter((count) => count >= 1 && count !== threads);
   return [
-    { name: `default (${precision})`, threads, precision, tuning: {} },
+    { name: `default (${precision}, threads ${threads})`, threads, precision, tuning: {} },
     ...others.map((other) => ({ name: other, threads, precision: other, tuning: {} })),
     ...[...new Set(counts)].map((count) => ({ name: `threads ${count}`, threads: count, precision, tuning: {} })),
     ...changes.map((tuning) => {
@@ -69,7 +73,8 @@ export async function measureLadder(config: Config, sizes: readonly number[], ro
   const renderer = async (size: number, { threads, precision, tuning }: Rung): Promise<Subject> => {
     const opened = await OnnxRenderer.create({
       package: engine.package,
-      threads,
+      // Two runs share them: this one has the rung's.
+      threads: 2 * threads,
       precision,
       tuning,
       sizes: [size],
@@ -89,10 +94,10 @@ export async function measureLadder(config: Config, sizes: readonly number[], ro
     // The CPU provider has hardly a kernel for half precision: it would only be converted to and fro.
     const others = precisions.filter((each) => each !== usual && each !== 'float16');
     for (const size of sizes) {
-      const all = rungs(config.threads, [usual, ...others]);
+      const all = rungs(threadings('cpu', config.threads)[0]!.threads, config.threads, [usual, ...others]);
       rows.push(...(await climb(`${engine.renderer.model} ${size}`, all, rowMs, (rung) => renderer(size, rung))));
     }
-    rows.push(...(await climb('decoder', rungs(config.threads, ['float32']), rowMs, decoder)));
+    rows.push(...(await climb('decoder', rungs(config.threads, config.threads, ['float32']), rowMs, decoder)));
     return { bench: 'render', ladder: true, device: 'cpu', rows };
   } finally {
     await engine.close();
