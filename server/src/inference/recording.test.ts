@@ -1,11 +1,12 @@
 import { EXPRESSION_INDEX, neutralMotion } from '@facewire/proto';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Picture } from '../contracts.ts';
 import { HostBankMemory } from './BankMemory.ts';
 import { LaneRun, recordedBatch } from './LaneRun.ts';
 import { ModelPackage } from './ModelPackage.ts';
 import { closeSizes, openSizes } from './openSizes.ts';
 import { cudaOptions } from './ort/cudaOptions.ts';
+import { OrtTensor } from './ort/OrtTensor.ts';
 import { checkRecording, openRecording, type Recording } from './recording.ts';
 import type { SizeRenderer } from './SizeRenderer.ts';
 import { Traffic } from './Traffic.ts';
@@ -120,10 +121,21 @@ describe('recorded runs', () => {
   });
 
   it('give their memory back', async () => {
-    const lane = new LaneRun(renderer.laneOptions(0));
+    const made: { readonly pointer: bigint }[] = [];
+    const options = renderer.laneOptions(0);
+    const over = vi.spyOn(OrtTensor, 'over');
+    const binding = vi.spyOn(options.session, 'createBinding');
+    const lane = new LaneRun(options);
     await lane.draw([picture(0)], [0], { i420: true, rgb: true }, new Traffic());
+    for (const { mock } of [over, binding]) for (const { value } of mock.results) made.push(value);
+    over.mockRestore();
+    binding.mockRestore();
+    // five on the host, five that stay on the device, and what binds those
+    expect(made).toHaveLength(11);
+    for (const each of made) expect(each.pointer).toBeTypeOf('bigint');
     lane.close();
     lane.close();
+    for (const each of made) expect(() => each.pointer).toThrow('closed');
   });
 });
 
