@@ -75,6 +75,7 @@ describe('bench scaling on a device in software', () => {
   it('measures over longer and longer times, ten minutes at most', () => {
     expect(windowsFrom(4)).toEqual([4, 20, 100, 500]);
     expect(windowsFrom(100)).toEqual([100, 500]);
+    expect(windowsFrom(150)).toEqual([150, 600]);
     expect(windowsFrom(900)).toEqual([900]);
   });
 });

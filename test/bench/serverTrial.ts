@@ -49,6 +49,7 @@ export interface TrialReport {
 export function windowsFrom(seconds: number): number[] {
   const windows = [seconds];
   while (windows.at(-1)! * LONGER <= LONGEST_SECONDS) windows.push(windows.at(-1)! * LONGER);
+  if (windows.at(-1)! <= LONGEST_SECONDS / 2) windows.push(LONGEST_SECONDS);
   return windows;
 }
 
