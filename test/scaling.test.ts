@@ -69,6 +69,7 @@ describe('bench scaling on a device in software', () => {
       viewersApart: [],
     });
     expect(svg).toContain('>100000</text>');
+    expect(svg).toContain('leaves the server, one avatar<');
     expect(svg).not.toContain('NaN');
   });
 

@@ -27,7 +27,8 @@ function highest(rows: readonly ScalingRow[]): number {
 /** The cost of a frame against avatars and viewers, as SVG; all axes logarithmic. */
 export function plotScaling(figures: ScalingFigures): string {
   const { avatars, viewers, viewersApart } = figures;
-  const watched = viewers[0]?.avatars ?? 0;
+  const count = viewers[0]?.avatars ?? 0;
+  const watched = count === 1 ? 'one avatar' : `${count} avatars`;
   const curve = (
     rows: readonly ScalingRow[],
     x: 'avatars' | 'viewers',
@@ -62,7 +63,7 @@ export function plotScaling(figures: ScalingFigures): string {
       series: cost(avatars, 'avatars'),
     },
     {
-      title: `ms for a frame that leaves the server, ${watched} avatars`,
+      title: `ms for a frame that leaves the server, ${watched}`,
       low: 0.01,
       high: highest([...viewers, ...viewersApart]),
       ticks: viewerTicks,
@@ -80,7 +81,7 @@ export function plotScaling(figures: ScalingFigures): string {
       ],
     },
     {
-      title: `pictures drawn and encoded for a frame that leaves the server, ${watched} avatars`,
+      title: `pictures drawn and encoded for a frame that leaves the server, ${watched}`,
       low: 0.01,
       high: 10,
       ticks: viewerTicks,
