@@ -2,9 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { plotPanels } from './bench/panelPlot.ts';
 import { rowOf } from './bench/scaling.ts';
 import { plotScaling } from './bench/scalingPlot.ts';
-import { parseMetrics } from './bench/serverTrial.ts';
+import { parseMetrics, windowsFrom } from './bench/serverTrial.ts';
 
 const report = {
+  seconds: 3.6,
+  frames: 864,
   framesPerSecond: 240,
   picturesPerSecond: 60,
   encodesPerSecond: 60,
@@ -20,6 +22,7 @@ describe('bench scaling', () => {
       avatars: 2,
       viewers: 4,
       views: 'same',
+      seconds: 3.6,
       framesPerSecond: 240,
       picturesPerFrame: 0.25,
       encodesPerFrame: 0.25,
@@ -46,6 +49,35 @@ describe('bench scaling', () => {
     expect(svg).toContain('A &amp; B &lt;x&gt;');
     expect(svg).not.toContain('NaN');
     expect(svg.match(/<polyline points="[\d. ,]+"/g)!.length).toBeGreaterThanOrEqual(8);
+  });
+});
+
+describe('bench scaling on a device in software', () => {
+  it('tells frames that take half a minute, and its plot reaches up to them', () => {
+    const perFrame = { renderMs: 27_963.1, encodeMs: 0.4, cpuMs: 33_000 };
+    const row = rowOf({ avatars: 1, viewers: 1, views: 'same' }, { ...report, framesPerSecond: 0.0358, perFrame });
+    expect(row).toMatchObject({ framesPerSecond: 0.0358, renderMsPerFrame: 27_963.1 });
+    const svg = plotScaling({
+      model: 'm',
+      device: 'webgpu',
+      size: 128,
+      machine: 'x',
+      cores: 2,
+      date: '2026-01-01',
+      avatars: [row],
+      viewers: [row],
+      viewersApart: [],
+    });
+    expect(svg).toContain('>100000</text>');
+    expect(svg).toContain('leaves the server, one avatar<');
+    expect(svg).not.toContain('NaN');
+  });
+
+  it('measures over longer and longer times, ten minutes at most', () => {
+    expect(windowsFrom(4)).toEqual([4, 20, 100, 500]);
+    expect(windowsFrom(100)).toEqual([100, 500]);
+    expect(windowsFrom(150)).toEqual([150, 600]);
+    expect(windowsFrom(900)).toEqual([900]);
   });
 });
 

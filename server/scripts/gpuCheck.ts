@@ -15,8 +15,8 @@ import { openEngine } from '../src/engine.ts';
 import { type DeviceFacts, deviceCandidates, deviceName, probeDevices, splitDevices } from '../src/inference/Device.ts';
 import { OnnxRenderer, type OnnxRendererCounters } from '../src/inference/OnnxRenderer.ts';
 import { OrtRuntime } from '../src/inference/ort/OrtRuntime.ts';
+import { compareFrames, type FrameDifference, PARITY_TOLERANCE } from '../src/inference/parity.ts';
 import { findProblems, INPUT_BYTES, type Problem } from './gpuProblems.ts';
-import { compareFrames, type FrameDifference, PARITY_TOLERANCE } from './parity.ts';
 
 export interface GpuCheckOptions {
   device: string;
@@ -97,7 +97,8 @@ async function checkDevice(
   const wanted = readConfig(process.env);
   // What every device is compared with: the CPU's full precision.
   const config = { ...wanted, dataDir: data, device: 'cpu', precision: 'float32' as const, logLevel: 'silent' };
-  const reference = await openEngine(config);
+  // It would measure the CPU beside what is measured here.
+  const reference = await openEngine(config, { calibrate: false });
   let renderer: OnnxRenderer | undefined;
   const said: string[] = [];
   try {

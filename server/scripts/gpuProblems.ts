@@ -9,6 +9,9 @@ export interface Problem {
 /** What goes up for a picture: 58 float32 of motion, 2 float32 of view, an int64 slot. */
 export const INPUT_BYTES = 58 * 4 + 2 * 4 + 8;
 
+/** Recorded runs (CUDA graphs) are filled up with rows that nobody asked for, by less than half. */
+const MOST_PADDING = 1.5;
+
 /** What a finished check found wrong, with what to do about it. Pure. */
 export function findProblems(
   report: Pick<GpuCheckReport, 'parity' | 'residency' | 'asked' | 'device' | 'facts'>,
@@ -23,7 +26,7 @@ export function findProblems(
         'update the driver; if it stays, use FACEWIRE_DEVICE=cpu and report the last line of this check with --json',
     });
   }
-  if (residency !== undefined && residency.bytesInPerPicture > residency.expected) {
+  if (residency !== undefined && residency.bytesInPerPicture > MOST_PADDING * residency.expected) {
     problems.push({
       code: 'not_resident',
       message: `${residency.bytesInPerPicture} bytes went up per picture, expected ${residency.expected}: the avatars do not stay on the device`,

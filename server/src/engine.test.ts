@@ -2,7 +2,8 @@ import { cp, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { neutralMotion } from '@facewire/proto';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { readConfig } from './config.ts';
 import { openEngine } from './engine.ts';
 
@@ -54,5 +55,48 @@ describe('openEngine', () => {
     const ready = await openEngine(config, { calibrate: false });
     expect((await made()).length).toBe(listed.length);
     await ready.close();
+  });
+
+  it('an avatar that lost its slot comes back from its file in the background; nobody else waits, nothing else goes up', async () => {
+    const env = { FACEWIRE_DATA: join(directory, 'early'), FACEWIRE_TRACKER: 'none', FACEWIRE_BANK_SLOTS: '2' };
+    let held: Promise<void> | undefined;
+    const engine = await openEngine(
+      { ...readConfig(env), model: TESTDATA, device: 'cpu', precision: 'float32' },
+      {
+        calibrate: false,
+        loadAvatar: async (store, id) => {
+          await held;
+          return store.load(id);
+        },
+      },
+    );
+    const { renderer } = engine;
+    const [first, second, third] = engine.avatars.list().map(({ id }) => id) as [string, string, string];
+    const draw = async (avatar: string) => {
+      const picture = { avatar, size: 16, view: { yaw: 0, pitch: 0 }, motion: neutralMotion() };
+      return (await renderer.render([picture], { i420: false, rgb: true }))[0]!.rgb!;
+    };
+    const avatarBytes = [...(await engine.avatars.load(first)).tensors.values()].reduce(
+      (sum, { data }) => sum + data.byteLength,
+      0,
+    );
+    const before = await draw(first);
+    for (const avatar of [second, third, third]) await draw(avatar);
+    expect(renderer.counters).toMatchObject({ loads: 3, evictions: 1, bytesToDevice: 3 * avatarBytes });
+
+    let release = () => {};
+    held = new Promise((resolve) => {
+      release = resolve;
+    });
+    expect(renderer.isReady!(first)).toBe(false);
+    await draw(third);
+    expect(renderer.isReady!(first)).toBe(false);
+    expect(renderer.counters.loads).toBe(3);
+    release();
+    await vi.waitFor(() => expect(renderer.isReady!(first)).toBe(true));
+    for (const avatar of [third, first, third, first]) await draw(avatar);
+    expect(await draw(first)).toEqual(before);
+    expect(renderer.counters).toMatchObject({ loads: 4, evictions: 2, bytesToDevice: 4 * avatarBytes });
+    await engine.close();
   });
 });

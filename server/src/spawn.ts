@@ -22,8 +22,8 @@ export interface Patience {
 }
 
 const LOOK_MS = 500;
-/** Computing: processor time of this share of a look, of one core. */
-const BUSY_SHARE = 0.1;
+/** Computing: so much processor time more, in however many looks; on a crowded machine it comes in small pieces. */
+const WORK_MS = 100;
 
 /**
  * Starts a server in a process of its own, on free ports of the loopback interface, and waits until it listens: for
@@ -57,8 +57,10 @@ export async function spawnServer(
     const look = async () => {
       const cpuMs = (await processorMs(child.pid!)) ?? 0;
       const nowMs = performance.now();
-      if (cpuMs - knownCpuMs > BUSY_SHARE * LOOK_MS) workedAtMs = nowMs;
-      knownCpuMs = cpuMs;
+      if (cpuMs - knownCpuMs >= WORK_MS) {
+        workedAtMs = nowMs;
+        knownCpuMs = cpuMs;
+      }
       if (nowMs - startedAtMs < mostMs && nowMs - workedAtMs < idleMs) return;
       clearInterval(timer);
       child.kill('SIGKILL');

@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { type BotReport, runBots } from '@facewire/example-bots/runBots';
 import type { SpawnedServer } from '@facewire/server/spawn';
 import { nextCount } from './searchHighest.ts';
-import { healthOf, startTrialServer, untilCalibrated } from './serverTrial.ts';
+import { healthOf, startTrialServer, untilCalibrated, windowsFrom } from './serverTrial.ts';
 import { TARGET_OPTIONS, type Target, targetOf, wholeNumber, withDataDir } from './target.ts';
 
 const FRAMES_PER_SECOND = 30;
@@ -31,10 +31,6 @@ export interface DensityRow {
   reduced: boolean;
   held: boolean;
 }
-
-/** Where no frame comes the trial is repeated, so many times as long, up to this long. */
-const LONGER = 5;
-const LONGEST_SECONDS = 600;
 
 /** Of 30 frames/s for everybody, under 66 ms at the 95th percentile: whether that was kept. */
 export function holds(p95Ms: number, framesPerSecond: number): boolean {
@@ -136,10 +132,12 @@ async function tryAvatars(avatars: number, options: TrialOptions): Promise<{ mod
   const server = await startTrialServer(options.target, options.data);
   try {
     await untilCalibrated(options.data);
-    for (let { seconds } = options; ; seconds *= LONGER) {
-      const trial = await watchAvatars(server, avatars, { ...options, seconds });
-      if (trial.row.p95Ms !== null || seconds * LONGER > LONGEST_SECONDS) return trial;
+    let trial: { model: string; row: DensityRow } | undefined;
+    for (const seconds of windowsFrom(options.seconds)) {
+      trial = await watchAvatars(server, avatars, { ...options, seconds });
+      if (trial.row.p95Ms !== null) break;
     }
+    return trial!;
   } finally {
     await server.close();
   }
@@ -167,7 +165,10 @@ async function watchAvatars(
     p50Ms: latency ? round(latency.p50) : null,
     p95Ms: latency ? round(latency.p95) : null,
     renderMs: render ? round(render.p50) : null,
-    framesPerSecond: { min: Math.min(...reports.map((report) => report.framesPerSecond.min)), mean: round(mean) },
+    framesPerSecond: {
+      min: Math.min(...reports.map((report) => report.framesPerSecond.min)),
+      mean: Number(mean.toPrecision(3)),
+    },
     seconds: options.seconds,
     reduced: Number(/^facewire_size_reduction_steps (\d+)/m.exec(metrics)?.[1] ?? 0) > 0,
     device,

@@ -6,11 +6,11 @@ import { FacewireError, synthesizeMotion } from '@facewire/proto';
 import { type Config, openEngine, readConfig } from '@facewire/server';
 import { type Device, deviceCandidates, probeDevices } from '../../server/src/inference/Device.ts';
 import { OnnxRenderer } from '../../server/src/inference/OnnxRenderer.ts';
+import type { OrtSessionOptions } from '../../server/src/inference/ort/OrtSession.ts';
+import { measurePeer, type Peer } from './measurePeer.ts';
 import { modelPath } from './modelPath.ts';
 import { type Ceiling, measureCeiling } from './renderCeiling.ts';
-import { type GraphSpeed, measureGraph } from './renderGraph.ts';
 import { measureLadder } from './renderLadder.ts';
-import { peerGraph } from './renderPeer.ts';
 
 interface Row {
   size: number;
@@ -23,21 +23,11 @@ interface Row {
   shareOfCeiling?: number;
 }
 
-interface Peer {
-  msPerFrame: number;
-  gflopPerFrame: number;
-  gflopPerSecond: number;
-  shareOfCeiling: number;
-  /** 5-D GridSample as published, or slice by slice where the device cannot */
-  volumes: boolean;
-  /** frames/s of this model's best row of each size over the peer's */
-  timesFaster: Record<string, number>;
-}
-
 /**
  * Frames per second of the renderer alone: built-in avatars, moving motion, the median run. Beside it, in the same run,
  * what the device reaches with large dense operators (the ceiling) and a face-vid2vid-shaped network with LivePortrait's
- * channel counts (the peer). `--ladder` measures ONNX Runtime's session options instead.
+ * channel counts (the peer), or what of it the device does in time. `--ladder` measures ONNX Runtime's session options
+ * instead.
  */
 export async function run(args: string[]): Promise<object> {
   const { values } = parseArgs({
@@ -54,6 +44,8 @@ export async function run(args: string[]): Promise<object> {
       /** runs under way at once; default what the renderer asks for */
       inFlight: { type: 'string' },
       'no-peer': { type: 'boolean', default: false },
+      /** a run of the peer may be expected to take so long; where it takes longer a narrower one is timed */
+      peerMs: { type: 'string', default: '60000' },
       /** neither ceiling nor peer */
       'only-rows': { type: 'boolean', default: false },
       ladder: { type: 'boolean', default: false },
@@ -80,13 +72,17 @@ export async function run(args: string[]): Promise<object> {
     const device = openedDevice(what.device);
     const options = { device, threads: config.threads };
     const ceiling = await measureCeiling(options, 'float32', 2 * rowMs);
+    console.log(JSON.stringify(ceiling));
     for (const row of rows) {
       if (row.gflopPerSecond === undefined) continue;
-      row.shareOfCeiling = round(row.gflopPerSecond / ceiling.gflopPerSecond, 3);
+      row.shareOfCeiling = Number((row.gflopPerSecond / ceiling.gflopPerSecond).toPrecision(2));
     }
-    const half = device.kind === 'cpu' ? undefined : await measureCeiling(options, 'float16', 2 * rowMs);
-    const peer = values['no-peer'] ? undefined : await measurePeer(options, ceiling, rows, rowMs);
-    return { bench: 'render', ...what, ...machine(config), rows, ceiling, ceilingHalf: half, peer };
+    const ceilingHalf = device.kind === 'cpu' ? undefined : await measureHalf(options, 2 * rowMs);
+    const peer = values['no-peer']
+      ? undefined
+      : await measurePeer({ session: options, ceiling: ceiling.gflopPerSecond, limitMs: Number(values.peerMs), rowMs });
+    const timesFaster = peer && 'msPerFrame' in peer ? timesFasterThan(peer, rows) : undefined;
+    return { bench: 'render', ...what, ...machine(config), rows, ceiling, ceilingHalf, peer, timesFaster };
   } finally {
     await rm(data, { recursive: true, force: true });
   }
@@ -141,7 +137,7 @@ async function measureRows(config: Config, options: RowsOptions) {
           framesPerSecond: round(1000 / msPerFrame, msPerFrame > 100 ? 3 : 1),
           msPerFrame: round(msPerFrame, 3),
         };
-        if (gflop) row.gflopPerSecond = round((1000 * gflop) / msPerFrame, 2);
+        if (gflop) row.gflopPerSecond = Number(((1000 * gflop) / msPerFrame).toPrecision(3));
         rows.push(row);
         console.log(JSON.stringify(row));
       }
@@ -191,34 +187,22 @@ async function measureFrame(renderer: OnnxRenderer, ids: readonly string[], opti
   return inFlight === 1 ? median / batch : elapsedMs / (times.length * batch);
 }
 
-async function measurePeer(
-  options: { device: Device; threads: number },
-  ceiling: Ceiling,
-  rows: readonly Row[],
-  rowMs: number,
-): Promise<Peer> {
-  const measure = async (volumes: boolean): Promise<GraphSpeed & { volumes: boolean }> => {
-    const { writer, output } = peerGraph(1, volumes);
-    return { ...(await measureGraph(writer, output, options, rowMs, 1)), volumes };
-  };
-  const speed = await measure(true).catch((error: unknown) => {
+/** Undefined where the device has no half precision: it says so itself. */
+async function measureHalf(options: OrtSessionOptions, limitMs: number): Promise<Ceiling | undefined> {
+  return measureCeiling(options, 'float16', limitMs).catch((error: unknown) => {
     if (!(error instanceof FacewireError)) throw error;
-    console.log(`the peer's 5-D GridSample does not run here, so slice by slice: ${error.message}`);
-    return measure(false);
+    console.log(`no ceiling of float16: ${error.message}`);
+    return undefined;
   });
+}
+
+/** Frames/s of this model's best row of each size over the peer's. */
+function timesFasterThan({ msPerFrame }: Peer, rows: readonly Row[]): Record<string, number> {
   const timesFaster: Record<string, number> = {};
   for (const { size, framesPerSecond } of rows) {
-    const times = round((framesPerSecond * speed.ms) / 1000, 1);
-    timesFaster[size] = Math.max(timesFaster[size] ?? 0, times);
+    timesFaster[size] = Math.max(timesFaster[size] ?? 0, round((framesPerSecond * msPerFrame) / 1000, 1));
   }
-  return {
-    msPerFrame: round(speed.ms, 1),
-    gflopPerFrame: round(speed.gflop, 1),
-    gflopPerSecond: round(speed.gflopPerSecond, 1),
-    shareOfCeiling: round(speed.gflopPerSecond / ceiling.gflopPerSecond, 3),
-    volumes: speed.volumes,
-    timesFaster,
-  };
+  return timesFaster;
 }
 
 function openedDevice(name: string): Device {

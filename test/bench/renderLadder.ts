@@ -1,20 +1,32 @@
 import { synthesizeMotion } from '@facewire/proto';
 import { type Config, openEngine } from '@facewire/server';
+import type { Precision } from '../../server/src/inference/manifest.ts';
 import { OnnxRenderer } from '../../server/src/inference/OnnxRenderer.ts';
 import { DEFAULT_TUNING, OrtSession, type SessionTuning } from '../../server/src/inference/ort/OrtSession.ts';
 import { OrtTensor } from '../../server/src/inference/ort/OrtTensor.ts';
+import { choosePrecision } from '../../server/src/inference/precision.ts';
+import { threadings } from '../../server/src/inference/threading.ts';
 import { GraphWriter } from './renderGraph.ts';
 
 interface Rung {
   name: string;
+  /** of one run */
   threads: number;
+  precision: Precision;
   tuning: Partial<SessionTuning>;
 }
 
 const SPINNING_ENDS_MS = 150;
 
-/** Each rung changes one thing against the default. */
-function rungs(threads: number): Rung[] {
+/**
+ * Each rung changes one thing against the default.
+ *
+ * @param threads of one run by default
+ * @param cores that there are
+ * @param precisions that there are, the default first
+ */
+function rungs(threads: number, cores: number, precisions: readonly Precision[]): Rung[] {
+  const [precision, ...others] = precisions as readonly [Precision, ...Precision[]];
   const changes: Partial<SessionTuning>[] = [
     { optimisation: 'extended' },
     { optimisation: 'basic' },
@@ -24,13 +36,14 @@ function rungs(threads: number): Rung[] {
     // The last of a turn, and given time to end: its threads go on spinning after the run.
     { spinning: !DEFAULT_TUNING.spinning },
   ];
-  const counts = [1, threads - 1, threads + 1].filter((count) => count >= 1 && count !== threads);
+  const counts = [1, threads - 1, threads + 1, cores, cores + 1].filter((count) => count >= 1 && count !== threads);
   return [
-    { name: 'default', threads, tuning: {} },
-    ...[...new Set(counts)].map((count) => ({ name: `threads ${count}`, threads: count, tuning: {} })),
+    { name: `default (${precision}, threads ${threads})`, threads, precision, tuning: {} },
+    ...others.map((other) => ({ name: other, threads, precision: other, tuning: {} })),
+    ...[...new Set(counts)].map((count) => ({ name: `threads ${count}`, threads: count, precision, tuning: {} })),
     ...changes.map((tuning) => {
       const [[option, value]] = Object.entries(tuning) as [[string, unknown]];
-      return { name: `${option} ${value}`, threads, tuning };
+      return { name: `${option} ${value}`, threads, precision, tuning };
     }),
   ];
 }
@@ -42,8 +55,8 @@ interface Subject {
 }
 
 /**
- * ONNX Runtime's session options on the CPU, one changed at a time, with the model's renderers and with a plain
- * convolutional decoder. All rungs take turns, run by run, so that a noisy machine is noisy for all of them. `ms` is of
+ * Precisions and ONNX Runtime's session options on the CPU, one changed at a time, with the model's renderers and with a
+ * plain convolutional decoder. All rungs take turns, run by run, so that a noisy machine is noisy for all of them. `ms` is of
  * the fastest run, as others share the machine; `cpuMs` the median of the processor time that a run took, on all threads,
  * which hardly depends on what else runs. Ratios above 1 are worse than the default.
  */
@@ -57,10 +70,12 @@ export async function measureLadder(config: Config, sizes: readonly number[], ro
     view: { yaw: 0, pitch: 0 },
     motion: synthesizeMotion(turn / 30, 1),
   });
-  const renderer = async (size: number, { threads, tuning }: Rung): Promise<Subject> => {
+  const renderer = async (size: number, { threads, precision, tuning }: Rung): Promise<Subject> => {
     const opened = await OnnxRenderer.create({
       package: engine.package,
-      threads,
+      // Two runs share them: this one has the rung's.
+      threads: 2 * threads,
+      precision,
       tuning,
       sizes: [size],
       maxBatch: 1,
@@ -74,10 +89,15 @@ export async function measureLadder(config: Config, sizes: readonly number[], ro
   };
   try {
     const rows: object[] = [];
+    const { precisions } = engine.package;
+    const usual = choosePrecision('auto', 'cpu', precisions);
+    // The CPU provider has hardly a kernel for half precision: it would only be converted to and fro.
+    const others = precisions.filter((each) => each !== usual && each !== 'float16');
     for (const size of sizes) {
-      rows.push(...(await climb(`${engine.renderer.model} ${size}`, config, rowMs, (rung) => renderer(size, rung))));
+      const all = rungs(threadings('cpu', config.threads)[0]!.threads, config.threads, [usual, ...others]);
+      rows.push(...(await climb(`${engine.renderer.model} ${size}`, all, rowMs, (rung) => renderer(size, rung))));
     }
-    rows.push(...(await climb('decoder', config, rowMs, decoder)));
+    rows.push(...(await climb('decoder', rungs(config.threads, config.threads, ['float32']), rowMs, decoder)));
     return { bench: 'render', ladder: true, device: 'cpu', rows };
   } finally {
     await engine.close();
@@ -86,12 +106,12 @@ export async function measureLadder(config: Config, sizes: readonly number[], ro
 
 async function climb(
   what: string,
-  config: Config,
+  all: readonly Rung[],
   rowMs: number,
   open: (rung: Rung) => Promise<Subject>,
 ): Promise<object[]> {
   const opened = [];
-  for (const rung of rungs(config.threads)) {
+  for (const rung of all) {
     opened.push({ name: rung.name, subject: await open(rung), times: [] as number[], cpuTimes: [] as number[] });
   }
   const untilMs = performance.now() + rowMs * opened.length;

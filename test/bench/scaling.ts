@@ -3,12 +3,15 @@ import { availableParallelism, cpus, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import type { SpawnedServer } from '@facewire/server/spawn';
 import { plotScaling } from './scalingPlot.ts';
-import { bear, healthOf, startTrialServer, type TrialReport, untilCalibrated } from './serverTrial.ts';
+import { bear, healthOf, startTrialServer, type TrialReport, untilCalibrated, windowsFrom } from './serverTrial.ts';
 import { TARGET_OPTIONS, targetOf, wholeNumber, wholeNumbers, withDataDir } from './target.ts';
 
 const FRAMES_PER_SECOND = 30;
 /** Twice the width of a view bucket: neighbours never share a picture. */
 const VIEW_STEP_DEGREES = 4;
+
+/** A row of fewer frames says nothing: it is measured over a longer time. */
+const LEAST_FRAMES = 3;
 
 /** What a frame costs when so many avatars are seen by so many viewers. */
 export interface ScalingRow {
@@ -17,6 +20,8 @@ export interface ScalingRow {
   viewers: number;
   /** same: all look from straight ahead; apart: each from another side */
   views: 'same' | 'apart';
+  /** over which it was counted: longer than asked for where too few frames came within that */
+  seconds: number;
   /** handed to sockets, all viewers together */
   framesPerSecond: number;
   /** drawn and encoded for one frame that left the server: 1/viewers where all share */
@@ -33,6 +38,7 @@ export interface ScalingRow {
 /**
  * The cost of a frame against the number of avatars and of viewers, through the real server in a process of its own, with
  * real sockets. The bots run in this process; what they cost is not in the figures but takes cores from the server.
+ * Loads under which a slow device delivers next to nothing within ten minutes are left out, and named in `reason`.
  */
 export async function run(args: string[]): Promise<object> {
   const { values } = parseArgs({
@@ -63,17 +69,20 @@ export async function run(args: string[]): Promise<object> {
     const server = await startTrialServer(targetOf(values), data);
     try {
       await untilCalibrated(data);
-      const trial = async (avatars: number, viewers: number, views: ScalingRow['views']) => {
-        const row = await measure(server, { avatars, viewers, views, size, seconds });
-        console.log(JSON.stringify(row));
-        return row;
+      const missing: string[] = [];
+      const trials = async (loads: readonly Omit<ScalingLoad, 'size' | 'seconds'>[]) => {
+        const rows: ScalingRow[] = [];
+        for (const load of loads) {
+          const row = await measure(server, { ...load, size, seconds });
+          if (row) rows.push(row);
+          else missing.push(`${load.avatars} avatars with ${load.viewers} viewers (${load.views})`);
+          console.log(JSON.stringify(row ?? { ...load, frames: 'too few' }));
+        }
+        return rows;
       };
-      const byAvatars: ScalingRow[] = [];
-      for (const avatars of counts.avatars) byAvatars.push(await trial(avatars, 1, 'same'));
-      const byViewers: ScalingRow[] = [];
-      for (const viewers of counts.viewers) byViewers.push(await trial(watched, viewers, 'same'));
-      const byViews: ScalingRow[] = [];
-      for (const viewers of counts.apart) byViews.push(await trial(watched, viewers, 'apart'));
+      const byAvatars = await trials(counts.avatars.map((avatars) => ({ avatars, viewers: 1, views: 'same' })));
+      const byViewers = await trials(counts.viewers.map((viewers) => ({ avatars: watched, viewers, views: 'same' })));
+      const byViews = await trials(counts.apart.map((viewers) => ({ avatars: watched, viewers, views: 'apart' })));
       const health = await healthOf(server);
       const result = {
         bench: 'scaling',
@@ -83,6 +92,7 @@ export async function run(args: string[]): Promise<object> {
         avatars: byAvatars,
         viewers: byViewers,
         viewersApart: byViews,
+        ...(missing.length > 0 && { reason: `too few frames came of ${missing.join(', ')}` }),
         machine: cpus()[0]?.model,
         cores: availableParallelism(),
         load: round(loadavg()[0]!, 1),
@@ -104,24 +114,31 @@ interface ScalingLoad {
   seconds: number;
 }
 
-async function measure(server: SpawnedServer, load: ScalingLoad): Promise<ScalingRow> {
-  const { avatars, viewers, views, size, seconds } = load;
+/** Undefined where too few frames come even in the longest time. */
+async function measure(server: SpawnedServer, load: ScalingLoad): Promise<ScalingRow | undefined> {
+  const { avatars, viewers, views, size } = load;
   const viewStep = views === 'apart' ? VIEW_STEP_DEGREES : 0;
-  const report = await bear(server, { avatars, viewers, viewStep, size, seconds, framesPerSecond: FRAMES_PER_SECOND });
-  return rowOf(load, report);
+  for (const seconds of windowsFrom(load.seconds)) {
+    const framesPerSecond = FRAMES_PER_SECOND;
+    const report = await bear(server, { avatars, viewers, viewStep, size, seconds, framesPerSecond });
+    if (report.frames >= LEAST_FRAMES) return rowOf(load, report);
+  }
+  return undefined;
 }
 
 /** Pure. */
 export function rowOf(
   { avatars, viewers, views }: Pick<ScalingLoad, 'avatars' | 'viewers' | 'views'>,
-  { framesPerSecond, picturesPerSecond, encodesPerSecond, meanBatch, perFrame, reduced }: Omit<TrialReport, 'bots'>,
+  report: Omit<TrialReport, 'bots'>,
 ): ScalingRow {
+  const { seconds, framesPerSecond, picturesPerSecond, encodesPerSecond, meanBatch, perFrame, reduced } = report;
   const { cpuMs } = perFrame;
   return {
     avatars,
     viewers,
     views,
-    framesPerSecond: round(framesPerSecond, 1),
+    seconds: round(seconds, 1),
+    framesPerSecond: Number(framesPerSecond.toPrecision(3)),
     picturesPerFrame: round(picturesPerSecond / framesPerSecond, 3),
     encodesPerFrame: round(encodesPerSecond / framesPerSecond, 3),
     meanBatch: round(meanBatch, 2),

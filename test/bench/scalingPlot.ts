@@ -15,10 +15,20 @@ export interface ScalingFigures {
 
 const [BLUE, PURPLE, ORANGE, GREY] = ['#0b6bcb', '#7a3fb3', '#d3480f', '#8a97a5'];
 
+/** The upper end of the axis of ms: 100, or the power of ten that holds a slow device's. */
+function highest(rows: readonly ScalingRow[]): number {
+  const most = Math.max(
+    100,
+    ...rows.map(({ renderMsPerFrame, cpuMsPerFrame = 0 }) => Math.max(renderMsPerFrame, cpuMsPerFrame)),
+  );
+  return 10 ** Math.ceil(Math.log10(most));
+}
+
 /** The cost of a frame against avatars and viewers, as SVG; all axes logarithmic. */
 export function plotScaling(figures: ScalingFigures): string {
   const { avatars, viewers, viewersApart } = figures;
-  const watched = viewers[0]?.avatars ?? 0;
+  const count = viewers[0]?.avatars ?? 0;
+  const watched = count === 1 ? 'one avatar' : `${count} avatars`;
   const curve = (
     rows: readonly ScalingRow[],
     x: 'avatars' | 'viewers',
@@ -47,15 +57,15 @@ export function plotScaling(figures: ScalingFigures): string {
     {
       title: 'ms for a frame that leaves the server, one viewer of all avatars',
       low: 0.1,
-      high: 100,
+      high: highest(avatars),
       ticks: ticksOf(avatars, 'avatars'),
       axis: 'avatars',
       series: cost(avatars, 'avatars'),
     },
     {
-      title: `ms for a frame that leaves the server, ${watched} avatars`,
+      title: `ms for a frame that leaves the server, ${watched}`,
       low: 0.01,
-      high: 100,
+      high: highest([...viewers, ...viewersApart]),
       ticks: viewerTicks,
       series: [
         ...cost(viewers, 'viewers'),
@@ -71,7 +81,7 @@ export function plotScaling(figures: ScalingFigures): string {
       ],
     },
     {
-      title: `pictures drawn and encoded for a frame that leaves the server, ${watched} avatars`,
+      title: `pictures drawn and encoded for a frame that leaves the server, ${watched}`,
       low: 0.01,
       high: 10,
       ticks: viewerTicks,

@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type BotReport, runBots } from '@facewire/example-bots/runBots';
 import { type Patience, processorMs, type SpawnedServer, spawnServer } from '@facewire/server/spawn';
@@ -23,11 +23,16 @@ export interface Load {
 /** What the server did while it bore a load, per second, and per frame that left it. */
 export interface TrialReport {
   bots: BotReport;
+  /** over which the rest was counted */
+  seconds: number;
+  /** handed to sockets, all viewers together */
+  frames: number;
   /** frames handed to sockets, all viewers together */
   framesPerSecond: number;
   picturesPerSecond: number;
   encodesPerSecond: number;
   meanBatch: number;
+  /** without a frame: no numbers */
   perFrame: {
     /** the renderer's time, from the call to its pictures */
     renderMs: number;
@@ -39,6 +44,17 @@ export interface TrialReport {
   /** pictures were drawn smaller than asked for */
   reduced: boolean;
 }
+
+/** Where few frames come, or none, a trial is repeated, so many times as long, up to this long: the windows to try. */
+export function windowsFrom(seconds: number): number[] {
+  const windows = [seconds];
+  while (windows.at(-1)! * LONGER <= LONGEST_SECONDS) windows.push(windows.at(-1)! * LONGER);
+  if (windows.at(-1)! <= LONGEST_SECONDS / 2) windows.push(LONGEST_SECONDS);
+  return windows;
+}
+
+const LONGER = 5;
+const LONGEST_SECONDS = 600;
 
 /** A device in software compiles and draws for minutes before the server listens: waited for as long as it is at work. */
 const PATIENCE: Patience = { mostMs: 900_000, idleMs: 60_000 };
@@ -98,10 +114,16 @@ export async function bear(server: SpawnedServer, load: Load): Promise<TrialRepo
  */
 export async function untilCalibrated(dataDir: string, mostMs = 30_000): Promise<void> {
   for (let waitedMs = 0; waitedMs < mostMs; waitedMs += 250) {
-    const kept = await readdir(join(dataDir, 'calibration')).catch(() => []);
-    if (kept.some((name) => name.endsWith('.json'))) return;
+    if (await hasCalibration(join(dataDir, 'calibration'))) return;
     await sleep(250);
   }
+}
+
+/** Proofs of precision lie in the same folder, and come first. */
+async function hasCalibration(folder: string): Promise<boolean> {
+  const names = await readdir(folder).catch(() => []);
+  const texts = names.filter((name) => name.endsWith('.json')).map((name) => readFile(join(folder, name), 'utf8'));
+  return (await Promise.all(texts)).some((text) => 'calibration' in JSON.parse(text));
 }
 
 /** The part of `GET /health` that benches read. */
@@ -131,9 +153,11 @@ async function read(server: SpawnedServer): Promise<Reading> {
 function between(before: Reading, after: Reading): Omit<TrialReport, 'bots'> {
   const rise = (name: string) => (after.metrics.get(name) ?? 0) - (before.metrics.get(name) ?? 0);
   const seconds = (after.atMs - before.atMs) / 1000;
-  const frames = Math.max(1, rise('facewire_transport_frames_out_total'));
+  const frames = rise('facewire_transport_frames_out_total');
   const cpuMs = before.cpuMs === undefined || after.cpuMs === undefined ? undefined : after.cpuMs - before.cpuMs;
   return {
+    seconds,
+    frames,
     framesPerSecond: frames / seconds,
     picturesPerSecond: rise('facewire_pictures_rendered_total') / seconds,
     encodesPerSecond: rise('facewire_frames_encoded_total') / seconds,

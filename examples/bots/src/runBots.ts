@@ -117,8 +117,8 @@ export async function runBots(url: string, options: BotOptions, log: (line: stri
     players: players.length,
     viewers: viewers.length,
     framesPerSecond: {
-      min: round(rates.length === 0 ? 0 : Math.min(...rates)),
-      mean: round(rates.reduce((sum, rate) => sum + rate, 0) / Math.max(1, rates.length)),
+      min: threeDigits(rates.length === 0 ? 0 : Math.min(...rates)),
+      mean: threeDigits(rates.reduce((sum, rate) => sum + rate, 0) / Math.max(1, rates.length)),
     },
     latencyMs: { p50: quantile(0.5), p95: quantile(0.95) },
     bytesPerSecond: {
@@ -177,6 +177,11 @@ async function getJson(address: string): Promise<unknown> {
 
 function webSocketUrl(url: string): string {
   return `${url.replace(/^http/, 'ws').replace(/\/$/, '')}/connect`;
+}
+
+/** A device in software draws a frame in a minute: 0.0167 a second. */
+function threeDigits(value: number): number {
+  return Number(value.toPrecision(3));
 }
 
 function round(value: number): number {

@@ -133,15 +133,6 @@ export class AvatarBank {
     return false;
   }
 
-  /** Starts loading an avatar that will soon be asked for; nothing happens when the bank is full or the load fails. */
-  prefetch(id: string): void {
-    if (this.entries.has(id)) return;
-    this.acquire([id]).then(
-      (lease) => lease.release(),
-      () => undefined, // whoever needs the avatar asks again and gets the error
-    );
-  }
-
   /** An avatar was deleted or replaced: the next acquire loads it anew. Runs under way keep what they hold. */
   forget(id: string): void {
     const entry = this.entries.get(id);

@@ -4,8 +4,8 @@ import { MachineCache } from './MachineCache.ts';
 
 /** A calibration holds for this, and nothing else. */
 export type CalibrationKey = {
-  /** ModelPackage.id */
-  model: string;
+  /** ModelPackage.digest: graphs may change while the encoder, and so the model's id, stays */
+  package: string;
   /** "cpu", "cuda:1" */
   device: string;
   /** float32, float16, int8 */

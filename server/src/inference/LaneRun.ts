@@ -34,12 +34,19 @@ interface Batch {
   device?: LaneTensors;
 }
 
+interface Bound {
+  binding: OrtBinding;
+  graph?: number;
+  /** a run came back: of one that is recorded, later ones replay it */
+  ran: boolean;
+}
+
 /** The memory of one run at a time, which every run of the lane uses again. Runs must not overlap. */
 export class LaneRun {
   private readonly options: LaneRunOptions;
   private readonly memory: Readonly<Record<LaneTensorName, HostMemory>>;
   private readonly batches = new Map<number, Batch>();
-  private readonly bindings = new Map<string, { binding: OrtBinding; graph?: number }>();
+  private readonly bindings = new Map<string, Bound>();
 
   constructor(options: LaneRunOptions) {
     this.options = options;
@@ -79,14 +86,21 @@ export class LaneRun {
     const rows = recordedBatch(pictures.length, this.options.maxBatch);
     const { host, device } = this.batch(rows);
     await recorded.transfer.copy(INPUTS, host, device!);
-    const { binding, graph } = this.bound(rows, device!, wanted, traffic);
-    await session.run(binding, graph);
+    const bound = this.bound(rows, device!, wanted, traffic);
+    await session.run(bound.binding, bound.graph);
+    bound.ran = true;
     await recorded.transfer.copy(
       OUTPUTS.filter((name) => wanted[name]),
       device!,
       host,
     );
     this.count(host, wanted, traffic);
+  }
+
+  /** Whether so many pictures are drawn without recording a run; true where runs are not recorded. */
+  isRecorded(count: number, wanted: RenderWanted): boolean {
+    if (!this.options.recorded) return true;
+    return this.bindings.get(keyOf(recordedBatch(count, this.options.maxBatch), wanted))?.ran ?? false;
   }
 
   /** One picture's bytes, until the lane's next run overwrites them. */
@@ -133,13 +147,13 @@ export class LaneRun {
   }
 
   /** A binding per batch size and outputs wanted: an output that is not bound is not copied off the device. */
-  private bound(count: number, tensors: LaneTensors, wanted: RenderWanted, traffic: Traffic) {
+  private bound(count: number, tensors: LaneTensors, wanted: RenderWanted, traffic: Traffic): Bound {
     const { session, recorded, bankNames, memory } = this.options;
-    const key = `${count} ${wanted.rgb} ${wanted.i420}`;
+    const key = keyOf(count, wanted);
     let bound = this.bindings.get(key);
     const isNew = bound === undefined;
     if (bound === undefined) {
-      bound = { binding: session.createBinding(), ...(recorded && { graph: recorded.nextGraph() }) };
+      bound = { binding: session.createBinding(), ...(recorded && { graph: recorded.nextGraph() }), ran: false };
       for (const name of OUTPUTS) if (wanted[name]) bound.binding.bindOutput(name, tensors[name]);
       this.bindings.set(key, bound);
     }
@@ -165,14 +179,18 @@ export class LaneRun {
 }
 
 /**
- * Rows of the recorded run that draws `count` pictures: each recording holds memory, so there are few sizes, at most a
- * third larger than what is asked for.
+ * Rows of the recorded run that draws `count` pictures: each recording holds memory, so there are few sizes, less than
+ * half as large again as what is asked for.
  */
 export function recordedBatch(count: number, maxBatch: number): number {
   let rows = 1;
   // 1, 2, 3, 4, 6, 8, 12, 16, 24, …
   while (rows < count) rows = rows < 4 ? rows + 1 : (rows & (rows - 1)) === 0 ? rows * 1.5 : (rows / 3) * 4;
   return Math.min(rows, maxBatch);
+}
+
+function keyOf(rows: number, wanted: RenderWanted): string {
+  return `${rows} ${wanted.rgb} ${wanted.i420}`;
 }
 
 function tensorOf(name: LaneTensorName, count: number, size: number): [TensorType, number[]] {

@@ -176,7 +176,10 @@ describe('MultiRenderer', () => {
     }
     expect(fresh.drawn).toEqual([['a']]);
     expect(multi.device).toBe('fake:3+fake:2');
+    // What the failed one did stays counted, what it held does not.
+    expect(multi.counters).toMatchObject({ pictures: 6, inputBytesToDevice: 30, used: 2 });
     await multi.close();
+    await expect(multi.render([picture('a')], RGB)).rejects.toMatchObject({ code: 'inference_failed' });
   });
 
   it('lets the standby draw while all devices have failed, and no longer', async () => {

@@ -53,6 +53,8 @@ export class MultiRenderer implements DeviceRenderer {
   readonly #return: DeviceReturn;
   readonly #probes = new Set<Promise<void>>();
   #standby: Promise<number | undefined> | undefined;
+  /** of renderers that were replaced */
+  #past: OnnxRendererCounters = NOTHING_COUNTED;
   #closed = false;
 
   constructor(options: MultiRendererOptions) {
@@ -104,13 +106,9 @@ export class MultiRenderer implements DeviceRenderer {
     return slowest.map(({ pictures, ms }) => ({ pictures: pictures * working.length, ms }));
   }
 
-  /** sums over the devices */
+  /** sums over the devices, and over what a device did before it was opened anew: counters never fall */
   get counters(): OnnxRendererCounters {
-    const sum = { ...this.#renderers[0]!.counters };
-    for (const { counters } of this.#renderers.slice(1)) {
-      for (const name of Object.keys(sum) as (keyof OnnxRendererCounters)[]) sum[name] += counters[name];
-    }
-    return sum;
+    return this.#renderers.reduce((sum, { counters }) => sumOf(sum, counters), this.#past);
   }
 
   get bank(): DeviceRenderer['bank'] {
@@ -134,6 +132,7 @@ export class MultiRenderer implements DeviceRenderer {
     if (pictures.length > this.maxBatch) {
       throw new RangeError(`${pictures.length} pictures in one call, at most ${this.maxBatch} are drawn at once`);
     }
+    if (this.#closed) throw new FacewireError('inference_failed', 'the renderer is closed');
     this.#probeFailed(pictures, wanted);
     if (this.#placement.working.length === 0) await this.#useStandby();
     const frames = new Array<RenderedPicture>(pictures.length);
@@ -239,7 +238,6 @@ export class MultiRenderer implements DeviceRenderer {
 
   /** Draws on the failed devices whose pause is over too; nobody waits for that. */
   #probeFailed(pictures: readonly Picture[], wanted: RenderWanted): void {
-    if (this.#closed) return;
     for (const { device, tries } of this.#return.takeDue()) {
       const probe = this.#probe(device, tries, pictures, wanted).finally(() => this.#probes.delete(probe));
       this.#probes.add(probe);
@@ -253,8 +251,11 @@ export class MultiRenderer implements DeviceRenderer {
       if (reopen && tries > 1) {
         const renderer = await reopen(device);
         // What the failed one still holds it may never give back: nobody waits for it.
-        this.#renderers[device]!.close().catch(() => undefined);
+        const failed = this.#renderers[device]!;
+        // It holds no avatar that counts any more.
+        this.#past = sumOf(this.#past, { ...failed.counters, used: 0 });
         this.#renderers[device] = renderer;
+        failed.close().catch(() => undefined);
       }
       const { maxBatch } = this.#renderers[device]!;
       await this.#renderers[device]!.render(pictures.slice(0, maxBatch), wanted);
@@ -299,6 +300,24 @@ export class MultiRenderer implements DeviceRenderer {
 }
 
 const NO_TIMES: readonly BatchTime[] = [];
+
+const NOTHING_COUNTED: OnnxRendererCounters = {
+  loads: 0,
+  evictions: 0,
+  bytesToDevice: 0,
+  used: 0,
+  inputBytesToDevice: 0,
+  bankBytesRecopied: 0,
+  bytesFromDevice: 0,
+  runs: 0,
+  pictures: 0,
+};
+
+function sumOf(a: OnnxRendererCounters, b: OnnxRendererCounters): OnnxRendererCounters {
+  const sum = { ...a };
+  for (const name of Object.keys(sum) as (keyof OnnxRendererCounters)[]) sum[name] += b[name];
+  return sum;
+}
 
 function isDeviceError(error: unknown): error is FacewireError {
   return error instanceof FacewireError && (error.code === 'inference_failed' || error.code === 'device_unavailable');

@@ -1,4 +1,5 @@
-import { FacewireError, neutralMotion } from '@facewire/proto';
+import { setTimeout as pause } from 'node:timers/promises';
+import { FacewireError } from '@facewire/proto';
 import type { AvatarData, BatchTime, Picture, RenderedPicture, Renderer, RenderWanted } from '../contracts.ts';
 import { AvatarBank, type AvatarBankCounters } from './AvatarBank.ts';
 import type { BankMemory } from './BankMemory.ts';
@@ -60,6 +61,9 @@ export interface OnnxRendererCounters extends AvatarBankCounters, TrafficCounter
   pictures: number;
 }
 
+/** A precision that was found slow beside what was drawn then is looked at again after so long, ms. */
+const LOOK_AGAIN_MS = 3000;
+
 /** A run that would take longer is not measured while the server is there for players, ms. */
 const LONGEST_CALIBRATION_RUN_MS = { cpu: 120, cuda: 500, webgpu: 500 } as const;
 
@@ -88,7 +92,7 @@ export class OnnxRenderer implements Renderer {
   private calibration: Calibration = { batchTimes: {} };
   private lastDrawnMs = performance.now();
   private drawing = 0;
-  private closed = false;
+  private readonly closing = new AbortController();
   private runs = 0;
   private pictures = 0;
 
@@ -115,15 +119,15 @@ export class OnnxRenderer implements Renderer {
         if (setting !== 'auto' || precision === 'float32') return OnnxRenderer.open(options, device, precision);
         const proofs = await PrecisionProofs.of(options, device, precision);
         if (await proofs.isProven()) return OnnxRenderer.open(options, device, precision);
-        const prove = async (mayGoOn: () => boolean) => {
-          const proven = await OnnxRenderer.prove(options, device, precision, mayGoOn);
-          if (proven === precision && mayGoOn()) await proofs.keep();
+        const prove = async (signal?: AbortSignal) => {
+          const proven = await OnnxRenderer.prove(options, device, precision, signal);
+          if (proven === precision && !signal?.aborted) await proofs.keep();
           return proven;
         };
         if (options.proveLater && device.kind === 'cpu' && options.parityAvatars?.length) {
           return new OnnxRenderer(options, await openDevice(options, device, precision), prove);
         }
-        return OnnxRenderer.open(options, device, await prove(() => true));
+        return OnnxRenderer.open(options, device, await prove());
       },
       (device, { message }) => {
         const why = `${deviceReason(message)}; ${deviceRemedy(message)}`;
@@ -142,7 +146,7 @@ export class OnnxRenderer implements Renderer {
     options: OnnxRendererOptions,
     device: Device,
     precision: Precision,
-    mayGoOn: () => boolean,
+    signal: AbortSignal | undefined,
   ): Promise<Precision> {
     const { calibrationDir: _, parityAvatars: avatars = [], ...rest } = options;
     const sizes = options.sizes ?? options.package.renderers.map(({ size }) => size);
@@ -152,7 +156,8 @@ export class OnnxRenderer implements Renderer {
       precision,
       avatars,
       open: (each) => OnnxRenderer.open({ ...rest, ...one, graphs: false }, device, each),
-      mayGoOn,
+      // Beside the first pictures; before them, somebody waits.
+      ...(signal && { signal, pauseMs: LOOK_AGAIN_MS }),
       ...(options.onFallback && { warn: options.onFallback }),
     });
   }
@@ -160,7 +165,7 @@ export class OnnxRenderer implements Renderer {
   private constructor(
     options: OnnxRendererOptions,
     opened: Opened,
-    prove?: (mayGoOn: () => boolean) => Promise<Precision>,
+    prove?: (signal: AbortSignal) => Promise<Precision>,
   ) {
     this.opened = opened;
     this.lanes = opened.lanes;
@@ -171,7 +176,7 @@ export class OnnxRenderer implements Renderer {
     this.memory = opened.sizes.memory;
     this.sizes = [...opened.renderers.keys()];
     this.bank = new AvatarBank({ model: options.package.id, memory: this.memory, load: options.loadAvatar });
-    const proven = prove?.(() => !this.closed).then((precision) => this.changePrecision(options, precision));
+    const proven = prove?.(this.closing.signal).then((precision) => this.changePrecision(options, precision));
     this.proven = Promise.resolve(proven).catch((error: Error) => {
       if (!this.closed) options.onFallback?.(`${this.precision} could not be proven: ${error.message}`);
     });
@@ -222,13 +227,19 @@ export class OnnxRenderer implements Renderer {
     const size = pictures[0]!.size;
     if (pictures.some((picture) => picture.size !== size))
       throw new RangeError('pictures of several sizes in one call');
-    if (!this.renderers.has(size)) {
+    const renderer = this.renderers.get(size);
+    if (renderer === undefined) {
       throw new FacewireError('size_unsupported', `model ${this.model} draws no pictures of ${size} pixels`, {
         received: size,
         remedy: `ask for one of ${this.sizes.join(', ')}`,
       });
     }
     if (this.closed) throw new FacewireError('inference_failed', 'the renderer is closed');
+    if (!renderer.isRecorded(this.lanes.lanes, pictures.length, wanted)) {
+      await this.lanes.exclusive(async () => {
+        if (!this.closed) await renderer.record(this.lanes.lanes, pictures.length, wanted);
+      });
+    }
     const lease = await this.bank.acquire(pictures.map((picture) => picture.avatar));
     const shape = `${size} ${pictures.length} ${wanted.i420} ${wanted.rgb}`;
     let begun = false;
@@ -254,19 +265,23 @@ export class OnnxRenderer implements Renderer {
   }
 
   /**
-   * Releases sessions and bank after the runs under way; renders that wait fail. A device that does not answer keeps
-   * what it holds. May be called twice.
+   * Releases sessions and bank after the runs under way; renders that wait fail. Proof and calibration have ended when it
+   * resolves, and write nothing afterwards. A device that does not answer keeps what it holds. May be called twice.
    */
   async close(): Promise<void> {
     if (this.closed) return;
-    this.closed = true;
+    this.closing.abort();
     const release = async () => {
       closeSizes(this.renderers);
       this.memory.close();
       this.opened.sizes.recording?.close();
     };
     await this.lanes.exclusive(release).catch(() => undefined);
-    await this.proven;
+    await this.calibrated;
+  }
+
+  private get closed(): boolean {
+    return this.closing.signal.aborted;
   }
 
   private async draw(
@@ -370,13 +385,12 @@ export class OnnxRenderer implements Renderer {
 
   /** Runs that nobody sees, of the bank's first slots as they are: their bytes are not counted. */
   private measure(renderer: SizeRenderer, count: number, atOnce: number): Promise<void> {
-    const view = { yaw: 0, pitch: 0 };
-    const { size } = renderer;
-    const pictures = Array.from({ length: count }, () => ({ avatar: '', size, view, motion: neutralMotion() }));
+    const pictures = renderer.unseen(count);
     const slots = pictures.map((_, index) => index % this.bank.slots);
     return this.lanes.exclusive(async () => {
       if (this.closed) throw new FacewireError('inference_failed', 'the renderer is closed');
       const wanted = { i420: true, rgb: false };
+      await renderer.record(atOnce, count, wanted);
       const lanes = Array.from({ length: atOnce }, (_, lane) => lane);
       await Promise.all(lanes.map((lane) => renderer.render(lane, pictures, slots, wanted, new Traffic())));
     });
@@ -387,8 +401,8 @@ export class OnnxRenderer implements Renderer {
     while (!this.closed) {
       const waitMs = this.drawing > 0 ? quietMs : this.lastDrawnMs + quietMs - performance.now();
       if (waitMs <= 0) return true;
-      // Asks again often enough that close() need not wait long, and keeps no process alive.
-      await new Promise<void>((resolve) => setTimeout(resolve, Math.min(waitMs, 50)).unref());
+      // Keeps no process alive.
+      await pause(waitMs, undefined, { ref: false, signal: this.closing.signal }).catch(() => undefined);
     }
     return false;
   }

@@ -1,10 +1,11 @@
+import { neutralMotion } from '@facewire/proto';
 import type { Picture, RenderedPicture, RenderWanted } from '../contracts.ts';
 import type { BankMemory } from './BankMemory.ts';
 import { FramePool } from './FramePool.ts';
 import { LaneRun, type LaneRunOptions } from './LaneRun.ts';
 import type { RendererFile } from './manifest.ts';
 import type { OrtSession } from './ort/OrtSession.ts';
-import type { Traffic } from './Traffic.ts';
+import { Traffic } from './Traffic.ts';
 
 export interface SizeRendererOptions {
   file: RendererFile;
@@ -54,6 +55,30 @@ export class SizeRenderer {
     );
   }
 
+  /** Whether so many pictures are drawn on any of the lanes without recording a run; true where runs are not recorded. */
+  isRecorded(lanes: number, count: number, wanted: RenderWanted): boolean {
+    if (!this.options.recorded) return true;
+    for (let lane = 0; lane < lanes; lane++) if (!this.lane(lane).isRecorded(count, wanted)) return false;
+    return true;
+  }
+
+  /**
+   * Records what is not recorded yet, on one lane after the other, by drawing unseen from slot 0. While nothing else runs on
+   * the device: whatever allocates there meanwhile, such as another lane whose inputs are bound, ends a recording.
+   */
+  async record(lanes: number, count: number, wanted: RenderWanted): Promise<void> {
+    for (let index = 0; index < lanes; index++) {
+      const lane = this.lane(index);
+      if (!lane.isRecorded(count, wanted)) await lane.draw(this.unseen(count), zeros(count), wanted, new Traffic());
+    }
+  }
+
+  /** Pictures that nobody sees. */
+  unseen(count: number): Picture[] {
+    const picture = { avatar: '', size: this.size, view: { yaw: 0, pitch: 0 }, motion: neutralMotion() };
+    return Array.from({ length: count }, () => picture);
+  }
+
   laneOptions(index: number): LaneRunOptions {
     const { sessions, memory, maxBatch, recorded } = this.options;
     const { size, bankNames } = this;
@@ -77,4 +102,8 @@ export class SizeRenderer {
     }
     return lane;
   }
+}
+
+function zeros(count: number): number[] {
+  return Array.from({ length: count }, () => 0);
 }

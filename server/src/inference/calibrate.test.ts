@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +10,7 @@ import { machineName } from './machineName.ts';
 import { OnnxRenderer } from './OnnxRenderer.ts';
 import { OrtRuntime } from './ort/OrtRuntime.ts';
 import { TINY_MODEL, tinyAvatar } from './testdata/tinyAvatar.ts';
+import { tinyWithVariants } from './testdata/tinyVariants.ts';
 
 /** A device on which time passes only by its runs: fixed + each · pictures, and two at once hide `hidden` of it. */
 function fakeDevice(fixedMs: number, eachMs: number, hidden = 0) {
@@ -103,7 +105,7 @@ describe('CalibrationCache', () => {
   let directory: string;
   const warnings: string[] = [];
   const key = {
-    model: 'm@1',
+    package: 'a1',
     device: 'cpu',
     precision: 'float32',
     machine: 'x',
@@ -118,12 +120,12 @@ describe('CalibrationCache', () => {
   afterAll(() => rm(directory, { recursive: true, force: true }));
   const cache = (path = directory) => new CalibrationCache(path, (message) => warnings.push(message));
 
-  it('gives back what was kept for this key, and nothing for another model, device or thread count', async () => {
+  it('gives back what was kept for this key, and nothing for another package, device or thread count', async () => {
     expect(await cache().load(key)).toBeUndefined();
     await cache().save(key, calibration);
     expect(await cache().load(key)).toEqual(calibration);
     for (const other of [
-      { model: 'm@2' },
+      { package: 'b2' },
       { device: 'cuda' },
       { precision: 'int8' },
       { threads: 4 },
@@ -177,17 +179,43 @@ describe('OnnxRenderer', () => {
     expect(first.counters).toMatchObject({ runs: 0, inputBytesToDevice: 0 });
     await first.close();
     const kept = { batchTimes: { 16: [{ pictures: 1, ms: 7 }] }, lanes: 1 };
-    const key = { model: model.id, device: 'cpu', precision: 'float32', threads: 2, maxBatch: 4 };
+    const key = { package: model.digest, device: 'cpu', precision: 'float32' };
     const machine = { machine: await machineName('cpu'), onnxruntime: OrtRuntime.get().version };
-    await new CalibrationCache(directory).save(
-      { model: key.model, device: key.device, precision: key.precision, ...machine, threads: 2, maxBatch: 4 },
-      kept,
-    );
+    await new CalibrationCache(directory).save({ ...key, ...machine, threads: 2, maxBatch: 4 }, kept);
     const second = await OnnxRenderer.create({ ...options, calibrateAfterMs: 1e6 });
     await second.calibrated;
     expect(second.batchTimes(16)).toEqual(kept.batchTimes[16]);
     expect(second.rendersInFlight).toBe(1);
     await second.close();
+    // The same encoder, so the same avatars and id, but other graphs.
+    const changed = await tinyWithVariants(['int8']);
+    const other = await ModelPackage.load(changed);
+    expect(other.id).toBe(model.id);
+    const third = await OnnxRenderer.create({ ...options, package: other, calibrateAfterMs: 1e6 });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(third.batchTimes(16)).toEqual([]);
+    await third.close();
+    await third.calibrated;
+    await rm(changed, { recursive: true });
     await rm(directory, { recursive: true });
+  });
+
+  it('closes amid its calibration, and nothing is written afterwards', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'facewire-calibration-'));
+    const options = {
+      package: await ModelPackage.load(TINY_MODEL),
+      loadAvatar: (id: string) => Promise.resolve(tinyAvatar(id, 0.5)),
+      threads: 2,
+      calibrationDir: directory,
+      calibrateAfterMs: 0,
+    };
+    for (const afterMs of [0, 5, 20]) {
+      const renderer = await OnnxRenderer.create(options);
+      await new Promise((resolve) => setTimeout(resolve, afterMs));
+      await renderer.close();
+      await rm(directory, { recursive: true, force: true });
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(existsSync(directory)).toBe(false);
   });
 });

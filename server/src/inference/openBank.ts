@@ -56,5 +56,5 @@ export async function openBank(options: OpenBankOptions): Promise<BankMemory> {
 
 /** ONNX Runtime's and the providers' messages, and V8's RangeError for an ArrayBuffer. */
 function isOutOfMemory(error: unknown): boolean {
-  return error instanceof Error && /memory|alloc|buffer.*size|size.*buffer/i.test(error.message);
+  return error instanceof Error && /memory|allocat(?:e|ion)|buffer.*size|size.*buffer/i.test(error.message);
 }

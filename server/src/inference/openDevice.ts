@@ -53,7 +53,7 @@ export async function openDevice(options: OnnxRendererOptions, device: Device, p
     const maxBatch = positiveInteger('maxBatch', options.maxBatch ?? most);
     const cache = options.calibrationDir === undefined ? undefined : new CalibrationCache(options.calibrationDir, warn);
     const machine = { machine: await machineName(kind), onnxruntime: OrtRuntime.get().version };
-    const key = { model: model.id, device: deviceName(device), precision, ...machine, threads, maxBatch };
+    const key = { package: model.digest, device: deviceName(device), precision, ...machine, threads, maxBatch };
     const known = await cache?.load(key);
     const ways = threadings(kind, threads);
     const threading = ways.find((way) => way.lanes === known?.lanes) ?? ways[0]!;

@@ -1,11 +1,12 @@
 import { EXPRESSION_INDEX, neutralMotion } from '@facewire/proto';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Picture } from '../contracts.ts';
 import { HostBankMemory } from './BankMemory.ts';
 import { LaneRun, recordedBatch } from './LaneRun.ts';
 import { ModelPackage } from './ModelPackage.ts';
 import { closeSizes, openSizes } from './openSizes.ts';
 import { cudaOptions } from './ort/cudaOptions.ts';
+import { OrtTensor } from './ort/OrtTensor.ts';
 import { checkRecording, openRecording, type Recording } from './recording.ts';
 import type { SizeRenderer } from './SizeRenderer.ts';
 import { Traffic } from './Traffic.ts';
@@ -63,6 +64,29 @@ describe('recorded runs', () => {
     }
   });
 
+  it('are recorded before they are drawn, lane by lane, so that nothing allocates meanwhile', async () => {
+    const wanted = { i420: true, rgb: false };
+    expect(renderer.isRecorded(2, 5, wanted)).toBe(false);
+    await renderer.record(2, 5, wanted);
+    // Six rows draw five and six pictures alike; other outputs are another recording.
+    expect([5, 6, 4, 7].map((count) => renderer.isRecorded(2, count, wanted))).toEqual([true, true, false, false]);
+    expect(renderer.isRecorded(3, 5, wanted)).toBe(false);
+    expect(renderer.isRecorded(2, 5, { i420: true, rgb: true })).toBe(false);
+    const [frame] = await renderer.render(1, Array(5).fill(picture(0)), Array(5).fill(1), wanted, new Traffic());
+    expect(frame!.i420![0]).toBe(Math.round(16 + 219 * 0.6));
+  });
+
+  it('that failed are not taken for recorded', async () => {
+    const options = renderer.laneOptions(0);
+    const session = Object.create(options.session) as typeof options.session;
+    session.run = () => Promise.reject(new Error('capture invalidated'));
+    const lane = new LaneRun({ ...options, session });
+    const wanted = { i420: true, rgb: false };
+    await expect(lane.draw([picture(0)], [0], wanted, new Traffic())).rejects.toThrow('invalidated');
+    expect(lane.isRecorded(1, wanted)).toBe(false);
+    lane.close();
+  });
+
   it('copy only the outputs that are wanted', async () => {
     const traffic = new Traffic();
     const [frame] = await renderer.render(0, [picture(0)], [1], { i420: true, rgb: false }, traffic);
@@ -84,7 +108,12 @@ describe('recorded runs', () => {
     await expect(checkRecording(dark)).rejects.toMatchObject({ code: 'inference_failed' });
   });
 
-  it('come in few sizes, at most a third larger than needed', () => {
+  it('come in few sizes, less than half as large again as needed', () => {
+    for (let count = 1; count <= 64; count++) {
+      const rows = recordedBatch(count, 64);
+      expect(rows).toBeGreaterThanOrEqual(count);
+      expect(rows).toBeLessThan(1.5 * count);
+    }
     expect([1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 64].map((count) => recordedBatch(count, 64))).toEqual([
       1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64,
     ]);
@@ -92,10 +121,21 @@ describe('recorded runs', () => {
   });
 
   it('give their memory back', async () => {
-    const lane = new LaneRun(renderer.laneOptions(0));
+    const made: { readonly pointer: bigint }[] = [];
+    const options = renderer.laneOptions(0);
+    const over = vi.spyOn(OrtTensor, 'over');
+    const binding = vi.spyOn(options.session, 'createBinding');
+    const lane = new LaneRun(options);
     await lane.draw([picture(0)], [0], { i420: true, rgb: true }, new Traffic());
+    for (const { mock } of [over, binding]) for (const { value } of mock.results) made.push(value);
+    over.mockRestore();
+    binding.mockRestore();
+    // five on the host, five that stay on the device, and what binds those
+    expect(made).toHaveLength(11);
+    for (const each of made) expect(each.pointer).toBeTypeOf('bigint');
     lane.close();
     lane.close();
+    for (const each of made) expect(() => each.pointer).toThrow('closed');
   });
 });
 

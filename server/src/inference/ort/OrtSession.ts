@@ -22,7 +22,7 @@ export interface OrtSessionOptions {
   device: Device;
   /** threads of one operator, 1… */
   threads: number;
-  /** what differs from DEFAULT_TUNING; for measurements (`npm run bench -- options`) */
+  /** what differs from DEFAULT_TUNING; for measurements (`npm run bench -- render --ladder`) */
   tuning?: Partial<SessionTuning>;
   /** runs go to this thread; default Node's worker threads */
   thread?: DeviceThread;

@@ -14,7 +14,6 @@ const PATH = process.platform === 'win32' ? 'str16' : 'str';
 
 /** name → [index in OrtApi, result, parameters] */
 const SIGNATURES = {
-  GetErrorCode: [1, 'int', ['void *']],
   GetErrorMessage: [2, 'str', ['void *']],
   CreateEnv: [3, 'void *', ['int', 'str', '_Out_ void **']],
   DisableTelemetryEvents: [6, 'void *', ['void *']],
@@ -41,7 +40,6 @@ const SIGNATURES = {
     'void *',
     ['void *', 'void *', 'size_t', 'int64_t *', 'size_t', 'int', '_Out_ void **'],
   ],
-  GetTensorMutableData: [51, 'void *', ['void *', '_Out_ void **']],
   /** the second result points into the first's memory and is not released */
   CastTypeInfoToTensorInfo: [55, 'void *', ['void *', '_Out_ void **']],
   GetTensorElementType: [60, 'void *', ['void *', '_Out_ int *']],
@@ -53,7 +51,6 @@ const SIGNATURES = {
   AllocatorAlloc: [75, 'void *', ['void *', 'size_t', '_Out_ void **']],
   AllocatorFree: [76, 'void *', ['void *', 'void *']],
   GetAllocatorWithDefaultOptions: [78, 'void *', ['_Out_ void **']],
-  ReleaseEnv: [92, 'void', ['void *']],
   ReleaseStatus: [93, 'void', ['void *']],
   ReleaseMemoryInfo: [94, 'void', ['void *']],
   ReleaseSession: [95, 'void', ['void *']],
@@ -76,7 +73,6 @@ const SIGNATURES = {
   CreateArenaCfgV2: [164, 'void *', ['str *', 'size_t *', 'size_t', '_Out_ void **']],
   AddRunConfigEntry: [165, 'void *', ['void *', 'str', 'str']],
   SynchronizeBoundInputs: [202, 'void *', ['void *']],
-  SynchronizeBoundOutputs: [203, 'void *', ['void *']],
   SessionOptionsAppendExecutionProvider_CUDA_V2: [204, 'void *', ['void *', 'void *']],
   CreateCUDAProviderOptions: [205, 'void *', ['_Out_ void **']],
   UpdateCUDAProviderOptions: [206, 'void *', ['void *', 'str *', 'str *', 'size_t']],

@@ -1,1 +1,0 @@
-export { compareFrames, type FrameDifference, PARITY_TOLERANCE } from '../src/inference/parity.ts';
