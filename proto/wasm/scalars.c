@@ -1,9 +1,12 @@
 /*
  * The scalars of a compact motion packet, both ways: docs/protocol-compact.md, sections 5 and 6, as WebAssembly.
  *
- * proto/src/compact/ScalarCore.ts puts what a packet builds on into `work`, calls one of the functions at the end, and
- * takes the results out of `work`. Built by proto/scripts/buildWasm.ts with -fwrapv: sums wrap modulo 2^32. No function
- * allocates, and none reads or writes outside `work` and the model it is given.
+ * proto/src/compact/WasmScalarModel.ts puts what a packet builds on into `work`, calls one of the functions at the end,
+ * and takes the results out of `work`. Built by proto/scripts/buildWasm.ts with -fwrapv: sums wrap modulo 2^32. Nothing
+ * is allocated: models lie behind all that is here, where wasmCore.ts puts them.
+ *
+ * Written for speed: what rests on the state alone is found for all scalars at once, and the eight questions of a context
+ * are kept side by side, so that a scalar's sums and lessons are a few vector instructions.
  */
 #include <stdint.h>
 
@@ -16,8 +19,8 @@
 #define SCALARS 512 /* room for 442 */
 #define ROOM(count) (((count) + 3) & ~3)
 #define ROWS 61
-#define CONTEXTS 2137
-#define QUESTIONS 8
+/* where each of the five kinds of context begins, and their number */
+enum { FRAME = 0, LEAN = 512, LEVEL = 817, PAST = 1305, PREDICTION = 1881, CONTEXTS = 2137 };
 #define PREDECESSORS 12
 #define OWN_INPUTS 5
 #define FOLLOWERS 60 /* room for FACE, in whole vectors */
@@ -46,7 +49,7 @@ typedef struct {
   int32_t predecessors[FACE][PREDECESSORS];
 } model;
 
-/* One packet on its way; ScalarCore.ts knows the order of the fields. */
+/* One packet on its way; wasmCore.ts knows the order of the fields. */
 struct {
   /* the range coder (section 2); decoding: `low` is its offset. Bytes past `length` read as zeros */
   int32_t low, range, position, length;
@@ -185,6 +188,7 @@ ALWAYS int32_t ask(coder *c, int encoding, int32_t bit, int32_t place, int32_t *
   int32_t p = work.squash[place], error;
   bit = code_bit(c, encoding, bit, p);
   error = (bit << 16) - p;
+  /* errors below 1024 teach nothing: as an unsigned number, error + 1023 is at most 2046 then */
   *by = (uint32_t)(error + 1023) > 2046 ? (error + 16) >> 5 : 0;
   return bit;
 }
@@ -204,7 +208,7 @@ ALWAYS void teach(const lesson *l, four low, four high) {
 
 ALWAYS int32_t drift_of(int32_t value, int32_t mean) { return clamp(value * 256 - mean, -4096, 4096); }
 
-/* log() of x, 1 to 2^24, as a float has it: its exponent and the three highest bits of its mantissa */
+/* log() of x, 1 to 2^24, which floats hold exactly: the exponent and the three highest bits of the mantissa */
 ALWAYS int32_t log_by_float(int32_t x) {
   union { float number; int32_t bits; } as = {(float)x};
   return (as.bits >> 20) - (127 << 3);
@@ -230,11 +234,11 @@ ALWAYS void find(const model *restrict m, int32_t kind, int32_t from, int32_t to
     past_says[i] = m->own[0][row] * change[i] + m->own[1][row] * before[i] +
                    (m->own[2][row] * drift_of(v, mean[i]) >> 8) + (m->own[3][row] & -at_zero) + m->own[4][row];
     least[i] = kind == COEFFICIENT ? -v * 256 : INT32_MIN;
-    found_a[i] = zone * 128;
-    found_b[i] = 512 + row * 5;
-    found_c[i] = 817 + row * 8 + level;
-    found_d[i] = 1305 + (zone * 9 + past) * 16;
-    found_e[i] = 1881 + zone * 64 + 32;
+    found_a[i] = FRAME + zone * 16 * 8;
+    found_b[i] = LEAN + row * 5;
+    found_c[i] = LEVEL + row * 8 + level;
+    found_d[i] = PAST + (zone * 9 + past) * 16;
+    found_e[i] = PREDICTION + zone * 64 + 32;
   }
 }
 
@@ -397,7 +401,7 @@ static void learn(model *m) {
   }
 }
 
-/* --- what ScalarCore.ts calls --- */
+/* --- what WasmScalarModel.ts calls --- */
 
 /* Reads `values` from `bytes`; what is wrong, if anything. What it has learned from the packet, undo() takes back. */
 int32_t EXPORTED(decode)(model *m, int32_t adaptive, int32_t alone) {

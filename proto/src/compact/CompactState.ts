@@ -107,22 +107,34 @@ export class CompactState {
 
   /** Moves on to the values that a packet carried. */
   advance(values: Int32Array, selfContained: boolean): void {
+    if (selfContained) this.settle(values);
+    else this.follow(values);
+  }
+
+  private settle(values: Int32Array): void {
+    this.scalars.fill(0);
+    this.field(LIVELY).fill(SETTLED_EXPECTATION);
+    this.field(LIVELY_LONG).fill(SETTLED_EXPECTATION << 4);
+    const means = this.field(MEAN);
+    for (let scalar = 0; scalar < means.length; scalar++) {
+      this.scalars[scalar] = values[scalar]!;
+      means[scalar] = values[scalar]! << 8;
+    }
+  }
+
+  private follow(values: Int32Array): void {
     const { scalars, scalarCount } = this;
     const room = roomFor(scalarCount);
     for (let scalar = 0; scalar < scalarCount; scalar++) {
-      const at = (field: number): number => field * room + scalar;
       const value = values[scalar]!;
       const change = value - scalars[scalar]!;
       const size = Math.min(Math.abs(change), MAGNITUDE_LIMIT);
-      const [lively, livelyLong, mean] = [scalars[at(LIVELY)]!, scalars[at(LIVELY_LONG)]!, scalars[at(MEAN)]!];
       scalars[scalar] = value;
-      scalars[at(CHANGE_BEFORE)] = selfContained ? 0 : scalars[at(CHANGE)]!;
-      scalars[at(CHANGE)] = selfContained ? 0 : clamp(change, -CHANGE_LIMIT, CHANGE_LIMIT);
-      scalars[at(LIVELY)] = selfContained ? SETTLED_EXPECTATION : lively + (((size << 8) - lively) >> 2);
-      scalars[at(LIVELY_LONG)] = selfContained
-        ? SETTLED_EXPECTATION << 4
-        : livelyLong + (((size << 12) - livelyLong) >> 5);
-      scalars[at(MEAN)] = selfContained ? value << 8 : mean + (((value << 8) - mean) >> 4);
+      scalars[CHANGE_BEFORE * room + scalar] = scalars[CHANGE * room + scalar]!;
+      scalars[CHANGE * room + scalar] = clamp(change, -CHANGE_LIMIT, CHANGE_LIMIT);
+      scalars[LIVELY * room + scalar]! += ((size << 8) - scalars[LIVELY * room + scalar]!) >> 2;
+      scalars[LIVELY_LONG * room + scalar]! += ((size << 12) - scalars[LIVELY_LONG * room + scalar]!) >> 5;
+      scalars[MEAN * room + scalar]! += ((value << 8) - scalars[MEAN * room + scalar]!) >> 4;
     }
   }
 

@@ -10,6 +10,7 @@ import {
   PREDICTION_BASE,
   QUESTION,
   QUESTION_COUNT,
+  QUESTION_WEIGHT_COUNT,
   WEIGHT_COUNT,
 } from './CompactTables.ts';
 import { badValue } from './compactErrors.ts';
@@ -18,7 +19,7 @@ import { QUESTION_SCALE, startWeights } from './modelWeights.ts';
 import type { RangeCoder } from './rangeCoder.ts';
 import type { ScalarModel } from './ScalarModel.ts';
 import { planScalars, type ScalarPlan } from './ScalarPlan.ts';
-import { FACE_COUNT, POSE_COUNT, rowOf, SCALAR_LIMIT } from './scalars.ts';
+import { FACE_COUNT, POSE_COUNT, ROW_COUNT, rowOf, SCALAR_LIMIT } from './scalars.ts';
 
 const { VALUE, CHANGE, CHANGE_BEFORE, LIVELY, LIVELY_LONG, MEAN } = SCALAR_FIELDS;
 /** zones of scalars: their kinds, but for coefficients at 0 */
@@ -57,14 +58,16 @@ export class PlainScalarModel implements ScalarModel {
   private readonly tables: CompactTables;
   private readonly adaptive: boolean;
   /** of questions, for each context QUESTION_COUNT; of the predictor's inputs, for each row WEIGHT_COUNT; 1/65536 */
-  private weights!: Int32Array;
-  private inputs!: Int32Array;
+  private readonly weights = new Int32Array(QUESTION_WEIGHT_COUNT);
+  private readonly inputs = new Int32Array(ROW_COUNT * WEIGHT_COUNT);
   private plan: ScalarPlan | undefined;
   /** the fields of the state that the packet builds on, as SCALAR_FIELDS has them */
   private past: Int32Array[] = [];
   /** of the packet: changes so far, limited, and those predicted, 1/256, by scalar */
   private readonly changes = new Int32Array(SCALAR_LIMIT);
   private readonly predictions = new Int32Array(SCALAR_LIMIT);
+  /** what the predictor of a scalar has seen: its predecessors' changes and its own last two */
+  private readonly seen = new Int32Array(PREDECESSOR_COUNT + 2);
   /** the contexts of the scalar that is coded */
   private readonly contexts = new Int32Array(CONTEXT_COUNT);
   /** weights that decode() has moved since mark(), and how far, one after the other */
@@ -106,12 +109,14 @@ export class PlainScalarModel implements ScalarModel {
   }
 
   forget(): void {
-    Object.assign(this, startWeights(this.tables));
+    const { weights, inputs } = startWeights(this.tables);
+    this.weights.set(weights);
+    this.inputs.set(inputs);
   }
 
   /** What was learned about this face alone goes: training meets a new one. */
   forgetFace(): void {
-    this.inputs = startWeights(this.tables).inputs;
+    this.inputs.set(startWeights(this.tables).inputs);
   }
 
   /** Adds the present weights to `sums`, in the tables' 1/16: training averages them. */
@@ -163,8 +168,9 @@ export class PlainScalarModel implements ScalarModel {
         sum += Math.imul(inputs[own + index]!, changes[tables.predecessors[scalar * PREDECESSOR_COUNT + index]!]!);
       }
     } else {
-      for (const [index, offset] of KEYPOINT_OFFSETS.entries()) {
-        if (scalar - offset >= FACE_COUNT) sum += Math.imul(inputs[own + index]!, changes[scalar - offset]!);
+      for (let index = 0; index < KEYPOINT_OFFSETS.length; index++) {
+        const other = scalar - KEYPOINT_OFFSETS[index]!;
+        if (other >= FACE_COUNT) sum += Math.imul(inputs[own + index]!, changes[other]!);
       }
     }
     // `sum` is a whole number far below 2^53: wrapped to 32 bits only here
@@ -220,15 +226,15 @@ export class PlainScalarModel implements ScalarModel {
   private ask(coder: RangeCoder, question: number, yes: boolean): number {
     const { contexts, weights, journal } = this;
     let sum = 0;
-    for (const context of contexts) sum += weights[context * QUESTION_COUNT + question]!;
+    for (let each = 0; each < CONTEXT_COUNT; each++) sum += weights[contexts[each]! * QUESTION_COUNT + question]!;
     const probability = squash(sum | 0);
     const bit = coder.code(yes ? 1 : 0, probability);
     const error = (bit << 16) - probability;
     if (this.adaptive && Math.abs(error) >= ERROR_IGNORED) {
       const moved = (error + (1 << (RATE_SHIFT - 1))) >> RATE_SHIFT;
-      for (const context of contexts) {
-        const index = context * QUESTION_COUNT + question;
-        weights[index] = weights[index]! + moved;
+      for (let each = 0; each < CONTEXT_COUNT; each++) {
+        const index = contexts[each]! * QUESTION_COUNT + question;
+        weights[index]! += moved;
         if (!coder.encoding) journal.push(index, moved);
       }
     }
@@ -241,17 +247,18 @@ export class PlainScalarModel implements ScalarModel {
     const mistake = ((this.values[scalar]! - past[VALUE]![scalar]!) << 8) - this.predictions[scalar]!;
     if (Math.abs(mistake) < MISTAKE_IGNORED) return;
     const drift = this.driftOf(scalar);
-    const seen = Array.from(
-      { length: PREDECESSOR_COUNT },
-      (_, index) => changes[tables.predecessors[scalar * PREDECESSOR_COUNT + index]!]!,
-    );
-    seen.push(past[CHANGE]![scalar]!, past[CHANGE_BEFORE]![scalar]!);
-    const energy = seen.reduce((sum, each) => sum + each * each, 4 + ((drift * drift) >> 16));
+    const seen = this.seen;
+    for (let index = 0; index < PREDECESSOR_COUNT; index++) {
+      seen[index] = changes[tables.predecessors[scalar * PREDECESSOR_COUNT + index]!]!;
+    }
+    seen[PREDECESSOR_COUNT] = past[CHANGE]![scalar]!;
+    seen[PREDECESSOR_COUNT + 1] = past[CHANGE_BEFORE]![scalar]!;
+    let energy = 4 + ((drift * drift) >> 16);
+    for (let index = 0; index < seen.length; index++) energy += seen[index]! * seen[index]!;
     const gain = Math.trunc((clamp(mistake, -MISTAKE_LIMIT, MISTAKE_LIMIT) * LEARNING_RATE) / energy);
     const own = scalar * WEIGHT_COUNT;
-    for (const [index, each] of seen.entries()) inputs[own + index] = inputs[own + index]! + ((gain * each + 32) >> 6);
-    const ofDrift = own + PREDECESSOR_COUNT + 2;
-    inputs[ofDrift] = inputs[ofDrift]! + ((gain * drift + 8192) >> 14);
+    for (let index = 0; index < seen.length; index++) inputs[own + index]! += (gain * seen[index]! + 32) >> 6;
+    inputs[own + PREDECESSOR_COUNT + 2]! += (gain * drift + 8192) >> 14;
   }
 
   /** How far a scalar is from its running mean, 1/256, limited. */

@@ -4,10 +4,25 @@ import type { CompactTables } from './CompactTables.ts';
 export const QUESTION_SCALE = 1 << 12;
 const INPUT_SCALE = 1 << 8;
 
-/** The weights that a model begins with: of questions (CONTEXTS × 8), of the predictor's inputs (ROW_COUNT × 17). */
-export function startWeights(tables: CompactTables): { weights: Int32Array; inputs: Int32Array } {
-  return {
-    weights: Int32Array.from(tables.questions, (weight) => weight * QUESTION_SCALE),
-    inputs: Int32Array.from(tables.weights, (weight) => weight * INPUT_SCALE),
-  };
+/** What a model begins with; read only. */
+export interface StartWeights {
+  /** of questions: CONTEXTS × QUESTION_COUNT */
+  weights: Int32Array;
+  /** of the predictor's inputs: ROW_COUNT × WEIGHT_COUNT */
+  inputs: Int32Array;
+}
+
+const STARTS = new WeakMap<CompactTables, StartWeights>();
+
+/** Derived once for each set of tables. */
+export function startWeights(tables: CompactTables): StartWeights {
+  let start = STARTS.get(tables);
+  if (start === undefined) {
+    start = {
+      weights: Int32Array.from(tables.questions, (weight) => weight * QUESTION_SCALE),
+      inputs: Int32Array.from(tables.weights, (weight) => weight * INPUT_SCALE),
+    };
+    STARTS.set(tables, start);
+  }
+  return start;
 }

@@ -49,7 +49,7 @@ export const MODEL = {
   KEYPOINTS,
   KEYPOINT_INPUTS,
   PREDECESSORS,
-  /** models begin at whole cache lines */
+  /** whole cache lines */
   LENGTH: (PREDECESSORS + FACE_COUNT * PREDECESSOR_COUNT + 15) & ~15,
 } as const;
 
