@@ -94,13 +94,12 @@ static int32_t failed_count;
 /* What decode() has learned from one scalar: by how much it moved the weights of five contexts. */
 typedef struct {
   context *contexts[5];
-  /* whether questions 4 to 7 were asked */
-  int32_t high;
-  context moved;
+  four moved;
 } lesson;
-static lesson lessons[SCALARS];
-static int32_t lesson_count;
-/* the same from questions 6 and 7, whose first context is one of its own each time */
+/* from questions 0 to 3; from questions 4 to 7 */
+static lesson lessons[SCALARS], high_lessons[SCALARS];
+static int32_t lesson_count, high_lesson_count;
+/* from questions 6 and 7, whose first context is one of its own each time */
 typedef struct {
   int32_t *weight;
   int32_t moved;
@@ -193,17 +192,6 @@ ALWAYS int32_t ask(coder *c, int encoding, int32_t bit, int32_t place, int32_t *
   return bit;
 }
 
-/* Moves the weights of a scalar's contexts. */
-ALWAYS void teach(const lesson *l, four low, four high) {
-  /* questions 6 and 7 are asked of a first context of their own: far_lesson */
-  static const four NOT_FAR = {-1, -1, 0, 0};
-  int32_t n;
-  for (n = 0; n < 5; n++) l->contexts[n]->low += low;
-  if (!l->high) return;
-  l->contexts[0]->high += high & NOT_FAR;
-  for (n = 1; n < 5; n++) l->contexts[n]->high += high;
-}
-
 /* --- section 6 --- */
 
 ALWAYS int32_t drift_of(int32_t value, int32_t mean) { return clamp(value * 256 - mean, -4096, 4096); }
@@ -279,7 +267,7 @@ static const uint8_t LEANS[63] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
 ALWAYS int32_t code_scalars(model *m, int encoding, int adaptive, int alone) {
   coder c = {work.low, work.range, work.position};
   int32_t changed = 512, foreseen = 512, lively = 72, place, wrong = WHOLE;
-  int32_t taught = 0, far_taught = 0, failures = 0;
+  int32_t taught = 0, high_taught = 0, far_taught = 0, failures = 0;
   int32_t top = work.top;
   const int32_t *values = field(VALUE);
   find_all(m);
@@ -293,19 +281,20 @@ ALWAYS int32_t code_scalars(model *m, int encoding, int adaptive, int alone) {
     int32_t size = clamp(((expected_log[which] + ratio) >> 2) - 7, 0, 15);
     int32_t pace = clamp((predicted + 16) >> 5, -31, 31);
     context *frame = &m->contexts[found_a[which] + 8 * size];
-    lesson each = {{frame + clamp((ratio >> 2) + 4, 0, 7), &m->contexts[found_b[which] + LEANS[pace + 31]],
-                    &m->contexts[found_c[which]], &m->contexts[found_d[which] + size],
-                    &m->contexts[found_e[which] + pace]}, 0, {FOUR(0), FOUR(0)}};
-    context *const *at = each.contexts;
-    four asked = squashed(((at[0]->low + at[1]->low) + (at[2]->low + at[3]->low)) + at[4]->low);
-    four moved = FOUR(0);
+    context *a = frame + clamp((ratio >> 2) + 4, 0, 7);
+    context *b = &m->contexts[found_b[which] + LEANS[pace + 31]];
+    context *d = &m->contexts[found_c[which]];
+    context *e = &m->contexts[found_d[which] + size];
+    context *f = &m->contexts[found_e[which] + pace];
+    four asked = squashed(((a->low + b->low) + (d->low + e->low)) + f->low);
+    four low = FOUR(0);
     int32_t change = encoding ? work.values[which] - value : 0;
     int32_t negative = change < 0, target = magnitude_of(change), far = 0, by;
     foreseen += expected[which];
     predictions[which] = predicted;
 
     if (ask(&c, encoding, target > 0, asked[0], &by)) far = 1;
-    moved[0] = by;
+    low[0] = by;
     if (far) {
       if (zones[which] == AT_ZERO) {
         negative = 0;
@@ -313,20 +302,28 @@ ALWAYS int32_t code_scalars(model *m, int encoding, int adaptive, int alone) {
         negative = 1;
       } else {
         negative = ask(&c, encoding, negative, asked[1], &by);
-        moved[1] = by;
+        low[1] = by;
       }
       if (ask(&c, encoding, target > 1, negative ? asked[3] : asked[2], &by)) far = 2;
-      moved[2] = negative ? 0 : by;
-      moved[3] = negative ? by : 0;
+      low[2] = negative ? 0 : by;
+      low[3] = negative ? by : 0;
     }
-    each.moved.low = moved;
+    if (adaptive) {
+      if (!encoding) lessons[taught++] = (lesson){{a, b, d, e, f}, low};
+      a->low += low;
+      b->low += low;
+      d->low += low;
+      e->low += low;
+      f->low += low;
+    }
     if (far == 2) {
-      four rest = (at[1]->high + at[2]->high) + (at[3]->high + at[4]->high);
-      asked = squashed(at[0]->high + rest);
-      moved = FOUR(0);
+      four rest = (b->high + d->high) + (e->high + f->high);
+      four high = FOUR(0);
+      asked = squashed(a->high + rest);
       if (ask(&c, encoding, target > 2, negative ? asked[1] : asked[0], &by)) far = 3;
-      moved[0] = negative ? 0 : by;
-      moved[1] = negative ? by : 0;
+      high[0] = negative ? 0 : by;
+      high[1] = negative ? by : 0;
+      if (adaptive) a->high += high;
       if (far == 3) {
         int32_t sum = negative ? rest[3] : rest[2], total = 0, more;
         do {
@@ -338,15 +335,16 @@ ALWAYS int32_t code_scalars(model *m, int encoding, int adaptive, int alone) {
           sum += 4 * by;
           total += by;
         } while (more && ++far <= UNARY_LIMIT);
-        moved[2] = negative ? 0 : total;
-        moved[3] = negative ? total : 0;
+        high[2] = negative ? 0 : total;
+        high[3] = negative ? total : 0;
       }
-      each.high = 1;
-      each.moved.high = moved;
-    }
-    if (adaptive) {
-      teach(&each, each.moved.low, each.moved.high);
-      if (!encoding) lessons[taught++] = each;
+      if (adaptive) {
+        if (!encoding) high_lessons[high_taught++] = (lesson){{a, b, d, e, f}, high};
+        b->high += high;
+        d->high += high;
+        e->high += high;
+        f->high += high;
+      }
     }
     if (far > UNARY_LIMIT) {
       int32_t more = target - far;
@@ -371,6 +369,7 @@ ALWAYS int32_t code_scalars(model *m, int encoding, int adaptive, int alone) {
     tell(m, which, change);
   }
   lesson_count = encoding ? 0 : taught;
+  high_lesson_count = encoding ? 0 : high_taught;
   far_lesson_count = encoding ? 0 : far_taught;
   failed_count = failures;
   work.low = c.low;
@@ -412,13 +411,20 @@ int32_t EXPORTED(decode)(model *m, int32_t adaptive, int32_t alone) {
 void EXPORTED(encode)(model *m, int32_t adaptive, int32_t alone) { code_scalars(m, 1, adaptive, alone); }
 
 void EXPORTED(undo)(void) {
+  int32_t n;
   while (lesson_count > 0) {
     const lesson *l = &lessons[--lesson_count];
-    teach(l, -l->moved.low, -l->moved.high);
+    for (n = 0; n < 5; n++) l->contexts[n]->low -= l->moved;
+  }
+  while (high_lesson_count > 0) {
+    /* of questions 6 and 7 the first context here has no part: far_lesson */
+    const lesson *l = &high_lessons[--high_lesson_count];
+    l->contexts[0]->high -= l->moved & (four){-1, -1, 0, 0};
+    for (n = 1; n < 5; n++) l->contexts[n]->high -= l->moved;
   }
   while (far_lesson_count > 0) {
-    far_lesson_count--;
-    *far_lessons[far_lesson_count].weight -= far_lessons[far_lesson_count].moved;
+    const far_lesson *l = &far_lessons[--far_lesson_count];
+    *l->weight -= l->moved;
   }
 }
 
