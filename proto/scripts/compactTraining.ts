@@ -1,14 +1,12 @@
 import { type CompactSettings, DEFAULT_SETTINGS } from '../src/compact/CompactSettings.ts';
 import { CompactState, quantise, SCALAR_FIELDS } from '../src/compact/CompactState.ts';
 import { blankTables, type CompactTables, PREDECESSOR_COUNT, WEIGHT_COUNT } from '../src/compact/CompactTables.ts';
-import { encodeScalars } from '../src/compact/encodeScalars.ts';
-import { RangeCoder } from '../src/compact/rangeCoder.ts';
-import { ScalarModel } from '../src/compact/ScalarModel.ts';
+import { PlainScalarModel } from '../src/compact/PlainScalarModel.ts';
+import { PACKET_BYTES, RangeCoder } from '../src/compact/rangeCoder.ts';
 import { EXPRESSION_ORDER, FACE_COUNT, POSE_COUNT, ROW_COUNT, rowOf } from '../src/compact/scalars.ts';
 import { EXPRESSION_NAMES, type Motion } from '../src/index.ts';
 
-const { VALUE, CHANGE, CHANGE_BEFORE, LIVELY, MEAN, STRIDE_SHIFT } = SCALAR_FIELDS;
-const STRIDE = 1 << STRIDE_SHIFT;
+const { VALUE, CHANGE, CHANGE_BEFORE, LIVELY, MEAN } = SCALAR_FIELDS;
 
 /** Sums of one track from which predictors of any set of tracks can be solved. */
 export interface TrackSums {
@@ -60,9 +58,7 @@ export function sumTrack(motions: readonly Motion[], settings = defaultSettings(
   const used = new Int32Array(FEATURES);
   quantiseTrack(motions, settings).forEach((values, frame) => {
     if (frame > 0) {
-      const changes = values.map((value, scalar) =>
-        Math.max(-63, Math.min(63, value - state.scalars[scalar * STRIDE + VALUE]!)),
-      );
+      const changes = values.map((value, scalar) => Math.max(-63, Math.min(63, value - state.field(VALUE)[scalar]!)));
       const total = changes.reduce((sum, change) => sum + Math.min(8, Math.abs(change)), 0);
       const coded: number[] = [];
       const order = [
@@ -78,13 +74,13 @@ export function sumTrack(motions: readonly Motion[], settings = defaultSettings(
           });
         }
         const isExpression = scalar >= POSE_COUNT && scalar < FACE_COUNT;
-        const drift = (state.scalars[scalar * STRIDE + VALUE]! << 8) - state.scalars[scalar * STRIDE + MEAN]!;
-        features[NEIGHBOURS] = state.scalars[scalar * STRIDE + CHANGE]!;
-        features[NEIGHBOURS + 1] = state.scalars[scalar * STRIDE + CHANGE_BEFORE]!;
+        const drift = (state.field(VALUE)[scalar]! << 8) - state.field(MEAN)[scalar]!;
+        features[NEIGHBOURS] = state.field(CHANGE)[scalar]!;
+        features[NEIGHBOURS + 1] = state.field(CHANGE_BEFORE)[scalar]!;
         features[NEIGHBOURS + 2] = Math.max(-16, Math.min(16, drift / 256));
-        features[NEIGHBOURS + 3] = isExpression && state.scalars[scalar * STRIDE + VALUE]! === 0 ? 1 : 0;
+        features[NEIGHBOURS + 3] = isExpression && state.field(VALUE)[scalar]! === 0 ? 1 : 0;
         features[NEIGHBOURS + 4] = 1;
-        const weight = 1 / (1 + total / 40) / (0.5 + state.scalars[scalar * STRIDE + LIVELY]! / 256);
+        const weight = 1 / (1 + total / 40) / (0.5 + state.field(LIVELY)[scalar]! / 256);
         const target = Math.max(-CHANGE_LIMIT, Math.min(CHANGE_LIMIT, changes[scalar]!));
         accumulate(matrices[rowOf(scalar)]!, targets[rowOf(scalar)]!, features, used, weight, target);
         if (scalar < FACE_COUNT) coded.push(scalar);
@@ -201,8 +197,8 @@ export function trainTables(
   const tables = blankTables();
   fitPredictors(sums, tables);
   const coder = new RangeCoder();
-  const buffer = new Uint8Array(8192);
-  const scalars = new ScalarModel(tables, true);
+  const buffer = new Uint8Array(PACKET_BYTES);
+  const scalars = new PlainScalarModel(tables, true);
   const learned = new Float64Array(tables.questions.length);
   for (let pass = 0; pass < passes; pass++) {
     for (const { motions, settings } of tracks) {
@@ -212,9 +208,8 @@ export function trainTables(
         coder.startEncoding(buffer);
         if (frame === 0) state.reset(settings);
         scalars.values.set(values);
-        encodeScalars(coder, scalars, state, frame === 0);
-        if (frame > 0) scalars.learn(state);
-        state.advance(scalars.values, frame === 0);
+        scalars.encode(coder, state, frame === 0);
+        scalars.advance(state, frame === 0);
       });
       if (pass >= passes - AVERAGED) scalars.addTo(learned);
     }

@@ -3,7 +3,6 @@ import { type MotionSample, wrappedDifference } from '../motion/Motion.ts';
 import { DEFAULT_SETTINGS } from './CompactSettings.ts';
 import { CompactState, dequantise } from './CompactState.ts';
 import type { CompactTables } from './CompactTables.ts';
-import { decodeScalars } from './decodeScalars.ts';
 import { LEARNED_TABLES } from './learnedTables.ts';
 import { PacketBody } from './PacketBody.ts';
 import { COUNTER_BITS, type CompactHeader, codeHeader, DISTANCE_LIMIT, SEQUENCE_BITS } from './packetHeader.ts';
@@ -173,7 +172,7 @@ export class CompactMotionDecoder {
       from.convert(settings);
     }
     body.codeTime(from, 0, Math.max(1, Math.min(steps, DISTANCE_LIMIT)));
-    decodeScalars(this.coder, body.scalars, from, false);
+    body.scalars.decode(this.coder, from, false);
     this.coder.finishDecoding();
     body.commit(from, sequence, false);
     if (from !== state) state.copyFrom(from);
@@ -183,7 +182,7 @@ export class CompactMotionDecoder {
     const { scratch } = this;
     scratch.reset(body.codeSettings(DEFAULT_SETTINGS));
     body.startTime(header.timeMs);
-    decodeScalars(this.coder, body.scalars, scratch, true);
+    body.scalars.decode(this.coder, scratch, true);
     this.coder.finishDecoding();
     body.commit(scratch, header.sequence, true);
   }

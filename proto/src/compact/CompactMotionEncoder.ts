@@ -4,11 +4,10 @@ import { type MotionSample, wrappedDifference } from '../motion/Motion.ts';
 import { type CompactSettings, DEFAULT_SETTINGS, settingsAreValid } from './CompactSettings.ts';
 import { CompactState, quantise } from './CompactState.ts';
 import type { CompactTables } from './CompactTables.ts';
-import { encodeScalars } from './encodeScalars.ts';
 import { LEARNED_TABLES } from './learnedTables.ts';
 import { PacketBody } from './PacketBody.ts';
 import { COUNTER_BITS, codeHeader, DISTANCE_LIMIT } from './packetHeader.ts';
-import { RangeCoder } from './rangeCoder.ts';
+import { PACKET_BYTES, RangeCoder } from './rangeCoder.ts';
 import { KEYPOINT_LIMIT } from './scalars.ts';
 
 export interface CompactQuality {
@@ -34,8 +33,8 @@ export interface CompactEncoderOptions extends CompactQuality {
   tables?: CompactTables;
 }
 
-/** Largest packet by far: 442 scalars of at most 50 bits. */
-const BUFFER_BYTES = 8192;
+/** one for all encoders: a packet leaves it at once */
+const BUFFER = new Uint8Array(PACKET_BYTES);
 const COUNTER_MASK = (1 << COUNTER_BITS) - 1;
 
 /**
@@ -47,7 +46,6 @@ export class CompactMotionEncoder {
   private readonly coder = new RangeCoder();
   private readonly body: PacketBody;
   private readonly tables: CompactTables;
-  private readonly buffer = new Uint8Array(BUFFER_BYTES);
   private readonly acknowledging: boolean;
   private settings: CompactSettings;
   private quality: CompactQuality;
@@ -107,7 +105,7 @@ export class CompactMotionEncoder {
     this.settings = settings;
     const steps = this.known === undefined ? 0 : (sequence - this.known.sequence) & 0xffff;
     const selfContained = this.known === undefined || steps === 0 || (this.acknowledging && steps > DISTANCE_LIMIT);
-    coder.startEncoding(this.buffer);
+    coder.startEncoding(BUFFER);
     if (selfContained) {
       this.counter = 0;
       codeHeader(coder, { kind: 'selfContained', sequence, timeMs, adaptive: !this.acknowledging });
@@ -126,11 +124,11 @@ export class CompactMotionEncoder {
       if (next !== state.settings) state.convert(next);
       body.codeTime(state, timeMs, Math.min(steps, DISTANCE_LIMIT));
     }
-    encodeScalars(coder, body.scalars, state, selfContained);
+    body.scalars.encode(coder, state, selfContained);
     body.commit(state, sequence, selfContained);
     if (this.acknowledging) this.remember(state);
     else this.known = state;
-    return this.buffer.slice(0, coder.finishEncoding());
+    return BUFFER.slice(0, coder.finishEncoding());
   }
 
   private settingsOf({ motion }: MotionSample): CompactSettings {

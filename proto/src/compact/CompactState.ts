@@ -2,7 +2,6 @@ import { FacewireError } from '../errors.ts';
 import { EXPRESSION_COUNT } from '../motion/expressions.ts';
 import type { Motion } from '../motion/Motion.ts';
 import { type CompactSettings, DEFAULT_SETTINGS, sameSettings } from './CompactSettings.ts';
-import { PLACE_LIMIT } from './modelMemory.ts';
 import { FACE_COUNT, POSE_COUNT } from './scalars.ts';
 
 /** π in 1/1024, rounded down */
@@ -15,7 +14,7 @@ const FIRST_EXPECTATION = 512;
 const SETTLED_EXPECTATION = 128;
 const MAGNITUDE_LIMIT = 8;
 
-/** What a state keeps of each scalar, by place among its 1 << STRIDE_SHIFT numbers. */
+/** What a state keeps of each scalar: `scalars` holds one of these of all scalars, roomFor(count) numbers, then the next. */
 export const SCALAR_FIELDS = {
   /** quantised value */
   VALUE: 0,
@@ -27,22 +26,19 @@ export const SCALAR_FIELDS = {
   LIVELY_LONG: 4,
   /** running mean of the value over about 16 packets, 1/256 */
   MEAN: 5,
-  /** two are spare, so that they start at whole 32 bytes */
-  STRIDE_SHIFT: 3,
 } as const;
-const { VALUE, CHANGE, CHANGE_BEFORE, LIVELY, LIVELY_LONG, MEAN, STRIDE_SHIFT } = SCALAR_FIELDS;
-const STRIDE = 1 << STRIDE_SHIFT;
-const POSE = POSE_COUNT;
+const { VALUE, CHANGE, CHANGE_BEFORE, LIVELY, LIVELY_LONG, MEAN } = SCALAR_FIELDS;
+const FIELD_COUNT = 6;
+/** whole fours, as proto/wasm/scalars.c takes them */
+export const roomFor = (scalarCount: number): number => (scalarCount + 3) & ~3;
 const CHANGE_LIMIT = 63;
-// this module's own constants are folded into its code, imported ones are not: see ScalarContexts.ts
+// V8 folds a module's own constants into the code of its functions, but reads imported ones from memory
 const COEFFICIENTS = EXPRESSION_COUNT;
-const FIRST_COEFFICIENT = POSE_COUNT * STRIDE;
-/** what a scalar is below: said to the engine by a mask, it need not look for overflows */
-const SCALAR_MASK = PLACE_LIMIT - 1;
+const POSE = POSE_COUNT;
 /** how far a coefficient may be from its last value, in steps, and keep it: 0.0099 at the default step */
 export const STAY = 33 / 64;
 
-const NOTHING = new Int32Array(FACE_COUNT * STRIDE);
+const NOTHING = new Int32Array(FACE_COUNT);
 
 /**
  * All that prediction rests on: the last quantised motion and its short history, for each scalar (pose, 52
@@ -57,27 +53,27 @@ export class CompactState {
   /** the sender's clock as the packets show it, 1/256 ms modulo 2^24, and the interval between its packets, 1/256 ms */
   clock = 0;
   interval = FIRST_INTERVAL;
-  /** for each scalar STRIDE numbers, SCALAR_FIELDS */
-  scalars = new Int32Array(FACE_COUNT * STRIDE);
+  scalarCount = FACE_COUNT;
+  /** SCALAR_FIELDS; the values come first */
+  scalars = new Int32Array(FIELD_COUNT * roomFor(FACE_COUNT));
 
   constructor(ranks: Uint8Array) {
     this.ranks = ranks;
-  }
-
-  get scalarCount(): number {
-    return this.scalars.length / STRIDE;
   }
 
   /** The state before a self-contained packet. */
   reset(settings: CompactSettings): void {
     this.settings = settings;
     this.resize(FACE_COUNT + 3 * settings.keypointCount);
-    const { scalars } = this;
-    scalars.fill(0);
-    for (let at = 0; at < scalars.length; at += STRIDE) {
-      scalars[at + LIVELY] = FIRST_EXPECTATION;
-      scalars[at + LIVELY_LONG] = FIRST_EXPECTATION << 4;
-    }
+    this.scalars.fill(0);
+    this.field(LIVELY).fill(FIRST_EXPECTATION);
+    this.field(LIVELY_LONG).fill(FIRST_EXPECTATION << 4);
+  }
+
+  /** One of SCALAR_FIELDS, of each scalar: a part of `scalars`. */
+  field(which: number): Int32Array {
+    const room = roomFor(this.scalarCount);
+    return this.scalars.subarray(which * room, which * room + this.scalarCount);
   }
 
   copyFrom(other: CompactState): void {
@@ -93,19 +89,19 @@ export class CompactState {
   /** Takes the scalars over into other steps and counts: round(value · new / old), halves upwards. */
   convert(settings: CompactSettings): void {
     const before = this.settings;
-    const kept = this.scalars.slice(0, STRIDE * (FACE_COUNT + 3 * settings.keypointCount));
+    const [values, lively, livelyLong] = [VALUE, LIVELY, LIVELY_LONG].map((each) => this.field(each).slice());
     this.reset(settings);
-    const { scalars, ranks } = this;
-    for (let scalar = 0; scalar * STRIDE < kept.length; scalar++) {
-      const at = scalar * STRIDE;
-      scalars[at + LIVELY] = kept[at + LIVELY]!;
-      scalars[at + LIVELY_LONG] = kept[at + LIVELY_LONG]!;
-      if (!travels(settings, ranks, scalar)) continue;
+    const kept = Math.min(values!.length, this.scalarCount);
+    this.field(LIVELY).set(lively!.subarray(0, kept));
+    this.field(LIVELY_LONG).set(livelyLong!.subarray(0, kept));
+    const means = this.field(MEAN);
+    for (let scalar = 0; scalar < kept; scalar++) {
+      if (!travels(settings, this.ranks, scalar)) continue;
       const old = denominator(before, scalar);
       const next = denominator(settings, scalar);
-      const value = Math.floor((2 * kept[at + VALUE]! * next + old) / (2 * old));
-      scalars[at + VALUE] = clamp(value, lowest(settings, scalar), highest(settings, scalar));
-      scalars[at + MEAN] = scalars[at + VALUE]! << 8;
+      const value = Math.floor((2 * values![scalar]! * next + old) / (2 * old));
+      this.scalars[scalar] = clamp(value, lowest(settings, scalar), highest(settings, scalar));
+      means[scalar] = this.scalars[scalar]! << 8;
     }
   }
 
@@ -116,41 +112,36 @@ export class CompactState {
   }
 
   private settle(values: Int32Array): void {
-    const { scalars, scalarCount } = this;
-    for (let scalar = 0; scalar < scalarCount; scalar++) {
-      const at = scalar * STRIDE;
-      const value = values[scalar]!;
-      scalars[at + VALUE] = value;
-      scalars[at + MEAN] = value << 8;
-      scalars[at + LIVELY] = SETTLED_EXPECTATION;
-      scalars[at + LIVELY_LONG] = SETTLED_EXPECTATION << 4;
+    this.scalars.fill(0);
+    this.field(LIVELY).fill(SETTLED_EXPECTATION);
+    this.field(LIVELY_LONG).fill(SETTLED_EXPECTATION << 4);
+    const means = this.field(MEAN);
+    for (let scalar = 0; scalar < means.length; scalar++) {
+      this.scalars[scalar] = values[scalar]!;
+      means[scalar] = values[scalar]! << 8;
     }
   }
 
   private follow(values: Int32Array): void {
-    const { scalars } = this;
-    const count = this.scalarCount | 0;
-    for (let scalar = 0; scalar < count; scalar++) {
-      const at = (scalar & SCALAR_MASK) << STRIDE_SHIFT;
+    const { scalars, scalarCount } = this;
+    const room = roomFor(scalarCount);
+    for (let scalar = 0; scalar < scalarCount; scalar++) {
       const value = values[scalar]!;
-      const change = (value - scalars[at + VALUE]!) | 0;
-      const side = change >> 31;
-      const size = ((change ^ side) - side) | 0;
-      const magnitude = Math.min(size, MAGNITUDE_LIMIT);
-      const lively = scalars[at + LIVELY]!;
-      const livelyLong = scalars[at + LIVELY_LONG]!;
-      const mean = scalars[at + MEAN]!;
-      scalars[at + VALUE] = value;
-      scalars[at + CHANGE_BEFORE] = scalars[at + CHANGE]!;
-      scalars[at + CHANGE] = Math.max(-CHANGE_LIMIT, Math.min(CHANGE_LIMIT, change));
-      scalars[at + LIVELY] = lively + (((magnitude << 8) - lively) >> 2);
-      scalars[at + LIVELY_LONG] = livelyLong + (((magnitude << 12) - livelyLong) >> 5);
-      scalars[at + MEAN] = mean + (((value << 8) - mean) >> 4);
+      const change = value - scalars[scalar]!;
+      const size = Math.min(Math.abs(change), MAGNITUDE_LIMIT);
+      scalars[scalar] = value;
+      scalars[CHANGE_BEFORE * room + scalar] = scalars[CHANGE * room + scalar]!;
+      scalars[CHANGE * room + scalar] = clamp(change, -CHANGE_LIMIT, CHANGE_LIMIT);
+      scalars[LIVELY * room + scalar]! += ((size << 8) - scalars[LIVELY * room + scalar]!) >> 2;
+      scalars[LIVELY_LONG * room + scalar]! += ((size << 12) - scalars[LIVELY_LONG * room + scalar]!) >> 5;
+      scalars[MEAN * room + scalar]! += ((value << 8) - scalars[MEAN * room + scalar]!) >> 4;
     }
   }
 
   private resize(count: number): void {
-    if (count !== this.scalarCount) this.scalars = new Int32Array(count * STRIDE);
+    if (count === this.scalarCount) return;
+    this.scalarCount = count;
+    this.scalars = new Int32Array(FIELD_COUNT * roomFor(count));
   }
 }
 
@@ -212,7 +203,7 @@ export function quantise(
     const exact = expression[index]! * top;
     // neither a NaN nor an infinity gives 0
     odd += exact - exact;
-    const last = stays[((scalar & SCALAR_MASK) << STRIDE_SHIFT) + VALUE]!;
+    const last = stays[scalar]!;
     const near = exact < 0 ? 0 : exact > top ? top : Math.floor(exact + 0.5) | 0;
     const value = Math.abs(exact - last) <= stay ? last : near;
     values[scalar] = ranks[index]! < expressionCount ? value : 0;
@@ -245,23 +236,23 @@ export function dequantise(state: CompactState): Motion {
   const { poseDenominator, expressionDenominator, keypointDenominator } = settings;
   const expression = freshExpression();
   for (let index = 0; index < COEFFICIENTS; index++) {
-    expression[index] = scalars[FIRST_COEFFICIENT + (index & SCALAR_MASK) * STRIDE]! / expressionDenominator;
+    expression[index] = scalars[POSE + index]! / expressionDenominator;
   }
   const motion: Motion = {
     pose: {
       pitch: scalars[0]! / poseDenominator,
-      yaw: scalars[STRIDE]! / poseDenominator,
-      roll: scalars[2 * STRIDE]! / poseDenominator,
-      tx: scalars[3 * STRIDE]! / poseDenominator,
-      ty: scalars[4 * STRIDE]! / poseDenominator,
-      logScale: scalars[5 * STRIDE]! / poseDenominator,
+      yaw: scalars[1]! / poseDenominator,
+      roll: scalars[2]! / poseDenominator,
+      tx: scalars[3]! / poseDenominator,
+      ty: scalars[4]! / poseDenominator,
+      logScale: scalars[5]! / poseDenominator,
     },
     expression,
   };
   if (settings.keypointCount > 0) {
     const keypoints = new Float32Array(3 * settings.keypointCount);
     for (let index = 0; index < keypoints.length; index++) {
-      keypoints[index] = scalars[(FACE_COUNT + index) * STRIDE]! / keypointDenominator;
+      keypoints[index] = scalars[FACE_COUNT + index]! / keypointDenominator;
     }
     motion.keypoints = keypoints;
   }

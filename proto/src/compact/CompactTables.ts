@@ -10,17 +10,18 @@ export const ZONE_COUNT = 4;
  * weight for each question.
  */
 export const QUESTION = { changed: 0, negative: 1, beyondOne: 2, beyondTwo: 4, beyondMore: 6 } as const;
-export const QUESTION_SHIFT = 3;
-export const QUESTION_COUNT = 1 << QUESTION_SHIFT;
+export const QUESTION_COUNT = 8;
 
 // five contexts see each question: parts of the list of contexts
+/** where each of the five begins */
+export const FRAME_BASE = 0;
 const FRAME_SIZE = ZONE_COUNT * 16 * 8; // zone, size expected, how lively this packet is (beyondMore: how far already)
 const LEAN_SIZE = ROW_COUNT * 5; // row, change predicted (coarse)
 const LEVEL_SIZE = ROW_COUNT * 8; // row, value
 const PAST_SIZE = ZONE_COUNT * 3 * 3 * 16; // zone, signs of the last two changes, size expected
 const PREDICTION_SIZE = ZONE_COUNT * 64; // zone, change predicted
 export const CONTEXT_COUNT = 5;
-export const LEAN_BASE = FRAME_SIZE;
+export const LEAN_BASE = FRAME_BASE + FRAME_SIZE;
 export const LEVEL_BASE = LEAN_BASE + LEAN_SIZE;
 export const PAST_BASE = LEVEL_BASE + LEVEL_SIZE;
 export const PREDICTION_BASE = PAST_BASE + PAST_SIZE;

@@ -8,9 +8,10 @@ import {
 import { type CompactState, FIRST_INTERVAL } from './CompactState.ts';
 import type { CompactTables } from './CompactTables.ts';
 import { badValue } from './compactErrors.ts';
+import { createScalarModel } from './createScalarModel.ts';
 import { squash } from './logistic.ts';
 import type { RangeCoder } from './rangeCoder.ts';
-import { ScalarModel } from './ScalarModel.ts';
+import type { ScalarModel } from './ScalarModel.ts';
 
 const SETTINGS_CHANGED = 64; // probability out of 65536
 const TIME_UNARY_LIMIT = 6;
@@ -40,7 +41,7 @@ export class PacketBody {
   constructor(coder: RangeCoder, tables: CompactTables, adaptive: boolean) {
     this.coder = coder;
     this.adaptive = adaptive;
-    this.scalars = new ScalarModel(tables, adaptive);
+    this.scalars = createScalarModel(tables, adaptive);
   }
 
   /** Everything learned from packets goes: before a self-contained one. */
@@ -52,7 +53,8 @@ export class PacketBody {
   /** Marks what undo() goes back to. */
   begin(): void {
     this.scalars.mark();
-    this.timeWeightsBefore.set(this.timeWeights);
+    // a loop: for eight numbers a call of set() takes longer
+    for (let index = 0; index < TIME_START.length; index++) this.timeWeightsBefore[index] = this.timeWeights[index]!;
   }
 
   /** Forgets what was learned from a packet that proved malformed. */
@@ -105,8 +107,7 @@ export class PacketBody {
 
   /** Moves the state on to the packet that was coded, and learns from it. */
   commit(state: CompactState, sequence: number, selfContained: boolean): void {
-    if (!selfContained) this.scalars.learn(state);
-    state.advance(this.scalars.values, selfContained);
+    this.scalars.advance(state, selfContained);
     state.sequence = sequence;
     state.timeMs = this.timeMs;
     state.clock = this.clock;

@@ -3,7 +3,9 @@ import { badValue } from './compactErrors.ts';
 
 /** Bits of the coder's window; low and range stay below 2^25, so that every step is exact in 32-bit integers. */
 const WINDOW = 1 << 24;
-export const RENORMALISE_BELOW = 1 << 16;
+const RENORMALISE_BELOW = 1 << 16;
+/** Room for the largest packet: 442 scalars of 16 questions of at most 11.6 bits and an escape of 31 take 12 KiB. */
+export const PACKET_BYTES = 16384;
 const ESCAPE_BITS = 15;
 /** The first byte of a packet lies in 0x40…0xff: the coder starts with this part of its window. */
 export const FIRST_BYTE_LOW = 0x40;
@@ -19,13 +21,13 @@ export class RangeCoder {
   bytes: Uint8Array = new Uint8Array(0);
   /** bytes written, or read including the virtual zeros past the end */
   position = 0;
-  /** the registers; encodeScalars() and decodeScalars() work on copies of them */
+  /** the registers; WasmScalarModel works on copies of them */
   low = 0;
   range = 0;
   /** decoding: the window's value minus the encoder's low */
   offset = 0;
 
-  /** `buffer` must hold the largest packet: 2 bytes for each decision is ample. */
+  /** `buffer`: PACKET_BYTES. */
   startEncoding(buffer: Uint8Array): void {
     this.encoding = true;
     this.bytes = buffer;
