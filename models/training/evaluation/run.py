@@ -149,8 +149,8 @@ def notes_on_judges(own: dict[str, float | None]) -> list[str]:
         )
         if own["expression"] > 0.8 * own["expressionOfConstant"]:
             notes.append(
-                f"the expression error tells nothing: always saying the median would be off by {own['expressionOfConstant']:.3f}, so this "
-                "tracker hardly sees coefficients"
+                f"the expression error tells little of small coefficients: always saying the median would be off by {own['expressionOfConstant']:.3f}; "
+                "models/tracker/card.md says which ones the tracker sees"
             )
     if own.get("similarity") is not None:
         notes.append(
