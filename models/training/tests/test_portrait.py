@@ -146,7 +146,7 @@ def test_window_points_are_the_frames_pixels():
 def test_every_loss_reaches_the_networks():
     models = torch.nn.ModuleDict({"encoder": Encoder(), "net": Generator()})
     shake(models)
-    config = {"choice": 0.03, "paint": 0.3, "flow": 3.0, "lit": 1.0, "windows": 0.7, "mask": 0.5, "seen": 0.1, "critic": 0.01, "matching": 0.1}
+    config = {"choice": 0.03, "paint": 0.3, "flow": 3.0, "lit": 1.0, "mean": 1.0, "windows": 0.7, "mask": 0.5, "seen": 0.1, "critic": 0.01, "matching": 0.1}
     for small in (False, True):
         batch = training_batch()
         terms = losses(draw(models, batch, 2, small), batch, config, Observer(), critics(("frame", "mouth", "eye")))
