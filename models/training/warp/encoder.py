@@ -200,6 +200,7 @@ def flood(g: Graph, fine: Value, small: Value, seed: Value) -> Value:
     detail = g.sqrt(g.sum(detail * detail, 1) + 1e-8)
     sharp = g.op("MaxPool", detail, kernel_shape=[6, 6], strides=[4, 4], pads=[1, 1, 1, 1])
     calmest, _ = g.op("TopK", g.reshape(sharp, G * G), g.ints(G * G // CALM), outputs=2, largest=0)
+    # Pictures without grain have calmest cells below the bound that is taken off, and keep what they had.
     grain = g.max(g.mean(calmest, 0) * GRAIN - FLOOD_SHARP * 0.35, np.float32(0))
     soft = 1.0 - g.smoothstep(sharp - grain, FLOOD_SHARP * 0.7, FLOOD_SHARP * 1.3)
     # Where nothing at all is sharp, colours may change faster: the edges of a blurred window.
