@@ -24,15 +24,15 @@ def _studio(facekit: str, tracks: str):
     return Studio.open(load_rig(facekit), load_tracks(Path(tracks)))
 
 
-def work(task: tuple[str, str, str, str, int]) -> str:
-    """Writes one shard: (out, facekit, tracks, split, index)."""
-    out, facekit, tracks, split, index = task
+def work(task: tuple[str, str, str, str, int, tuple[float, ...]]) -> str:
+    """Writes one shard: (out, facekit, tracks, split, index, turns)."""
+    out, facekit, tracks, split, index, turns = task
     from .sitter import identity
 
     start = time.monotonic()
     folder = Path(out) / f"{split}-{index:04d}"
     studio = _studio(facekit, tracks)
-    write_shard(folder, split, index, lambda seed: identity(studio, seed))
+    write_shard(folder, split, index, lambda seed: identity(studio, seed, turns))
     return f"{folder.name} {time.monotonic() - start:.1f} s"
 
 
@@ -44,13 +44,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--train", type=int, default=40)
     parser.add_argument("--test", type=int, default=2)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--first", type=int, default=0, help="index of the first shard: each has people of its own")
+    parser.add_argument("--turns", type=float, nargs="*", default=(), help="degrees of yaw: these views of heads at rest instead of motions")
     parser.add_argument("--part", default="0/1", help="K/N: only every N-th shard from the K-th on, to share the work between runs")
     options = parser.parse_args(arguments)
     part, parts = (int(x) for x in options.part.split("/"))
     tasks = [
-        (options.out, options.facekit, options.tracks, split, k)
+        (options.out, options.facekit, options.tracks, split, k, tuple(options.turns))
         for split, count in (("test", options.test), ("train", options.train))
-        for k in range(count)
+        for k in range(options.first, options.first + count)
         if k % parts == part and not is_complete(Path(options.out) / f"{split}-{k:04d}")
     ]
     # One thread per process: the jobs already fill the cores.

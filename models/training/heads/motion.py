@@ -122,6 +122,11 @@ def source_motion(rng: np.random.Generator, first: bool) -> Motion:
     return Motion(angles, rng.normal(size=2) * 0.35, float(rng.normal() * 0.01), e)
 
 
+def turned_motion(first: Motion, yaw: float) -> Motion:
+    """The portrait's head (frame 0) at rest, turned by yaw degrees."""
+    return Motion(np.array([0, yaw, 0]) * DEGREE, first.shift, first.zoom, np.zeros(52, np.float32))
+
+
 def driven_motion(rng: np.random.Generator, tracks: np.ndarray) -> Motion:
     """Frames 2…: anything a performer does."""
     wide = rng.random() < 0.5

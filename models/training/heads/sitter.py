@@ -13,7 +13,7 @@ from warp.facekit import INDEX
 from .backdrop import backdrop
 from .coiffure import HAIR, SHARE, Barber, Fuzz, cover, grow_fuzz, ribbons
 from .look import irradiance, sample_look
-from .motion import driven_motion, rotation, source_motion
+from .motion import driven_motion, rotation, source_motion, turned_motion
 from .rig import Rig
 from .stage import DEPTH, LABELS, SIZE, Piece, Stage, place, pose_of, sphere
 from .wardrobe import glasses, static, torso
@@ -55,8 +55,11 @@ def sample_shape(rig: Rig, rng: np.random.Generator) -> np.ndarray:
     return shape * np.array([stretch, 1 / stretch**0.5, 1], np.float32)
 
 
-def identity(studio: Studio, seed: int) -> dict[str, np.ndarray]:
-    """All arrays of one identity's frames, by file name of the data set (without identity.npy and frame.npy)."""
+def identity(studio: Studio, seed: int, turns: tuple[float, ...] = ()) -> dict[str, np.ndarray]:
+    """All arrays of one identity's frames, by file name of the data set (without identity.npy and frame.npy).
+
+    With turns (degrees of yaw) the two source frames are followed by the head at rest, turned so, instead of by a performer's motions.
+    """
     rng = np.random.default_rng([seed, 0xFACE])
     rig, stage, barber = studio.rig, studio.stage, studio.barber
     shape = sample_shape(rig, rng)
@@ -112,7 +115,7 @@ def identity(studio: Studio, seed: int) -> dict[str, np.ndarray]:
     ground = backdrop(rng, PIXELS)
 
     motions = [source_motion(rng, first=True), source_motion(rng, first=False)]
-    motions += [driven_motion(rng, studio.tracks) for _ in range(FRAMES - len(motions))]
+    motions += [turned_motion(motions[0], yaw) for yaw in turns] or [driven_motion(rng, studio.tracks) for _ in range(FRAMES - len(motions))]
     poses = [pose_of(rotation(*m.angles), m.shift, m.zoom) for m in motions]
     bodies = [rig.express(shape, m.expression) for m in motions]
     stage.sources(0, bodies[0], bodies[1])

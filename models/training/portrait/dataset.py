@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 ARRAYS = (
-    "texture256", "backdrop256", "harmonics", "pair", "flow", "mirror", "light", "mirror_light", "normal", "was", "code", "mouth", "mouth_geometry",
+    "texture256", "backdrop256", "sides", "harmonics", "pair", "flow", "mirror", "side", "light", "side_light", "normal", "was", "code", "mouth", "mouth_geometry",
     "mouth_corner", "eyes", "eye_geometry", "eye_corners",
 )
+SIDEWAYS = 54  # entry of the code: the view's rotation, row 0, column 2; above 0 the right side comes into view
 TRUTH = ("images", "flow", "visible", "region")
 
 
@@ -49,8 +50,9 @@ class Shards:
             keep("portrait", shard["truth_images"][s])
             for p in chosen:
                 d = int(pair[p, 1])
-                for name in ARRAYS[4:]:
+                for name in ARRAYS[5:]:
                     keep(name, shard[name][p])
+                keep("sides", shard["sides"][index][int(shard["code"][p][SIDEWAYS] > 0)])
                 keep("target", shard["truth_images"][d])
                 keep("true_flow", shard["truth_flow"][d, side])
                 keep("visible", shard["truth_visible"][d, side])
@@ -110,9 +112,10 @@ def to_batch(raw: dict[str, torch.Tensor], rng: np.random.Generator, drivers: in
         return flat + bb.reshape(bb.shape + (1,) * (image.dim() - 2)) * alpha
 
     unit = lambda x: x.float() / 255  # noqa: E731
-    texture = unit(raw["texture"])
+    texture, sides = unit(raw["texture"]), unit(raw["sides"])
     out = {
         "texture": torch.cat([recolour(texture[:, :3], texture[:, 3:]), texture[:, 3:]], 1),
+        "sides": torch.cat([recolour(sides[:, :3], sides[:, 3:], drivers), sides[:, 3:]], 1),
         "backdrop": recolour(unit(raw["backdrop"])),
         "portrait": recolour(unit(raw["portrait"]).permute(0, 3, 1, 2)),
         "target": recolour(unit(raw["target"]).permute(0, 3, 1, 2), repeat=drivers),
@@ -122,7 +125,7 @@ def to_batch(raw: dict[str, torch.Tensor], rng: np.random.Generator, drivers: in
         "visible": raw["visible"][:, None].float(),
         "region": raw["region"].long(),
     }
-    for name in ("flow", "mirror", "normal", "was", "code", "mouth_geometry", "eye_geometry"):
+    for name in ("flow", "mirror", "side", "normal", "was", "code", "mouth_geometry", "eye_geometry"):
         out[name] = raw[name].float()
     if augment:
         out["code"] = shortened(out["code"], rng)
@@ -130,7 +133,7 @@ def to_batch(raw: dict[str, torch.Tensor], rng: np.random.Generator, drivers: in
     pure = torch.tensor([grey_light(x[0]) for x in maps], dtype=torch.float32)
     lit = torch.tensor([float(np.trace(x[0]) > 0) for x in maps])
     spread = lambda v: v.repeat_interleave(drivers)[:, None, None, None]  # noqa: E731
-    for name in ("light", "mirror_light"):
+    for name in ("light", "side_light"):
         light = raw[name].float()
         mean = light.mean(1, keepdim=True)
         out[name] = (mean + (light - mean) * spread(pure)) * spread(lit)

@@ -11,7 +11,7 @@ import torch
 
 from portrait.fold import Decided, FoldedGenerator, FoldedRefiner
 from portrait.graft import export, inline
-from portrait.layout import EYE_GEOMETRY, FEATURES, HARMONICS, IDENTITY, MOUTH_GEOMETRY, G
+from portrait.layout import EYE_GEOMETRY, FEATURES, HARMONICS, IDENTITY, MOUTH_GEOMETRY, SIDE, G
 from portrait.network import Generator, Scene
 from portrait.refiner import window_feather
 from portrait.stage import PaintedWindow, Stage
@@ -27,11 +27,11 @@ def decide(g: Graph, net: Generator, s: Stage, inputs: Inputs, texture128: Value
     """fold.Decided by name, HALF in the rest; texture128 [B,4,128,128] and backdrop128 [B,3,128,128] in 0..1."""
     one = lambda *shape: torch.rand(2, *shape)  # noqa: E731  (two rows, so that nothing is folded to one)
     example = {
-        "texture128": one(4, 128, 128), "backdrop128": one(3, 128, 128), "features": one(FEATURES, G, G), "identity": one(IDENTITY), "harmonics": one(HARMONICS, 3), "code": one(71),
-        "flow": one(2, G, G) * 0.1, "mirror": one(2, G, G) * 0.1, "light": one(3, G, G) * 0.1, "mirror_light": one(3, G, G) * 0.1, "normal": one(3, G, G),
+        "texture128": one(4, 128, 128), "backdrop128": one(3, 128, 128), "sides": one(4, SIDE, SIDE), "features": one(FEATURES, G, G), "identity": one(IDENTITY), "harmonics": one(HARMONICS, 3), "code": one(71),
+        "flow": one(2, G, G) * 0.1, "mirror": one(2, G, G) * 0.1, "side": one(2, G, G) * 0.1, "light": one(3, G, G) * 0.1, "side_light": one(3, G, G) * 0.1, "normal": one(3, G, G),
         "was": one(3, G, G),
     }
-    values = {"texture128": texture128, "backdrop128": backdrop128, **{n: inputs.avatar[n] for n in ("features", "identity")}, "harmonics": inputs.avatar["light"]}
+    values = {"texture128": texture128, "backdrop128": backdrop128, "sides": s.sides * UNIT, **{n: inputs.avatar[n] for n in ("features", "identity")}, "harmonics": inputs.avatar["light"]}
     values |= {n: getattr(s, n) for n in ("code", *Scene._fields)}
     # Outputs may not be called as inputs are.
     model = export(FoldedGenerator(net), example, [f"decided.{n}" for n in Decided._fields])

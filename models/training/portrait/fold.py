@@ -190,8 +190,8 @@ class FoldedGenerator(nn.Module):
         self.adains = FoldedModulations([b.adain for b in fused]) if identifies else None
         self.block32, self.block16, self.last32 = ((FoldedFusedBlock if identifies else FoldedBlock)(b) for b in fused)
         self.last64 = FoldedBlock(net.last64)
-        # Its inputs: warped portrait (3 colours of 2x2 pixels), its mirrored half with alpha (4 of 2x2), and maps of 64x64:
-        # features, their mirrored half, occlusion, four times the flow and what the mirror is away from it, the rest.
+        # Its inputs: warped portrait (3 colours of 2x2 pixels), side picture with alpha (4 of 2x2), and maps of 64x64:
+        # features, those of the mirrored half, occlusion, four times the flow and what the mirror is away from it, the rest.
         by_flow, by_mirror, seen, flow, apart, rest = net.reduce.weight[:, 28:].split([FEATURES, FEATURES, 1, 2, 2, 9], 1)
         texture = torch.zeros_like(by_mirror[:, : SAMPLED - FEATURES])  # is sampled with the mirrored features
         maps = torch.cat([by_flow, texture, by_mirror, seen, 4 * (flow - apart), 4 * apart, rest], 1)
@@ -220,7 +220,7 @@ class FoldedGenerator(nn.Module):
         x32 = self.last32(x32, l32, *adains[2])
         return self.last64(x64 + enlarge(self.up64(x32), 2), l64), x32
 
-    def forward(self, texture128, backdrop128, features, identity, harmonics, code, flow, mirror, light, mirror_light, normal, was) -> Decided:
+    def forward(self, texture128, backdrop128, sides, features, identity, harmonics, code, flow, mirror, side, light, side_light, normal, was) -> Decided:
         """As Generator.forward, without what is drawn at 256."""
         if not self.uses_expression:
             code = torch.cat([torch.zeros_like(code[:, :52]), code[:, 52:]], 1)
@@ -234,28 +234,28 @@ class FoldedGenerator(nn.Module):
         flow = flow + residual
         colours, found_features = sample(appearance, grid64 + flow).split([4, FEATURES], 1)
         relit = self.relighter(torch.cat([normal, was, colours, light], 1), harmonics, identity)
-        bright, mirror_bright = torch.exp(light + relit), torch.exp(mirror_light)
+        bright, side_bright = torch.exp(light + relit), torch.exp(side_light)
 
-        def lit(by, brightness):
-            fore, alpha = sample(texture128, grid128 + spread(by, 2)).split([3, 1], 1)
+        def lit(picture, by, brightness):
+            fore, alpha = sample(picture, grid128 + spread(by, 2)).split([3, 1], 1)
             fore = fore * spread(brightness, 2)
             return fore, alpha, fore + backdrop128 * (1 - alpha)
 
-        _, _, found = lit(flow, bright)
-        fore, alpha, other = lit(mirror, mirror_bright)
+        _, _, found = lit(texture128, flow, bright)
+        fore, alpha, aside = lit(sides, side, side_bright)
         centred = found - 0.5
-        x = self.reduce(torch.cat([found_features, mirrored, occlusion.sigmoid(), flow, mirror, light, mirror_light, normal], 1))
+        x = self.reduce(torch.cat([found_features, mirrored, occlusion.sigmoid(), flow, mirror, light, side_light, normal], 1))
         x64, x32 = self.blocks(x + self.reduce_pictures(torch.cat([centred, fore, alpha], 1)), motion, identity)
         colour = F.avg_pool2d(found, 2) + self.colour(F.leaky_relu(x64, SLOPE)).float()
         shade = spread(self.shade(F.leaky_relu(x32, SLOPE)).float() * 255, 4)
-        logits = self.choice(x64) + self.choice_pictures(torch.cat([centred, other - 0.5], 1))
+        logits = self.choice(x64) + self.choice_pictures(torch.cat([centred, aside - 0.5], 1))
         logits = F.pixel_shuffle(self.logits(F.leaky_relu(logits, SLOPE)), 2).float()
         first, second, third, fourth = logits.split(1, 1)
         most = torch.maximum(torch.maximum(first, second), torch.maximum(third, fourth))
         # Reductions over so few channels are slower than sums of them.
         first, second, third, fourth = torch.exp(logits - most).split(1, 1)
         share = 1 / (first + second + third + fourth)
-        rest = (other * second + spread(colour, 2) * fourth) * (share * 255) + shade
+        rest = (aside * second + spread(colour, 2) * fourth) * (share * 255) + shade
         return Decided(first * share, third * share, rest, flow, bright, motion, found)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 G = 64  # side of flows and of the finest appearance features
 FEATURES = 32  # channels of the appearance features
 IDENTITY = 128  # length of the identity code
 CODE = 71  # expression 52, rotation of the driver 9, of the source 9, log scale
 PLACED = 10  # channels of the fitted face in the portrait (reading.py)
 HARMONICS = 9  # of the light that was read
+SIDE = 128  # of the side pictures, pixels
+SIDE_YAW = 50 * np.pi / 180  # by which the head is turned in them
 SHAPE = 8  # channels of the avatar tensor `shape` (reading.py)
 
 # Width and height of the windows that the refiners work in, as parts of the frame's side: 72x72 and 48x40 at 256.

@@ -3,7 +3,7 @@
 Encoder     portrait -> appearance features (face-vid2vid's F, in 2-D) and an identity code, once per avatar.
 Motion      residual flow and occlusion over the geometric flow; a motion codebook read by attention (Compensatory
             codebooks) supplies what one portrait cannot tell about how heads move.
-Generator   warped portrait, its mirrored half and warped features -> frame. Blocks fuse AdaIN of the identity and FiLM of
+Generator   warped portrait, the picture of the nearer side and warped features -> frame. Blocks fuse AdaIN of the identity and FiLM of
             the motion by a learned mask (MetaPortrait); appearance codebooks at 16x16 and 32x32. All is decided
             by 128; at 256 the portrait is sampled finer.
 Relighter   how the picture's light changes where the surface turns: a function of its normals, a person's own.
@@ -110,14 +110,16 @@ class Relighter(nn.Module):
 
 
 class Scene(NamedTuple):
-    """What the geometric stage and the avatar give for a frame (stage.py): flow and mirror [B,2,64,64], displacements into
-    the portrait and into its other half; light and mirror_light [B,3,64,64], logarithms of how much brighter the place is
-    than in the portrait; normal, was [B,3,64,64] of the head's surface as seen now and in the portrait."""
+    """What the geometric stage and the avatar give for a frame (stage.py): flow, mirror and side [B,2,64,64], displacements
+    into the portrait, into its other half and into the picture of the nearer side; light and side_light [B,3,64,64],
+    logarithms of how much brighter the place is than in portrait and side picture; normal, was [B,3,64,64] of the head's
+    surface as seen now and in the portrait."""
 
     flow: Tensor
     mirror: Tensor
+    side: Tensor
     light: Tensor
-    mirror_light: Tensor
+    side_light: Tensor
     normal: Tensor
     was: Tensor
 
@@ -126,7 +128,7 @@ class Trunk(NamedTuple):
     """What the generator knows of a frame before it is put together.
 
     At 64: refined flow [B,2,64,64], light [B,3,64,64], occlusion logit [B,1,64,64], features [B,48,64,64], colour [B,3,64,64] for hidden
-    parts; shade [B,3,32,32]; at 128: the warped and the mirrored portrait [B,3,128,128], both lit.
+    parts; shade [B,3,32,32]; at 128: the warped portrait and the side picture [B,3,128,128], both lit.
     """
 
     flow: Tensor
@@ -136,7 +138,7 @@ class Trunk(NamedTuple):
     colour: Tensor
     shade: Tensor
     warped: Tensor
-    mirrored: Tensor
+    aside: Tensor
 
 
 class Generator(nn.Module):
@@ -173,7 +175,7 @@ class Generator(nn.Module):
             code = torch.cat([torch.zeros_like(code[:, :52]), code[:, 52:]], 1)
         return self.code(torch.cat([code, identity], 1))
 
-    def trunk(self, texture128: Tensor, backdrop128: Tensor, features: Tensor, identity: Tensor, harmonics: Tensor, motion: Tensor, scene: Scene) -> Trunk:
+    def trunk(self, texture128: Tensor, backdrop128: Tensor, sides: Tensor, features: Tensor, identity: Tensor, harmonics: Tensor, motion: Tensor, scene: Scene) -> Trunk:
         grid64, grid128 = (pixel_grid(n, n).to(scene.flow) for n in (G, 128))
         small = F.avg_pool2d(texture128, 2)
         mirrored = sample(features, grid64 + scene.mirror)
@@ -184,10 +186,10 @@ class Generator(nn.Module):
         flow = scene.flow + residual
         light = scene.light + self.relighter(torch.cat([scene.normal, scene.was, sample(small, grid64 + flow), scene.light], 1), harmonics, identity)
         warped = composite(lit(sample(texture128, grid128 + enlarge(flow, 2)), enlarge(light, 2)), backdrop128)
-        other = lit(sample(texture128, grid128 + enlarge(scene.mirror, 2)), enlarge(scene.mirror_light, 2))
+        aside = lit(sample(sides, grid128 + enlarge(scene.side, 2)), enlarge(scene.side_light, 2))
         x = torch.cat([
-            F.pixel_unshuffle(warped, 2) - 0.5, F.pixel_unshuffle(other, 2), sample(features, grid64 + flow), mirrored,
-            occlusion.sigmoid(), flow * 4, scene.mirror * 4 - flow * 4, scene.light, scene.mirror_light, scene.normal,
+            F.pixel_unshuffle(warped, 2) - 0.5, F.pixel_unshuffle(aside, 2), sample(features, grid64 + flow), mirrored,
+            occlusion.sigmoid(), flow * 4, scene.mirror * 4 - flow * 4, scene.light, scene.side_light, scene.normal,
         ], 1)
         act = lambda v: F.leaky_relu(v, SLOPE)  # noqa: E731
         x64 = act(self.stem(act(self.reduce(x))))
@@ -197,28 +199,28 @@ class Generator(nn.Module):
         x32 = self.last32(x32, motion, identity)
         x64 = self.last64(x64 + enlarge(self.up64(x32), 2), motion, identity)
         colour = F.avg_pool2d(warped, 2) + self.colour(act(x64)).float()
-        return Trunk(flow, light, occlusion, x64, colour, self.shade(act(x32)).float(), warped, composite(other, backdrop128))
+        return Trunk(flow, light, occlusion, x64, colour, self.shade(act(x32)).float(), warped, composite(aside, backdrop128))
 
     def choices(self, trunk: Trunk) -> Tensor:
-        """[B,4,128,128], which add to 1: how much of every pixel is warped, mirrored, backdrop and colour."""
-        warped, mirrored = (F.pixel_unshuffle(v, 2) - 0.5 for v in (trunk.warped, trunk.mirrored))
-        logits = self.choice(torch.cat([trunk.features, warped, mirrored], 1))
+        """[B,4,128,128], which add to 1: how much of every pixel is warped, side picture, backdrop and colour."""
+        warped, aside = (F.pixel_unshuffle(v, 2) - 0.5 for v in (trunk.warped, trunk.aside))
+        logits = self.choice(torch.cat([trunk.features, warped, aside], 1))
         first = logits.new_tensor([2.0, 0, 0, 0], dtype=torch.float32).reshape(1, 4, 1, 1)  # at first most is warped
         return softmax(F.pixel_shuffle(logits, 2).float() + first)
 
-    def forward(self, texture, backdrop, texture128, backdrop128, features, identity, harmonics, code, flow, mirror, light, mirror_light, normal, was):
-        """One frame before the windows: texture [B,4,N,N], backdrop [B,3,N,N] (0..1, N = 128 or 256) -> frame and
+    def forward(self, texture, backdrop, texture128, backdrop128, sides, features, identity, harmonics, code, flow, mirror, side, light, side_light, normal, was):
+        """One frame before the windows: texture [B,4,N,N], backdrop [B,3,N,N] (0..1, N = 128 or 256), sides [B,4,128,128] -> frame and
         warped portrait [B,3,N,N], modulation code [B,128], refined flow [B,2,64,64] and light [B,3,64,64]."""
         motion = self.embed(code, identity)
-        trunk = self.trunk(texture128, backdrop128, features, identity, harmonics, motion, Scene(flow, mirror, light, mirror_light, normal, was))
+        trunk = self.trunk(texture128, backdrop128, sides, features, identity, harmonics, motion, Scene(flow, mirror, side, light, side_light, normal, was))
         weights = clearer(self.choices(trunk))
-        warped, mirrored, size = trunk.warped, trunk.mirrored, int(texture.shape[-1])
+        warped, aside, size = trunk.warped, trunk.aside, int(texture.shape[-1])
         if size > 128:
             # Weights chosen at 128 do at 256 too: choosing again at 256 cost a quarter of the time and gained nothing.
-            weights, mirrored = enlarge(weights, size // 128), enlarge(mirrored, size // 128)
+            weights, aside = enlarge(weights, size // 128), enlarge(aside, size // 128)
             places = pixel_grid(size, size).to(flow) + enlarge(trunk.flow, size // G)
             warped = composite(lit(sample(texture, places), enlarge(trunk.light, size // G)), backdrop)
-        frame = combine(weights, warped, mirrored, backdrop, enlarge(trunk.colour, size // G), enlarge(trunk.shade, size // 32))
+        frame = combine(weights, warped, aside, backdrop, enlarge(trunk.colour, size // G), enlarge(trunk.shade, size // 32))
         return frame, warped, motion, trunk.flow, trunk.light
 
 
@@ -239,11 +241,11 @@ def composite(found: Tensor, backdrop: Tensor) -> Tensor:
     return found[:, :3] + backdrop * (1 - found[:, 3:])
 
 
-def combine(weights: Tensor, warped: Tensor, mirrored: Tensor, backdrop: Tensor, colour: Tensor, shade: Tensor) -> Tensor:
+def combine(weights: Tensor, warped: Tensor, aside: Tensor, backdrop: Tensor, colour: Tensor, shade: Tensor) -> Tensor:
     """The frame [B,3,h,w] of pictures [B,3,h,w] and their weights [B,4,h,w].
 
-    Nearly every pixel is one of the pictures that the portrait gives, so that detail stays its own; the learned colour is
-    for what the portrait does not show, the shade for how light changes as the head turns.
+    Nearly every pixel is one of the pictures that the avatar has, so that detail stays its own; the learned colour is
+    for what none of them shows, the shade for how light changes as the head turns.
     """
     first, second, third, fourth = weights.split(1, 1)
-    return warped * first + mirrored * second + backdrop * third + colour * fourth + shade
+    return warped * first + aside * second + backdrop * third + colour * fourth + shade

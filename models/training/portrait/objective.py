@@ -18,7 +18,7 @@ from portrait.refiner import blend, shifted, window_feather
 Batch = dict[str, Tensor]
 AROUND = 5  # pixels at 128
 CLEAR = 0.015  # difference of two pictures' errors that makes a choice clear
-DEARER = (0.0, 0.003, 0.003, 0.012)  # mean difference that a warped, mirrored, backdrop or learned pixel may be worse by
+DEARER = (0.0, 0.003, 0.003, 0.012)  # mean difference that a pixel of portrait, side picture, backdrop or learned colour may be worse by
 
 
 class Window(NamedTuple):
@@ -62,24 +62,24 @@ def draw(models: nn.ModuleDict, batch: Batch, drivers: int, small_windows: bool)
         texture128, backdrop128 = spread(F.avg_pool2d(batch["texture"], 2)), spread(F.avg_pool2d(batch["backdrop"], 2))
         motion = net.embed(batch["code"], identity)
         scene = Scene(*(batch[name] for name in Scene._fields))
-        trunk = net.trunk(texture128, backdrop128, features, identity, harmonics, motion, scene)
+        trunk = net.trunk(texture128, backdrop128, batch["sides"], features, identity, harmonics, motion, scene)
         learned = net.choices(trunk)
         # Choices are learned by choice_loss alone: the mixture that is nearest to the truth is a blurred one.
         weights = clearer(learned.detach())
-        frame = combine(weights, trunk.warped, trunk.mirrored, backdrop128, enlarge(trunk.colour, 2), enlarge(trunk.shade, 4))
+        frame = combine(weights, trunk.warped, trunk.aside, backdrop128, enlarge(trunk.colour, 2), enlarge(trunk.shade, 4))
 
         # What the frame at 256 is made of, sampled in the windows only.
         coarse = torch.cat([trunk.flow, trunk.light, trunk.colour, enlarge(trunk.shade, 2)], 1)
-        fine = torch.cat([weights, trunk.mirrored, WEIGHTS[batch["region"]][:, None]], 1)
+        fine = torch.cat([weights, trunk.aside, WEIGHTS[batch["region"]][:, None]], 1)
         windows = {}
         for name, refiner, count, (w, h) in zip(("mouth", "eye"), (net.mouth, net.eyes), (1, 2), window_sizes(256)):
             many = lambda v: v if count == 1 else v.repeat_interleave(count, 0)  # noqa: B023, E731
             points = window_points(batch[f"{name}_corner"].reshape(-1, 2), w, h)
             flow, light, colour, shade = sample(many(coarse), points).split([2, 3, 3, 3], 1)
-            shares, mirrored, weight = sample(many(fine), points).split([4, 3, 1], 1)
+            shares, aside, weight = sample(many(fine), points).split([4, 3, 1], 1)
             behind = sample(many(backdrop), points)
             warped = composite(lit(sample(many(texture), points + flow), light), behind)
-            base = combine(shares, warped, mirrored, behind, colour, shade)
+            base = combine(shares, warped, aside, behind, colour, shade)
             true = sample(many(batch["target"]), points)
             painted, geometry = batch[name].flatten(0, -4), batch[f"{name}_geometry"].flatten(0, -4)
             if small_windows:
@@ -103,7 +103,7 @@ def choice_loss(drawn: Drawn, backdrop: Tensor, target: Tensor, weight: Tensor, 
     mixture would blur, and penalties on the choice once made the first picture the only one for good.
     """
     trunk = drawn.trunk
-    pictures = (trunk.warped, trunk.mirrored, backdrop, enlarge(trunk.colour, 2))
+    pictures = (trunk.warped, trunk.aside, backdrop, enlarge(trunk.colour, 2))
     with torch.no_grad():
         errors = torch.cat([F.avg_pool2d(p - target, AROUND, 1, AROUND // 2, count_include_pad=False).abs().mean(1, keepdim=True) for p in pictures], 1)
         errors += torch.tensor(DEARER).reshape(1, 4, 1, 1) * (1 + 3 * shown)

@@ -17,15 +17,13 @@ import cv2
 import numpy as np
 import onnxruntime as ort
 
-from portrait.graft import inlined_reader
+from portrait.encoding import avatar_graph, avatar_tensors
 from portrait.layout import window_sizes
-from portrait.reader import WEIGHTS, load
-from portrait.reading import avatar_tensors as reading_tensors, read_with
+from portrait.reader import WEIGHTS as READER, load as load_reader
 from portrait.stage import paint, stage
-from warp.encoder import encoder_graph
+from portrait.turner import WEIGHTS as TURNER, load as load_turner
 from warp.facekit import Tables, tables
 from warp.graph import Graph
-from warp.layout import avatar_tensors as warp_tensors
 from warp.renderer import renderer_inputs
 
 SIZE = 256
@@ -34,23 +32,23 @@ FACEKIT = ROOT.parent / "shared/ict-facekit/ict-facekit.npz"
 SOURCES = 2
 # Landmarks of uploaded portraits come from a tracker or a hand: about a pixel off at 256.
 LANDMARK_NOISE = 0.8 * 2 / SIZE
-STAGE_TENSORS = ("pose", "anchors", "keypoints", "surface", "texture256", "backdrop256", "shape", "light", "rest")
+STAGE_TENSORS = ("pose", "anchors", "keypoints", "surface", "texture256", "backdrop256", "shape", "light", "rest", "sides", "side_place")
 
 
 def stage_model(t: Tables) -> bytes:
     """The stage alone, as an ONNX model with everything the training wants as outputs."""
     g = Graph("stage")
-    inputs = renderer_inputs(g, [x for x in (*warp_tensors(), *reading_tensors()) if x["name"] in STAGE_TENSORS])
+    inputs = renderer_inputs(g, [x for x in avatar_tensors() if x["name"] in STAGE_TENSORS])
     texture, backdrop = (g.cast(inputs.avatar[f"{name}{SIZE}"], "float32") for name in ("texture", "backdrop"))
     s = stage(g, t, inputs)
     mouth, eyes = paint(g, t, inputs, s.head, SIZE, texture, backdrop)
     (mw, mh), (ew, eh) = window_sizes(SIZE)
     for name, value, shape in (
-        ("flow", s.flow, ["B", 2, 64, 64]), ("mirror", s.mirror, ["B", 2, 64, 64]), ("code", s.code, ["B", 71]),
+        ("flow", s.flow, ["B", 2, 64, 64]), ("mirror", s.mirror, ["B", 2, 64, 64]), ("side", s.side, ["B", 2, 64, 64]), ("code", s.code, ["B", 71]),
         ("mouth", mouth.picture, ["B", 3, mh, mw]), ("mouth_geometry", mouth.geometry, ["B", 5, mh, mw]),
         ("mouth_corner", mouth.corner, ["B", 1, 2, 1]), ("eyes", eyes.picture, ["E", 3, eh, ew]),
         ("eye_geometry", eyes.geometry, ["E", 6, eh, ew]), ("eye_corners", eyes.corner, ["B", 2, 2, 1]),
-        ("light", s.light, ["B", 3, 64, 64]), ("mirror_light", s.mirror_light, ["B", 3, 64, 64]), ("normal", s.normal, ["B", 3, 64, 64]), ("was", s.was, ["B", 3, 64, 64]),
+        ("light", s.light, ["B", 3, 64, 64]), ("side_light", s.side_light, ["B", 3, 64, 64]), ("normal", s.normal, ["B", 3, 64, 64]), ("was", s.was, ["B", 3, 64, 64]),
         ("keypoints", s.head.keypoints, ["B", 78, 2]),
     ):
         g.output(value, name, "float32", shape)
@@ -64,9 +62,9 @@ def session(model: bytes, threads: int) -> ort.InferenceSession:
 
 
 class Preparer:
-    def __init__(self, facekit: Path, threads: int, reader: Path):
+    def __init__(self, facekit: Path, threads: int, reader: Path, turner: Path):
         t = tables(facekit)
-        self.encoder = session(encoder_graph(t, read_with(inlined_reader(load(reader)))).model("encoder").SerializeToString(), threads)
+        self.encoder = session(avatar_graph(t, load_reader(reader), load_turner(turner)).model("encoder").SerializeToString(), threads)
         self.stage = session(stage_model(t), threads)
         self.encoder_outputs = [o.name for o in self.encoder.get_outputs()]
         self.stage_outputs = [o.name for o in self.stage.get_outputs()]
@@ -98,12 +96,13 @@ class Preparer:
                 made = self.drive(avatar, relative)
                 keep("texture256", avatar["texture256"], np.uint8)
                 keep("backdrop256", avatar["backdrop256"], np.uint8)
+                keep("sides", avatar["sides"], np.uint8)
                 keep("harmonics", avatar["light"], np.float16)
                 n = len(rows)
                 pairs = kept.setdefault("pair", [])
                 index = len(kept["texture256"]) - 1
                 pairs.append(np.stack([np.full(n, index), rows, np.full(n, s), np.full(n, source)], 1))
-                for name in ("flow", "mirror", "mouth_geometry", "eye_geometry", "code", "light", "mirror_light", "normal", "was"):
+                for name in ("flow", "mirror", "side", "mouth_geometry", "eye_geometry", "code", "light", "side_light", "normal", "was"):
                     value = made[name]
                     keep(name, value.reshape(n, 2, *value.shape[1:]) if name == "eye_geometry" else value, np.float16)
                 for name in ("mouth", "eyes"):
@@ -113,7 +112,7 @@ class Preparer:
                 keep("eye_corners", made["eye_corners"].reshape(n, 2, 2), np.int16)
         out.mkdir(parents=True, exist_ok=True)
         for name, values in kept.items():
-            array = np.stack(values) if name in ("texture256", "backdrop256", "harmonics") else np.concatenate(values)
+            array = np.stack(values) if name in ("texture256", "backdrop256", "sides", "harmonics") else np.concatenate(values)
             np.save(out / f"{name}.npy", array)
         (out / "meta.json").write_text(json.dumps({"data": str(folder), "pairs": int(sum(len(p) for p in kept["pair"]))}))
 
@@ -123,11 +122,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("/tmp/facewire-heads"))
     parser.add_argument("--out", type=Path, default=Path("/tmp/facewire-portrait"))
     parser.add_argument("--facekit", type=Path, default=FACEKIT)
-    parser.add_argument("--reader", type=Path, default=WEIGHTS, help="weights of portrait.reader_train")
+    parser.add_argument("--reader", type=Path, default=READER, help="weights of portrait.reader_train")
+    parser.add_argument("--turner", type=Path, default=TURNER, help="weights of portrait.turner_train")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--wait", type=float, default=0, help="seconds to go on looking for new shards")
     a = parser.parse_args()
-    preparer = Preparer(a.facekit, a.threads, a.reader)
+    preparer = Preparer(a.facekit, a.threads, a.reader, a.turner)
     until = time.time() + a.wait
     while True:
         todo = [f.parent for f in sorted(a.data.glob("*/meta.json")) if not (a.out / f.parent.name / "meta.json").exists()]

@@ -80,14 +80,14 @@ def test_what_the_generator_decides(parts):
     net = shake(Generator(**parts))
     net.choice[2].bias[4:] += 2  # so that every picture has a share
     rand = lambda *shape: torch.rand(2, *shape)  # noqa: E731
-    texture, backdrop, features, identity, code = rand(4, 128, 128), rand(3, 128, 128), rand(FEATURES, G, G), rand(IDENTITY), rand(71)
+    texture, backdrop, sides, features, identity, code = rand(4, 128, 128), rand(3, 128, 128), rand(4, 128, 128), rand(FEATURES, G, G), rand(IDENTITY), rand(71)
     smooth = lambda n, reach: enlarge((rand(n, 4, 4) - 0.5) * reach, 16)  # noqa: E731
-    scene = Scene(smooth(2, 0.1), smooth(2, 0.1), smooth(3, 0.2), smooth(3, 0.2), smooth(3, 1.0), smooth(3, 1.0))
+    scene = Scene(smooth(2, 0.1), smooth(2, 0.1), smooth(2, 0.1), smooth(3, 0.2), smooth(3, 0.2), smooth(3, 1.0), smooth(3, 1.0))
     harmonics = rand(HARMONICS, 3)
-    found = FoldedGenerator(net)(texture, backdrop, features, identity, harmonics, code, *scene)
+    found = FoldedGenerator(net)(texture, backdrop, sides, features, identity, harmonics, code, *scene)
     motion = net.embed(code, identity)
-    trunk = net.trunk(texture, backdrop, features, identity, harmonics, motion, scene)
-    frame = net(texture, backdrop, texture, backdrop, features, identity, harmonics, code, *scene)[0]
+    trunk = net.trunk(texture, backdrop, sides, features, identity, harmonics, motion, scene)
+    frame = net(texture, backdrop, texture, backdrop, sides, features, identity, harmonics, code, *scene)[0]
     assert close(found.motion, motion) and close(found.flow, trunk.flow, 1e-4) and close(found.found, trunk.warped, 1e-3)
     assert close(found.bright, torch.exp(trunk.light), 1e-3)
     weights = clearer(net.choices(trunk))
@@ -100,7 +100,7 @@ def test_a_choice_of_far_apart_logits_stays_a_number():
     net = shake(Generator())
     net.choice[2].bias[4:8] = 200.0
     zero = lambda *shape: torch.zeros(1, *shape)  # noqa: E731
-    found = FoldedGenerator(net)(zero(4, 128, 128), zero(3, 128, 128), zero(FEATURES, G, G), zero(IDENTITY), zero(HARMONICS, 3), zero(71), *(zero(n, G, G) for n in (2, 2, 3, 3, 3, 3)))
+    found = FoldedGenerator(net)(zero(4, 128, 128), zero(3, 128, 128), zero(4, 128, 128), zero(FEATURES, G, G), zero(IDENTITY), zero(HARMONICS, 3), zero(71), *(zero(n, G, G) for n in (2, 2, 2, 3, 3, 3, 3)))
     assert found.keep.max() < 1e-6 and torch.isfinite(found.rest).all()
 
 

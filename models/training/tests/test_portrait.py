@@ -25,6 +25,7 @@ from portrait.objective import choice_loss, draw, losses, window_points  # noqa:
 from portrait.observer import Observer  # noqa: E402
 from portrait.refiner import Refiner, painters_own, shifted, window_feather  # noqa: E402
 from portrait.train import widen  # noqa: E402
+from portrait.turner import Turner  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[3]
 FACEKIT = ROOT.parent / "shared/ict-facekit/ict-facekit.npz"
@@ -39,8 +40,8 @@ def seed():
 def avatar(batch: int = 2, size: int = 256) -> tuple:
     rand = lambda *shape: torch.rand(batch, *shape)  # noqa: E731
     return (
-        rand(4, size, size), rand(3, size, size), rand(4, 128, 128), rand(3, 128, 128), rand(FEATURES, G, G), rand(IDENTITY), rand(HARMONICS, 3), rand(71),
-        (rand(2, G, G) - 0.5) * 0.1, (rand(2, G, G) - 0.5) * 0.1, *((rand(3, G, G) - 0.5) * 0.2 for _ in range(4)),
+        rand(4, size, size), rand(3, size, size), rand(4, 128, 128), rand(3, 128, 128), rand(4, 128, 128), rand(FEATURES, G, G), rand(IDENTITY), rand(HARMONICS, 3), rand(71),
+        *((rand(2, G, G) - 0.5) * 0.1 for _ in range(3)), *((rand(3, G, G) - 0.5) * 0.2 for _ in range(4)),
     )
 
 
@@ -57,12 +58,12 @@ def training_batch(sources: int = 1, drivers: int = 2) -> dict:
     n, (mw, mh), (ew, eh) = sources * drivers, *window_sizes(256)
     rand = lambda *shape: torch.rand(*shape)  # noqa: E731
     return {
-        "texture": rand(sources, 4, 256, 256), "backdrop": rand(sources, 3, 256, 256), "portrait": rand(sources, 3, 256, 256),
+        "texture": rand(sources, 4, 256, 256), "backdrop": rand(sources, 3, 256, 256), "portrait": rand(sources, 3, 256, 256), "sides": rand(n, 4, 128, 128),
         "target": rand(n, 3, 256, 256), "mouth": rand(n, 3, mh, mw), "eye": rand(n, 2, 3, eh, ew), "code": rand(n, 71),
         "mouth_geometry": rand(n, len(MOUTH_GEOMETRY), mh, mw), "eye_geometry": rand(n, 2, len(EYE_GEOMETRY), eh, ew),
         "mouth_corner": torch.randint(0, 180, (n, 2)), "eye_corner": torch.randint(0, 200, (n, 2, 2)),
         "true_flow": rand(n, 2, G, G), "visible": (rand(n, 1, G, G) > 0.5).float(), "region": torch.randint(0, 13, (n, 128, 128)),
-        **{name: (rand(n, c, G, G) - 0.5) * 0.1 for name, c in (("flow", 2), ("mirror", 2), ("light", 3), ("mirror_light", 3), ("normal", 3), ("was", 3))},
+        **{name: (rand(n, c, G, G) - 0.5) * 0.1 for name, c in (("flow", 2), ("mirror", 2), ("side", 2), ("light", 3), ("side_light", 3), ("normal", 3), ("was", 3))},
         "harmonics": rand(sources, HARMONICS, 3),
     }
 
@@ -131,7 +132,7 @@ def test_a_choice_is_learned_even_from_never_having_been_made():
     logits = torch.zeros(1, 4, 128, 128)
     logits[:, 0] = 12
     logits.requires_grad_(True)
-    trunk = SimpleNamespace(warped=wrong, mirrored=target, colour=torch.zeros(1, 3, 64, 64))
+    trunk = SimpleNamespace(warped=wrong, aside=target, colour=torch.zeros(1, 3, 64, 64))
     loss = choice_loss(SimpleNamespace(weights=softmax(logits), trunk=trunk), wrong, target, torch.ones(1, 1, 128, 128), torch.zeros(1, 1, 128, 128))
     loss.backward()
     assert (logits.grad[:, 1] < 0).all() and logits.grad[:, 1].abs().mean() * 128 * 128 > 0.5
@@ -205,7 +206,7 @@ def test_sampling_at_pixel_centres_gives_the_image_and_repeats_its_border():
 def test_expression_and_identity_change_the_frame_only_where_their_parts_are_on():
     given = avatar(1)
     other = list(given)
-    other[7] = torch.cat([1 - given[7][:, :52], given[7][:, 52:]], 1)
+    other[8] = torch.cat([1 - given[8][:, :52], given[8][:, 52:]], 1)
     for on in (True, False):
         net = shake(Generator(expression=on))
         moved = (net(*given)[0] - net(*other)[0]).abs().max()
@@ -261,17 +262,18 @@ def test_colour_augmentation_is_the_same_in_portrait_warp_and_target():
     zeros = lambda *shape: torch.zeros(shape, dtype=torch.uint8)  # noqa: E731
     planes = torch.from_numpy(image).permute(2, 0, 1)[None]
     raw = {
-        "texture": torch.cat([planes, torch.from_numpy(alpha)], 1), "backdrop": planes, "portrait": torch.from_numpy(image)[None],
+        "texture": torch.cat([planes, torch.from_numpy(alpha)], 1), "sides": torch.cat([planes, torch.from_numpy(alpha)], 1)[:, :, ::2, ::2], "backdrop": planes, "portrait": torch.from_numpy(image)[None],
         "target": torch.from_numpy(image)[None], "mouth": planes[:, :, :mh, :mw], "eyes": planes[:, None, :, :eh, :ew].expand(1, 2, 3, eh, ew),
         "true_flow": zeros(1, 64, 64, 2), "visible": zeros(1, 64, 64), "region": zeros(1, 128, 128), "flow": zeros(1, 2, 64, 64),
-        "mirror": zeros(1, 2, 64, 64), "code": zeros(1, 71), "mouth_geometry": zeros(1, 5, mh, mw), "eye_geometry": zeros(1, 2, 6, eh, ew),
+        "mirror": zeros(1, 2, 64, 64), "side": zeros(1, 2, 64, 64), "code": zeros(1, 71), "mouth_geometry": zeros(1, 5, mh, mw), "eye_geometry": zeros(1, 2, 6, eh, ew),
         "mouth_corner": zeros(1, 2), "eye_corners": zeros(1, 2, 2),
-        **{name: zeros(1, 3, 64, 64) for name in ("light", "mirror_light", "normal", "was")}, "harmonics": torch.zeros(1, HARMONICS, 3),
+        **{name: zeros(1, 3, 64, 64) for name in ("light", "side_light", "normal", "was")}, "harmonics": torch.zeros(1, HARMONICS, 3),
     }
     for _ in range(8):
         batch = to_batch(raw, rng, 1)
         assert torch.allclose(batch["portrait"], batch["target"])
         assert torch.allclose(composite(batch["texture"], batch["backdrop"]), batch["target"], atol=1e-5)
+        assert torch.allclose(batch["sides"][:, :3], batch["target"][..., ::2, ::2], atol=1e-5)
         assert torch.allclose(batch["mouth"], batch["target"][:, :, :mh, :mw], atol=1e-5)
         assert torch.allclose(batch["eye"][:, 1], batch["target"][:, :, :eh, :ew], atol=1e-5)
     maps = [colour_map(rng) for _ in range(200)]
@@ -315,7 +317,7 @@ def test_the_built_graphs_draw_what_pytorch_draws(tmp_path):
     from warp.run import Package, motion_row, read_portrait, stack
 
     encoder, net = shake(Encoder()), shake(Generator())
-    manifest = build(FACEKIT, encoder, Reader(), net, tmp_path, 0)
+    manifest = build(FACEKIT, encoder, Reader(), shake(Turner()), net, tmp_path, 0)
     assert [f["role"] for f in manifest["files"]] == ["encoder", "renderer", "renderer", "renderer"]
     package = Package(tmp_path)
     pixels, landmarks = read_portrait(ROOT / "models/portraits/ada.jpg")
@@ -327,7 +329,7 @@ def test_the_built_graphs_draw_what_pytorch_draws(tmp_path):
     assert np.abs(identity[0].numpy() - tensors["identity"]).max() < 1e-3
 
     # The frame before its windows, built in a bare graph, against PyTorch.
-    names = ["texture", "backdrop", "texture128", "backdrop128", "features", "identity", "harmonics", "code", "flow", "mirror", "light", "mirror_light", "normal", "was"]
+    names = ["texture", "backdrop", "texture128", "backdrop128", "sides", "features", "identity", "harmonics", "code", "flow", "mirror", "side", "light", "side_light", "normal", "was"]
     net.choice[2].bias.data[4:] += 2  # so that every picture has a share
     for size in (128, 256):
         given = [torch.cat([v, v[:1]]) for v in map(smooth, avatar(2, size))]
@@ -336,7 +338,7 @@ def test_the_built_graphs_draw_what_pytorch_draws(tmp_path):
         g = Graph("frame")
         values = {n: g.input(n, "float32", ["B", *v.shape[1:]]) for n, v in zip(names, given)}
         levels = {n: values[k] * np.float32(255) for n, k in ((f"texture{size}", "texture"), (f"backdrop{size}", "backdrop"))}
-        drawn = SimpleNamespace(**{n: values[n] for n in ("code", "flow", "mirror", "light", "mirror_light", "normal", "was")})
+        drawn = SimpleNamespace(**{n: values[n] for n in ("code", "flow", "mirror", "side", "light", "side_light", "normal", "was")}, sides=values["sides"] * np.float32(255))
         frame = drawing.draw(g, drawing.decide(g, net, drawn, SimpleNamespace(avatar=values | {"light": values["harmonics"]}), values["texture128"], values["backdrop128"]), levels, size)
         g.output(frame, "frame", "float32", ["B", 3, size, size])
         session = onnxruntime.InferenceSession(g.model("frame").SerializeToString(), providers=["CPUExecutionProvider"])

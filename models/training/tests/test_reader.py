@@ -18,7 +18,8 @@ from portrait.layout import SHAPE, G  # noqa: E402
 from portrait.reader import Reader  # noqa: E402
 from portrait.reader_train import log_irradiance, losses  # noqa: E402
 from portrait.reading import DARKEST, EXPONENT, READER_INPUTS, RESTING, harmonics, log_light, posed  # noqa: E402
-from portrait.stage import REST, raise_relief, relight  # noqa: E402
+from portrait.turner import Turner  # noqa: E402
+from portrait.stage import REST, light_on, raise_relief, relight, surface  # noqa: E402
 from warp.encoder import Fitted  # noqa: E402
 from warp.facekit import INDEX  # noqa: E402
 from warp.graph import Graph, pixel_grid  # noqa: E402
@@ -110,16 +111,17 @@ def test_relief_moves_points_along_the_turned_view_and_finds_their_place_in_the_
     flow = np.full((1, 2, G, G), 0.05)
 
     def place(turn):
-        build = lambda g, flow, turn, scale, shape: [raise_relief(g, flow, turn, scale, shape, 2)]  # noqa: E731
+        build = lambda g, flow, turn, scale, shape: list(raise_relief(g, flow, turn, scale, shape, 2))  # noqa: E731
         flows, turns = np.stack([flow, flow * 0], 1), np.stack([turn, np.eye(3)])[None]
-        return compute([5], build, flow=flows, turn=turns, scale=np.array([[scale]]), shape=shape)
+        return compute([5, 5], build, flow=flows, turn=turns, scale=np.array([[scale]]), shape=shape)
 
-    (found,) = place(turn)
+    found, off = place(turn)
     # The point seen at u is the mean face's F(p) less the parallax of its height.
     parallax = height * scale * turn[:2, 2]
     assert np.allclose(found[0, 0, :, 32, 32], 0.05 + parallax, atol=1e-4)
     assert np.allclose(found[0, 1], 0, atol=1e-5)  # a layer that is not turned stays where it is
-    (still,) = place(np.eye(3))
+    assert np.allclose(off[0, 0, :, 32, 32], parallax, atol=1e-4) and np.abs(off[0, 1]).max() < 1e-5
+    still, _ = place(np.eye(3))
     assert np.allclose(still[0, 0], flow[0], atol=1e-5)
 
 
@@ -129,19 +131,23 @@ def test_a_cheek_that_turns_away_from_the_lamp_gets_darker_and_one_that_stays_do
     normal = np.zeros((1, 3, G, G))
     normal[:, 2] = -1
     glow = np.zeros((1, 3, G, G))
-    still = np.array([[1, 1, 1], [-1, 1, 1]], np.float32)
 
     def lit(turns: float, angle: float):
         shape = np.concatenate([np.zeros((1, 1, G, G)), normal, np.full((1, 1, G, G), turns), glow], 1)
-        build = lambda g, flow, turn, shape, light: relight(g, flow, turn, shape, light, still)  # noqa: E731
-        turns = np.stack([rotation(0, angle, 0), np.eye(3)])[None]
-        found = compute([4, 4, 4], build, flow=np.zeros((1, 2, 2, G, G)), turn=turns, shape=shape, light=light)
-        return [v.reshape(1, 3, 2, G, G) for v in found]
 
-    change, turned, was = lit(1.0, 0.5)  # positive yaw: to the left of the picture
+        def build(g, flow, turn, shape, light):
+            normals, was, there = surface(g, flow, turn, shape)
+            now, still = light_on(g, light, normals, 2)
+            return relight(g, now - there), relight(g, still - there), normals, was
+
+        turns = np.stack([rotation(0, angle, 0), np.eye(3)])[None]
+        found = compute([4, 4, 4, 4], build, flow=np.zeros((1, 2, G, G)), turn=turns, shape=shape, light=light)
+        return [v.reshape(1, 3, -1, G, G) for v in found]
+
+    change, still, turned, was = lit(1.0, 0.5)  # positive yaw: to the left of the picture
     assert change[0, 0, 0, 32, 32] == pytest.approx(EXPONENT * np.log(1 - 0.6 * np.sin(0.5)), abs=1e-3)
     assert turned[0, 0, 0, 32, 32] == pytest.approx(-np.sin(0.5), abs=1e-3) and np.allclose(was[0, :, 0], normal[0], atol=1e-5)
-    assert np.abs(change[0, :, 1]).max() < 1e-3 and turned[0, 2, 1, 32, 32] == pytest.approx(-1, abs=1e-3)
+    assert np.abs(still).max() < 1e-3 and turned[0, 2, 1, 32, 32] == pytest.approx(-1, abs=1e-3)
     assert np.abs(lit(1.0, 0.0)[0]).max() < 1e-3 and np.abs(lit(0.0, 0.5)[0]).max() < 1e-3
 
 
@@ -156,7 +162,8 @@ def test_a_portrait_that_smiles_and_is_told_to_smile_as_much_stays_as_it_is(tmp_
     from warp.run import motion_row, pose_angles, read_portrait
 
     save(Reader().state_dict(), tmp_path / "reader.pt")
-    preparer = Preparer(FACEKIT, 1, tmp_path / "reader.pt")
+    save(Turner().state_dict(), tmp_path / "turner.pt")
+    preparer = Preparer(FACEKIT, 1, tmp_path / "reader.pt", tmp_path / "turner.pt")
     pixels, landmarks = read_portrait(ROOT / "models/portraits/ada.jpg")
     avatar = preparer.encode(pixels[::2, ::2], landmarks)
     smile = {"mouthSmileLeft": 0.6, "mouthSmileRight": 0.6}

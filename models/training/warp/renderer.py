@@ -111,7 +111,8 @@ class HeadFlow:
 
     expression [B,52] cleaned; rotation [B,3,3] of head and view; keypoints [B,78,2] of the driver; mouth: the mouth's
     frame with its lips (curves.py); upper, lower [B,2,G,G]: displacement into the portrait by either lip's layer;
-    side [B,1,G,G]: below 0 on the upper lip's side; flow [B,2,G,G]: the one that holds; nodes [2B,2,G,G] of both layers.
+    side [B,1,G,G]: below 0 on the upper lip's side; flow [B,2,G,G]: the one that holds; nodes [2B,2,G,G] of both layers; forward [2B,2,G,G]: where
+    the nodes lie in the frame.
     """
 
     expression: Value
@@ -123,6 +124,7 @@ class HeadFlow:
     side: Value
     flow: Value
     nodes: Value
+    forward: Value
 
 
 def renderer_inputs(g: Graph, tensors: list[dict]) -> Inputs:
@@ -168,7 +170,8 @@ def head_flow(g: Graph, t: Tables, inputs: Inputs, fine_steps: int, rest: Value 
     start = (picture - g.unsqueeze(shift, 2)) / g.unsqueeze(scale, 2)
     start = g.clip(to_grid(g, facing_plane(g, rotation, start)), -EDGE, EDGE)
     both = lambda v, side: g.reshape(g.concat([g.unsqueeze(v, 1)] * 2, 1), -1, 2, side, side)  # noqa: E731
-    flows, nodes = invert(g, g.reshape(forward, -1, 2, G, G), both(start, G // 2), both(place, G), fine_steps)  # [2B,2,G,G]
+    forward = g.reshape(forward, -1, 2, G, G)
+    flows, nodes = invert(g, forward, both(start, G // 2), both(place, G), fine_steps)  # [2B,2,G,G]
 
     # Signed height over the mouth's middle line, negative on the upper lip's side.
     mouth = local_frame(g, keypoints, [60], [64], {"upper": (61, 62, 63), "lower": (67, 66, 65)}, (-0.46, 0, 0.46))
@@ -177,7 +180,7 @@ def head_flow(g: Graph, t: Tables, inputs: Inputs, fine_steps: int, rest: Value 
     side = g.reshape(v - curve(g, middle, h), -1, 1, G, G)
     upper, lower = g.split(g.reshape(flows, -1, 4, G, G), 1, 2, 2)
     flow = g.where(side < 0.0, upper, lower)
-    return HeadFlow(expression, rotation, keypoints, mouth, upper, lower, side, flow, nodes)
+    return HeadFlow(expression, rotation, keypoints, mouth, upper, lower, side, flow, nodes, forward)
 
 
 def renderer_graph(t: Tables, size: int) -> Graph:

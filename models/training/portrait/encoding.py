@@ -1,0 +1,39 @@
+"""The encoder's graph up to everything that geometry, reader and turner find: all of an avatar but its learned features."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from portrait.graft import export, inline, inlined_reader
+from portrait.layout import SIDE, G
+from portrait.reader import Reader
+from portrait.reading import avatar_tensors as reading_tensors, read_with
+from portrait.stage import aside, aside_motion, mirror_first
+from portrait.turner import INPUTS, Turner
+from warp.encoder import encoder_graph
+from warp.facekit import Tables
+from warp.graph import Graph, Value
+from warp.layout import avatar_tensors as warp_tensors
+
+
+def avatar_tensors() -> list[dict]:
+    """Warp's and the reader's, and the side pictures: sides (premultiplied, left and right) and where the nodes of the
+    frontal grid lie in them, image coordinates."""
+    return [
+        *warp_tensors(), *reading_tensors(),
+        {"name": "sides", "dtype": "uint8", "shape": [2, 4, SIDE, SIDE]},
+        {"name": "side_place", "dtype": "float32", "shape": [2, 2, G, G]},
+    ]
+
+
+def avatar_graph(t: Tables, reader: Reader, turner: Turner) -> Graph:
+    """portrait uint8 [512,512,3], landmarks [68,2] -> avatar_tensors()."""
+    g = encoder_graph(t, read_with(inlined_reader(reader)))
+    seen = aside(g, t, {x.name: Value(g, x.name) for x in g.outputs}, g.const(aside_motion()))
+    example = {n: torch.rand(2, *shape) * 0.1 for n, shape in INPUTS.items()}
+    (sides,) = inline(g, "turner", export(turner, example, ["turned"]), {n: seen.given[n] for n in INPUTS})
+    sides = mirror_first(g, sides, SIDE, np.ones((1, 1, 1), np.float32))
+    g.output(g.cast(sides * np.float32(255) + np.float32(0.5), "uint8"), "sides", "uint8", [2, 4, SIDE, SIDE])
+    g.output(seen.place, "side_place", "float32", [2, 2, G, G])
+    return g
