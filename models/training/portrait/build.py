@@ -19,7 +19,7 @@ from portrait.encoding import avatar_graph, avatar_tensors as encoded_tensors
 from portrait.graft import export, inline
 from portrait.layout import EYE_GEOMETRY, FEATURES, HARMONICS, IDENTITY, MOUTH_GEOMETRY, SIDE, G, window_sizes
 from portrait.blocks import Codebook
-from portrait.drawing import LEVELS, UNIT, blended, decide, draw, draw_fine, mouth_of_one_tone, read_windows, refine
+from portrait.drawing import LEVELS, UNIT, blended, decide, draw, mouth_of_one_tone, read_windows, refine
 from portrait.network import Encoder, Generator
 from portrait.reader import WEIGHTS as READER, Reader, load as load_reader
 from portrait.stage import paint, stage
@@ -57,8 +57,9 @@ def renderer_graph(t: Tables, net: Generator, size: int) -> Graph:
     levels = {n: g.cast(v, "float32") for n, v in inputs.avatar.items() if n.startswith(("texture", "backdrop"))}  # 0..255
     s = stage(g, t, inputs)
     decided = decide(g, net, s, inputs, levels["texture128"] * UNIT, levels["backdrop128"] * UNIT)
-    # 512 is drawn at 256 and given the portrait's own detail.
-    frame, inner_frame = draw_fine(g, decided, levels) if size == 512 else [draw(g, decided, levels, size)] * 2
+    frame = draw(g, decided, levels, size)
+    # The refiners of 512 work at 256.
+    inner_frame = draw(g, decided, levels, inner) if inner != size else frame
 
     painted = lambda of: paint(g, t, inputs, s.head, of, levels[f"texture{of}"], levels[f"backdrop{of}"])  # noqa: E731
     windows = painted(inner)
@@ -81,7 +82,7 @@ def renderer_graph(t: Tables, net: Generator, size: int) -> Graph:
 def encoder_model(t: Tables, encoder: Encoder, reader: Reader, turner: Turner) -> Graph:
     g = avatar_graph(t, reader, turner)
     image = g.pool(g.transpose(g.unsqueeze(g.cast(Value(g, "portrait"), "float32"), 0), 0, 3, 1, 2) * np.float32(1 / 255), 2)
-    features, identity = inline(g, "encoder", export(encoder, {"portrait": torch.rand(2, 3, 256, 256)}, ["features", "identity"]), {"portrait": image})
+    features, identity = inline(g, "encoder", export(encoder, {"portrait": torch.rand(2, 3, 256, 256)}, ["features", "identity"]), {"portrait": image}, halves=True)
     g.output(g.reshape(features, FEATURES, G, G), "features", "float32", [FEATURES, G, G])
     g.output(g.reshape(identity, IDENTITY), "identity", "float32", [IDENTITY])
     return g

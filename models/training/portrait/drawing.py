@@ -48,7 +48,7 @@ def sampled(g: Graph, decided: dict[str, Value], levels: dict[str, Value], size:
 
 
 def draw(g: Graph, decided: dict[str, Value], levels: dict[str, Value], size: int) -> Value:
-    """The frame of 128 or 256 pixels, [B,3,size,size] in levels."""
+    """The frame, [B,3,size,size] in levels."""
     backdrop = levels[f"backdrop{size}"]
     if size == 128:
         return decided["found"] * (decided["keep"] * LEVELS) + backdrop * decided["behind"] + decided["rest"]
@@ -58,15 +58,6 @@ def draw(g: Graph, decided: dict[str, Value], levels: dict[str, Value], size: in
     keep = large(decided["keep"], 1)
     behind = large(decided["keep"] + decided["behind"], 1) - keep * (alpha * UNIT)
     return fore * keep + backdrop * behind + large(decided["rest"], 3)
-
-
-def draw_fine(g: Graph, decided: dict[str, Value], levels: dict[str, Value]) -> tuple[Value, Value]:
-    """(the frame of 512 pixels, the one of 256), in levels: the portrait's own detail, with what the network changed at 256."""
-    over = lambda fore, alpha, size: fore + levels[f"backdrop{size}"] * (1.0 - alpha * UNIT)  # noqa: E731
-    large = lambda v, channels: g.resize(v, 256, 256, channels)  # noqa: E731
-    found = over(*sampled(g, decided, levels, 256), 256)
-    change = found * large(decided["keep"] - 1.0, 1) + levels["backdrop256"] * large(decided["behind"], 1) + large(decided["rest"], 3)
-    return over(*sampled(g, decided, levels, 512), 512) + g.resize(change, 512, 512, 3), found + change
 
 
 def refine(g: Graph, net: Generator, windows, bases: list[Value], motion: Value, identity: Value, sizes) -> list[tuple[Value, ...]]:

@@ -32,7 +32,7 @@ def avatar_graph(t: Tables, reader: Reader, turner: Turner) -> Graph:
     g = encoder_graph(t, read_with(inlined_reader(reader)))
     seen = aside(g, t, {x.name: Value(g, x.name) for x in g.outputs}, g.const(aside_motion()))
     example = {n: torch.rand(2, *shape) * 0.1 for n, shape in INPUTS.items()}
-    (sides,) = inline(g, "turner", export(turner, example, ["turned"]), {n: seen.given[n] for n in INPUTS})
+    (sides,) = inline(g, "turner", export(turner, example, ["turned"]), {n: seen.given[n] for n in INPUTS}, halves=True)
     sides = mirror_first(g, sides, SIDE, np.ones((1, 1, 1), np.float32))
     g.output(g.cast(sides * np.float32(255) + np.float32(0.5), "uint8"), "sides", "uint8", [2, 4, SIDE, SIDE])
     g.output(seen.place, "side_place", "float32", [2, 2, G, G])

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from portrait import observer as observing
 from portrait.adversary import Critic, fooled, told_apart
+from portrait.blocks import enlarge, pixel_grid, sample
 from portrait.dataset import colour_map, grey_light
 from portrait.graft import inlined_reader
 from portrait.layout import SIDE_YAW, G
@@ -160,7 +161,6 @@ def validate(turner: Turner, views: Views, folder: Path | None = None) -> dict[s
             raw = [views.sample(shard, k + j) for j in range(8)]
             inputs, true = to_batch({n: np.stack([r[n] for r in raw]) for n in raw[0]}, None)
             turned = turner.decide(**inputs)
-            from portrait.blocks import enlarge, pixel_grid, sample
             warped = sample(inputs["texture128"], pixel_grid(128, 128) + enlarge(inputs["flow"], 2))
             warped = warped[:, :3] * torch.exp(enlarge(inputs["light"], 2)) + inputs["backdrop128"] * (1 - warped[:, 3:])
             made = shown(turned, true["backdrop"])

@@ -228,6 +228,16 @@ def test_the_same_seed_gives_the_same_bytes_whatever_was_drawn_before(studio, si
     assert all(again[k].tobytes() == v.tobytes() for k, v in sitting.items())
 
 
+def test_views_of_a_head_at_rest_follow_the_same_portraits(studio, sitting):
+    from heads.sitter import identity
+
+    turned = identity(studio, 7, (-50.0, 50.0))
+    assert len(turned["images"]) == 4
+    assert (turned["images"][:2] == sitting["images"][:2]).all() and (turned["backdrop"] == sitting["backdrop"]).all()
+    assert np.allclose(turned["motion"][2:, 1], np.radians([-50, 50])) and not turned["motion"][2:, 6:].any()
+    assert np.allclose(turned["motion"][2:, 5], turned["motion"][0, 5])
+
+
 def test_motion_projects_the_skull_where_the_landmarks_lie(studio, sitting):
     from heads.sitter import sample_shape
 
