@@ -191,10 +191,10 @@ class FoldedGenerator(nn.Module):
         self.block32, self.block16, self.last32 = ((FoldedFusedBlock if identifies else FoldedBlock)(b) for b in fused)
         self.last64 = FoldedBlock(net.last64)
         # Its inputs: warped portrait (3 colours of 2x2 pixels), side picture with alpha (4 of 2x2), and maps of 64x64:
-        # features, those of the mirrored half, occlusion, four times the flow and what the mirror is away from it, the rest.
-        by_flow, by_mirror, seen, flow, apart, rest = net.reduce.weight[:, 28:].split([FEATURES, FEATURES, 1, 2, 2, 9], 1)
+        # features, those of the mirrored half, occlusion, four times the flow and what the mirror is away from it, the rest, four times the side's.
+        by_flow, by_mirror, seen, flow, apart, rest, side = net.reduce.weight[:, 28:].split([FEATURES, FEATURES, 1, 2, 2, 12, 2], 1)
         texture = torch.zeros_like(by_mirror[:, : SAMPLED - FEATURES])  # is sampled with the mirrored features
-        maps = torch.cat([by_flow, texture, by_mirror, seen, 4 * (flow - apart), 4 * apart, rest], 1)
+        maps = torch.cat([by_flow, texture, by_mirror, seen, 4 * (flow - apart), 4 * apart, rest, 4 * side], 1)
         self.reduce, self.reduce_pictures = conv_of(maps, net.reduce.bias), over_pixels(net.reduce, 0, 28, bias=False)
         self.stem, self.down32, self.down16, self.up32, self.up64 = net.stem, net.down32, net.down16, net.up32, net.up64
         self.book16, self.book32 = folded_book(net.book16), folded_book(net.book32)
@@ -244,7 +244,7 @@ class FoldedGenerator(nn.Module):
         _, _, found = lit(texture128, flow, bright)
         fore, alpha, aside = lit(sides, side, side_bright)
         centred = found - 0.5
-        x = self.reduce(torch.cat([found_features, mirrored, occlusion.sigmoid(), flow, mirror, light, side_light, normal], 1))
+        x = self.reduce(torch.cat([found_features, mirrored, occlusion.sigmoid(), flow, mirror, light, side_light, normal, was, side], 1))
         x64, x32 = self.blocks(x + self.reduce_pictures(torch.cat([centred, fore, alpha], 1)), motion, identity)
         colour = F.avg_pool2d(found, 2) + self.colour(F.leaky_relu(x64, SLOPE)).float()
         shade = spread(self.shade(F.leaky_relu(x32, SLOPE)).float() * 255, 4)

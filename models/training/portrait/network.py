@@ -152,7 +152,7 @@ class Generator(nn.Module):
         self.motion = Motion(code, codebooks)
         self.relighter = Relighter()
         fused = FusedBlock if identity else Block
-        self.reduce, self.stem = conv(106, width, 1), conv(width, width)
+        self.reduce, self.stem = conv(111, width, 1), conv(width, width)
         self.down32, self.block32 = conv(width, 64, stride=2), fused(64, code)
         self.down16, self.block16 = conv(64, 96, stride=2), fused(96, code)
         self.book16 = Codebook(96, 64) if codebooks and not single_scale else nn.Identity()
@@ -190,6 +190,7 @@ class Generator(nn.Module):
         x = torch.cat([
             F.pixel_unshuffle(warped, 2) - 0.5, F.pixel_unshuffle(aside, 2), sample(features, grid64 + flow), mirrored,
             occlusion.sigmoid(), flow * 4, scene.mirror * 4 - flow * 4, scene.light, scene.side_light, scene.normal,
+            scene.was, scene.side * 4,
         ], 1)
         act = lambda v: F.leaky_relu(v, SLOPE)  # noqa: E731
         x64 = act(self.stem(act(self.reduce(x))))

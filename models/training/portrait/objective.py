@@ -18,7 +18,8 @@ from portrait.refiner import blend, shifted, window_feather
 Batch = dict[str, Tensor]
 AROUND = 5  # pixels at 128
 CLEAR = 0.015  # difference of two pictures' errors that makes a choice clear
-DEARER = (0.0, 0.003, 0.003, 0.012)  # mean difference that a pixel of portrait, side picture, backdrop or learned colour may be worse by
+DEARER = (0.0, 0.003, 0.003, 0.012)  # mean difference that a pixel of portrait, side picture, backdrop or learned colour may be worse by,
+DEARER_SHOWN = (0.0, 0.003, 0.009, 0.036)  # and this in addition where the portrait shows the place
 
 
 class Window(NamedTuple):
@@ -99,14 +100,14 @@ def choice_loss(drawn: Drawn, backdrop: Tensor, target: Tensor, weight: Tensor, 
     """Cross-entropy of each pixel's choice with the pictures that come nearest to the truth there.
 
     Nearness is that of the mean colour around a pixel, so that detail a little out of place is better than none, and the
-    learned colour pays for being blurred, most where the portrait shows the place (shown [N,1,128,128]). Losses of the
+    pictures that are not the portrait pay for being blurred, most where it shows the place (shown [N,1,128,128]). Losses of the
     mixture would blur, and penalties on the choice once made the first picture the only one for good.
     """
     trunk = drawn.trunk
     pictures = (trunk.warped, trunk.aside, backdrop, enlarge(trunk.colour, 2))
     with torch.no_grad():
         errors = torch.cat([F.avg_pool2d(p - target, AROUND, 1, AROUND // 2, count_include_pad=False).abs().mean(1, keepdim=True) for p in pictures], 1)
-        errors += torch.tensor(DEARER).reshape(1, 4, 1, 1) * (1 + 3 * shown)
+        errors += torch.tensor(DEARER).reshape(1, 4, 1, 1) + torch.tensor(DEARER_SHOWN).reshape(1, 4, 1, 1) * shown
         best = torch.softmax(-errors / CLEAR, 1)
     return -(best * torch.log(drawn.weights.clamp(min=1e-6)) * weight * (1 + 3 * (1 - shown))).sum(1).mean()
 

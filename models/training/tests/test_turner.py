@@ -10,6 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 onnxruntime = pytest.importorskip("onnxruntime")
+cv2 = pytest.importorskip("cv2")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from portrait.adversary import Critic  # noqa: E402
@@ -18,7 +19,7 @@ from portrait.layout import SIDE, SIDE_YAW, G  # noqa: E402
 from portrait.observer import Observer  # noqa: E402
 from portrait.reader import Reader  # noqa: E402
 from portrait.reader_train import save  # noqa: E402
-from portrait.stage import mirror_first, side_rotation  # noqa: E402
+from portrait.stage import aside_motion, mirror_first, side_rotation  # noqa: E402
 from portrait.turner import INPUTS, Turner  # noqa: E402
 from portrait.turner_train import losses, shown  # noqa: E402
 from warp.graph import Graph  # noqa: E402
@@ -78,13 +79,38 @@ def test_only_the_first_picture_is_put_in_the_mirror():
 
 
 @pytest.fixture(scope="module")
-def preparer(tmp_path_factory):
-    from portrait.prepare import Preparer
-
+def weights(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
     save(Reader().state_dict(), folder / "reader.pt")
     save(shaken(Turner()).state_dict(), folder / "turner.pt")
-    return Preparer(FACEKIT, 1, folder / "reader.pt", folder / "turner.pt")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def preparer(weights):
+    from portrait.prepare import Preparer
+
+    return Preparer(FACEKIT, 1, weights / "reader.pt", weights / "turner.pt")
+
+
+@needs_facekit
+def test_the_graph_makes_the_side_pictures_that_pytorch_makes(preparer, weights):
+    from portrait.turner import load
+    from portrait.turner_train import input_model
+    from warp.run import read_portrait
+
+    pixels, landmarks = read_portrait(ROOT / "models/portraits/ada.jpg")
+    found = preparer.encode(pixels[::2, ::2], landmarks)["sides"].astype(float)
+    portrait = cv2.resize(pixels[::2, ::2], (512, 512), interpolation=cv2.INTER_CUBIC)
+    names = list(INPUTS)
+    session = input_model(FACEKIT, weights / "reader.pt")
+    feed = {"portrait": portrait, "landmarks": landmarks.astype(np.float32), "motion": aside_motion()}
+    inputs = {n: torch.from_numpy(v) for n, v in zip(names, session.run([f"turner.{n}" for n in names], feed))}
+    with torch.no_grad():
+        expected = load(weights / "turner.pt")(**inputs).numpy() * 255
+    expected[0] = expected[0, :, :, ::-1].copy()
+    assert expected[:, 3].max() > 250 and expected[:, 3].min() < 5
+    assert np.abs(found - expected).max() < 2 < np.abs(found - expected[::-1]).mean()
 
 
 @needs_facekit
