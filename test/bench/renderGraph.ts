@@ -30,7 +30,7 @@ export interface GraphTensor {
 export class GraphWriter {
   readonly type: FloatType;
   flop = 0;
-  readonly inputs: OnnxValue[] = [];
+  readonly inputs: (OnnxValue & { shape: readonly number[] })[] = [];
   readonly #nodes: OnnxNode[] = [];
   readonly #constants: Uint8Array[] = [];
   #names = 0;
@@ -189,7 +189,7 @@ export async function measureGraph(
   try {
     const input = (shape: readonly number[]) => keep(session.deviceTensor(writer.type, shape));
     const run = {
-      inputs: Object.fromEntries(writer.inputs.map(({ name, shape }) => [name, input(shape!)])),
+      inputs: Object.fromEntries(writer.inputs.map(({ name, shape }) => [name, input(shape)])),
       outputs: { [corner.name]: keep(OrtTensor.host(writer.type, corner.shape)) },
     };
     await session.run(run);
