@@ -77,7 +77,8 @@ export class OrtSession {
   private pinned: { pointer: bigint; memory: bigint } | undefined;
   private handle: bigint | undefined;
   private allocator: { pointer: bigint; memory: bigint } | undefined;
-  private running = 0;
+  /** keeps the memory of their tensors from being collected */
+  private readonly underWay = new Set<RunTensors>();
   private closing = false;
 
   private constructor(handle: bigint, { device, thread }: OrtSessionOptions) {
@@ -154,13 +155,14 @@ export class OrtSession {
       ...[namesOf(read), pointersOf(read), read.length],
       ...[namesOf(written), written.length, pointersOf(written)],
     ];
-    this.running++;
+    const run = { inputs, outputs };
+    this.underWay.add(run);
     try {
       if (this.thread) await this.thread.run(values);
       else await this.runtime.callAsync('Run', ...values);
     } finally {
-      this.running--;
-      if (this.closing && this.running === 0) this.release();
+      this.underWay.delete(run);
+      if (this.closing && this.underWay.size === 0) this.release();
     }
   }
 
@@ -205,7 +207,7 @@ export class OrtSession {
   close(): void {
     if (this.closing) return;
     this.closing = true;
-    if (this.running === 0) this.release();
+    if (this.underWay.size === 0) this.release();
   }
 
   private release(): void {
