@@ -14,8 +14,16 @@ const GRAPH_US = 40_000;
 const BYTES_PER_US = 1;
 const CAPTURE_US = 30_000;
 /** 58 float32 of motion, 2 float32 of view, one int64 slot; uint8 of RGB and I420 at 16² */
-const [INPUT_BYTES, FRAME_BYTES] = [248, 16 * 16 * 3 + 24 * 16];
-const [UP, DOWN] = ['1', '2'];
+const [INPUT_BYTES, FRAME_BYTES] = [248, 16 * 16 * 3 + 24 * 16] as const;
+const PICTURES = 16 * 8;
+const COUNTED = {
+  pictures: PICTURES,
+  inputBytes: PICTURES * INPUT_BYTES,
+  frameBytes: PICTURES * FRAME_BYTES,
+  bankBytesRecopied: 0,
+};
+/** cudaMemcpyKind */
+const [UP, DOWN] = ['1', '2'] as const;
 
 interface Span {
   stream: string;
@@ -35,6 +43,8 @@ function spansOf(lines: readonly string[]): Span[] {
 }
 
 const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+const bytes = (spans: readonly Span[], kind: string) =>
+  sum(spans.filter((span) => span.kind === kind).map((span) => span.bytes));
 
 describe.skipIf(!existsSync(cudaProvider()))("ONNX Runtime's CUDA provider over a double of CUDA's runtime", () => {
   const directory = mkdtempSync(join(tmpdir(), 'facewire-cuda-'));
@@ -61,12 +71,17 @@ describe.skipIf(!existsSync(cudaProvider()))("ONNX Runtime's CUDA provider over 
     return { lines, ...JSON.parse(stdout.trim().split('\n').at(-1)!) };
   }
 
+  /** As run(), with the lines of the flight alone. */
+  async function flight(what: string) {
+    const seen = await run(what);
+    return { ...seen, lines: seen.lines.slice(seen.lines.indexOf('mark begin'), seen.lines.indexOf('mark end')) };
+  }
+
   describe('two recorded batches in flight', () => {
     let seen: Awaited<ReturnType<typeof run>>;
     let spans: Span[];
     beforeAll(async () => {
-      seen = await run('flight');
-      seen.lines = seen.lines.slice(seen.lines.indexOf('mark begin'), seen.lines.indexOf('mark end'));
+      seen = await flight('recorded');
       spans = spansOf(seen.lines);
     });
 
@@ -90,16 +105,17 @@ describe.skipIf(!existsSync(cudaProvider()))("ONNX Runtime's CUDA provider over 
     });
 
     it('bring up and down what the counters say', () => {
-      const bytes = (kind: string) => sum(spans.filter((span) => span.kind === kind).map((span) => span.bytes));
-      const pictures = 16 * 8;
-      expect(seen.result).toEqual({
-        pictures,
-        inputBytes: pictures * INPUT_BYTES,
-        frameBytes: pictures * FRAME_BYTES,
-        bankBytesRecopied: 0,
-      });
-      expect([bytes(UP!), bytes(DOWN!)]).toEqual([pictures * INPUT_BYTES, pictures * FRAME_BYTES]);
+      expect(seen.result).toEqual(COUNTED);
+      expect([bytes(spans, UP), bytes(spans, DOWN)]).toEqual([COUNTED.inputBytes, COUNTED.frameBytes]);
     });
+  });
+
+  it('batches that are not recorded come down whole as well, with no call on the main thread', async () => {
+    const { lines, result, warnings } = await flight('plain');
+    expect({ result, warnings }).toEqual({ result: COUNTED, warnings: [] });
+    expect(spansOf(lines).filter(({ what }) => what === 'graph')).toEqual([]);
+    expect(bytes(spansOf(lines), DOWN)).toBe(COUNTED.frameBytes);
+    expect(lines.filter((line: string) => /^call main|cudaDeviceSynchronize/.test(line))).toEqual([]);
   });
 
   it('two devices that record and draw at once break each other’s recordings, kept apart they do not', async () => {

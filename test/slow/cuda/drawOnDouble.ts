@@ -9,15 +9,16 @@ import { OnnxRenderer } from '../../../server/src/inference/OnnxRenderer.ts';
 import { RecordingGate } from '../../../server/src/inference/RecordingGate.ts';
 import { tinyAvatar } from '../../../server/src/inference/testdata/tinyAvatar.ts';
 
-const [modelPath, what] = process.argv.slice(2) as [string, 'flight' | 'apart' | 'together'];
+const [modelPath, what] = process.argv.slice(2) as [string, 'recorded' | 'plain' | 'apart' | 'together'];
 const model = await ModelPackage.load(modelPath);
 const warnings: string[] = [];
 
-const open = (device: string, gate: RecordingGate) =>
+const open = (device: string, gate = new RecordingGate(), graphs = true) =>
   OnnxRenderer.create({
     package: model,
     device,
     gate,
+    graphs,
     maxBatch: 8,
     loadAvatar: async (id) => tinyAvatar(id, Number(id)),
     onFallback: (message) => warnings.push(message),
@@ -29,10 +30,10 @@ async function draw(renderer: OnnxRenderer, count: number): Promise<void> {
   for (const frame of frames) frame.release?.();
 }
 
-/** Many batches of eight, two in flight, after the first, which records. */
-async function flight(): Promise<unknown> {
-  const renderer = await open('cuda', new RecordingGate());
-  await draw(renderer, 8);
+/** Many batches of eight, two in flight, after the first ones, which record where graphs are wanted. */
+async function flight(graphs: boolean): Promise<unknown> {
+  const renderer = await open('cuda', undefined, graphs);
+  await Promise.all([draw(renderer, 8), draw(renderer, 8)]);
   const before = renderer.counters;
   let left = 16;
   const lane = async () => {
@@ -55,7 +56,7 @@ async function flight(): Promise<unknown> {
 /** Two devices that record ever larger batches and draw them, each at its own pace, kept apart or not. */
 async function devices(apart: boolean): Promise<unknown> {
   const common = new RecordingGate();
-  const renderers = [await open('cuda:0', common), await open('cuda:1', apart ? common : new RecordingGate())];
+  const renderers = [await open('cuda:0', common), await open('cuda:1', apart ? common : undefined)];
   let failed = 0;
   const busy = renderers.map(async (renderer) => {
     for (const count of [1, 2, 3, 4, 6, 8]) {
@@ -67,5 +68,6 @@ async function devices(apart: boolean): Promise<unknown> {
   return { failed };
 }
 
-const result = what === 'flight' ? await flight() : await devices(what === 'apart');
+const isFlight = what === 'recorded' || what === 'plain';
+const result = isFlight ? await flight(what === 'recorded') : await devices(what === 'apart');
 console.log(JSON.stringify({ result, warnings }));
