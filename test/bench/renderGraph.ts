@@ -30,7 +30,7 @@ export interface GraphTensor {
 export class GraphWriter {
   readonly type: FloatType;
   flop = 0;
-  readonly inputs: OnnxValue[] = [];
+  readonly inputs: (OnnxValue & { shape: readonly number[] })[] = [];
   readonly #nodes: OnnxNode[] = [];
   readonly #constants: Uint8Array[] = [];
   #names = 0;
@@ -168,8 +168,8 @@ export interface GraphSpeed {
 }
 
 /**
- * Times a graph's runs after one to warm up, the fastest of those that fit into `limitMs`, at least `least`. Inputs stay
- * where the device has them, and of the output one value comes back: this is the graph alone, and a run ends when it is
+ * Times a graph's runs after one to warm up, the fastest of those that fit into `limitMs`, at least `least`. Inputs lie
+ * on the device, and of the output one value comes back: this is the graph alone, and a run ends when it is
  * worked out (over WebGPU one whose output stays on the device returns when its commands are handed over).
  */
 export async function measureGraph(
@@ -187,19 +187,19 @@ export async function measureGraph(
     return tensor;
   };
   try {
-    const binding = session.createBinding();
-    for (const { name, shape } of writer.inputs) binding.bindInput(name, keep(OrtTensor.host(writer.type, shape!)));
-    binding.bindOutput(corner.name, keep(OrtTensor.host(writer.type, corner.shape)));
-    binding.synchronizeInputs();
-    await session.run(binding);
+    const input = (shape: readonly number[]) => keep(session.deviceTensor(writer.type, shape));
+    const run = {
+      inputs: Object.fromEntries(writer.inputs.map(({ name, shape }) => [name, input(shape)])),
+      outputs: { [corner.name]: keep(OrtTensor.host(writer.type, corner.shape)) },
+    };
+    await session.run(run);
     let ms = Number.POSITIVE_INFINITY;
     const untilMs = performance.now() + limitMs;
-    for (let run = 0; run < least || performance.now() < untilMs; run++) {
+    for (let runs = 0; runs < least || performance.now() < untilMs; runs++) {
       const startedAtMs = performance.now();
-      await session.run(binding);
+      await session.run(run);
       ms = Math.min(ms, performance.now() - startedAtMs);
     }
-    binding.close();
     return { ms, gflop: writer.flop / 1e9, gflopPerSecond: writer.flop / 1e6 / ms };
   } finally {
     for (const tensor of tensors) tensor.close();

@@ -157,11 +157,8 @@ async function decoder({ threads, tuning }: Rung): Promise<Subject> {
   const session = await OrtSession.open(graph.model('decoder', output), { device, threads, tuning });
   const tensors = [OrtTensor.host('float32', [1, 64, 64, 64]), OrtTensor.host('float32', output.shape)] as const;
   new Float32Array(tensors[0].data!.buffer).fill(0.5);
-  const binding = session.createBinding();
-  binding.bindInput('x', tensors[0]);
-  binding.bindOutput(output.name, tensors[1]);
   return {
-    run: () => session.run(binding),
+    run: () => session.run({ inputs: { x: tensors[0] }, outputs: { [output.name]: tensors[1] } }),
     close: () => {
       session.close();
       for (const tensor of tensors) tensor.close();

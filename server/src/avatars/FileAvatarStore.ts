@@ -12,7 +12,6 @@ import {
   readAvatarRecord,
 } from './avatarFile.ts';
 import { checkLandmarks } from './checkLandmarks.ts';
-import { brightLuma, choosePortraitFace, type ObservedFace } from './choosePortraitFace.ts';
 import { cropPortrait, landmarksInCrop } from './cropPortrait.ts';
 import {
   type ImageLimits,
@@ -22,6 +21,7 @@ import {
   readPortrait,
   THUMBNAIL_SIZE,
 } from './readPortrait.ts';
+import { type PortraitTracker, trackPortrait } from './trackPortrait.ts';
 
 /** Makes avatars: inference's AvatarEncoder. */
 export interface PortraitEncoder {
@@ -30,13 +30,6 @@ export interface PortraitEncoder {
   /** @param portrait RGB 512·512·3, @param landmarks 68×2 in −1…1 */
   encode(portrait: Uint8Array, landmarks: Float32Array): Promise<ReadonlyMap<string, Tensor>>;
 }
-
-/** Finds every face of a picture: inference's FaceTracker. */
-export type PortraitTracker = (image: {
-  rgb: Uint8Array;
-  width: number;
-  height: number;
-}) => Promise<readonly ObservedFace[]>;
 
 export interface FileAvatarStoreOptions extends Partial<ImageLimits> {
   directory: string;
@@ -282,20 +275,7 @@ export class FileAvatarStore implements AvatarStore {
         },
       );
     }
-    const { scale, ...preview } = await image.preview();
-    const face = choosePortraitFace(await tracker(preview), { ...preview, scale, high: brightLuma(preview.rgb) });
-    const within = ([x, y]: readonly [number, number]) =>
-      [Math.min(Math.max(x, 0), image.width), Math.min(Math.max(y, 0), image.height)] as const;
-    const landmarks = face.landmarks.map(([x, y]) => within([x / scale, y / scale]));
-    const crop = cropPortrait(landmarks, image.width, image.height);
-    // Looks again where the portrait will show the face larger than the preview did.
-    if (scale === 1 || crop.side * scale >= PORTRAIT_SIZE) return landmarks;
-    const closer = await tracker({ rgb: await image.rgb(crop), width: PORTRAIT_SIZE, height: PORTRAIT_SIZE });
-    const seen = closer[0]?.landmarks.map(([x, y]) =>
-      within([crop.left + (x / PORTRAIT_SIZE) * crop.side, crop.top + (y / PORTRAIT_SIZE) * crop.side]),
-    );
-    const moved = seen === undefined ? Infinity : distanceOf(seen, landmarks);
-    return seen !== undefined && moved < crop.side * 0.05 ? seen : landmarks;
+    return trackPortrait(image, tracker);
   }
 
   private async save(record: AvatarRecord, tensors: ReadonlyMap<string, Tensor>): Promise<void> {
@@ -370,11 +350,6 @@ export function slug(name: string): string {
     .slice(0, 40)
     .replace(/^-+|-+$/g, '');
   return plain || 'avatar';
-}
-
-/** Mean distance between two sets of landmarks. */
-function distanceOf(a: Landmarks, b: Landmarks): number {
-  return a.reduce((sum, [x, y], index) => sum + Math.hypot(x - b[index]![0], y - b[index]![1]), 0) / a.length;
 }
 
 function checkName(name: string): string {

@@ -2,7 +2,6 @@ import { availableParallelism } from 'node:os';
 import type { Tensor } from '../contracts.ts';
 import type { ModelPackage } from './ModelPackage.ts';
 import { LANDMARK_COUNT, PORTRAIT_SIZE } from './manifest.ts';
-import type { OrtBinding } from './ort/OrtBinding.ts';
 import type { OrtSession } from './ort/OrtSession.ts';
 import { OrtTensor } from './ort/OrtTensor.ts';
 import { TaskQueue } from './TaskQueue.ts';
@@ -18,7 +17,6 @@ export class AvatarEncoder {
   /** ModelPackage.id, e.g. "warp@1.0.0+3fa9c2d1" */
   readonly model: string;
   private readonly session: OrtSession;
-  private readonly binding: OrtBinding;
   private readonly portrait: OrtTensor;
   private readonly landmarks: OrtTensor;
   private readonly outputs: ReadonlyMap<string, OrtTensor>;
@@ -35,13 +33,9 @@ export class AvatarEncoder {
   private constructor(model: ModelPackage, session: OrtSession) {
     this.model = model.id;
     this.session = session;
-    this.binding = session.createBinding();
     this.portrait = OrtTensor.host('uint8', [PORTRAIT_SIZE, PORTRAIT_SIZE, 3]);
     this.landmarks = OrtTensor.host('float32', [LANDMARK_COUNT, 2]);
     this.outputs = new Map(model.avatarTensors.map(({ name, dtype, shape }) => [name, OrtTensor.host(dtype, shape)]));
-    this.binding.bindInput('portrait', this.portrait);
-    this.binding.bindInput('landmarks', this.landmarks);
-    for (const [name, tensor] of this.outputs) this.binding.bindOutput(name, tensor);
   }
 
   /**
@@ -61,7 +55,10 @@ export class AvatarEncoder {
     return this.queue.run(async () => {
       this.portrait.data!.set(portrait);
       this.landmarks.data!.set(new Uint8Array(landmarks.buffer, landmarks.byteOffset, landmarks.byteLength));
-      await this.session.run(this.binding);
+      await this.session.run({
+        inputs: { portrait: this.portrait, landmarks: this.landmarks },
+        outputs: Object.fromEntries(this.outputs),
+      });
       return new Map(
         Array.from(this.outputs, ([name, { dtype, shape, data }]) => [name, { dtype, shape, data: data!.slice() }]),
       );

@@ -6,7 +6,7 @@ import { byteLengthOf, OrtTensor } from './ort/OrtTensor.ts';
 export interface BankMemory {
   readonly slots: number;
   readonly tensors: readonly AvatarTensorSpec[];
-  /** the tensor [S,…] to bind to the renderers' input bank.<name> */
+  /** the tensor [S,…] that is the renderers' input bank.<name> */
   tensor(name: string): OrtTensor;
   /** Copies one avatar's tensors, all of them, into its slot. Runs under way must not read that slot. */
   write(slot: number, avatar: ReadonlyMap<string, { data: Uint8Array }>): Promise<void>;

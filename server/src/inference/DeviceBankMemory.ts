@@ -2,7 +2,6 @@ import type { TensorType } from '../contracts.ts';
 import type { BankMemory } from './BankMemory.ts';
 import type { Device } from './Device.ts';
 import type { AvatarTensorSpec } from './manifest.ts';
-import type { OrtBinding } from './ort/OrtBinding.ts';
 import { OrtSession } from './ort/OrtSession.ts';
 import { OrtTensor } from './ort/OrtTensor.ts';
 import { slotUpdateModel } from './slotUpdateModel.ts';
@@ -12,14 +11,13 @@ interface Part {
   bank: OrtTensor;
   row: OrtTensor;
   session: OrtSession;
-  binding: OrtBinding;
 }
 
 /**
  * The bank of a GPU: avatars stay in its memory between runs, only a new avatar's tensors travel.
  *
  * Device memory can be written by runs only (CopyTensors crashed with the WebGPU provider of ONNX Runtime 1.30). A one-node
- * graph, ScatterND, exchanges one slot; its input and its output are bound to the same tensor, and where they are the
+ * graph, ScatterND, exchanges one slot; its input and its output are the same tensor, and where they are the
  * same memory the kernels of all three providers leave out the copy and write the slot in place.
  */
 export class DeviceBankMemory implements BankMemory {
@@ -54,7 +52,7 @@ export class DeviceBankMemory implements BankMemory {
         sessions.set(dtype, session);
         const bank = keep(session.deviceTensor(dtype, [slots, ...shape]));
         const row = keep(OrtTensor.host(dtype, [1, ...shape]));
-        parts.set(name, { bank, row, session, binding: session.createBinding() });
+        parts.set(name, { bank, row, session });
       }
       return new DeviceBankMemory(tensors, slots, exclusive, parts, slot);
     } catch (error) {
@@ -87,14 +85,9 @@ export class DeviceBankMemory implements BankMemory {
     return this.exclusive(async () => {
       if (this.closed) return;
       new BigInt64Array(this.slot.data!.buffer)[0] = BigInt(slot);
-      for (const [name, { bank, row, session, binding }] of this.parts) {
+      for (const [name, { bank, row, session }] of this.parts) {
         row.data!.set(avatar.get(name)!.data);
-        binding.bindInput('bank', bank);
-        binding.bindInput('slot', this.slot);
-        binding.bindInput('row', row);
-        binding.bindOutput('next', bank);
-        binding.synchronizeInputs();
-        await session.run(binding);
+        await session.run({ inputs: { bank, slot: this.slot, row }, outputs: { next: bank } });
       }
     });
   }
@@ -104,8 +97,7 @@ export class DeviceBankMemory implements BankMemory {
     this.closed = true;
     // Tensors first: their memory belongs to the sessions' allocators.
     this.slot.close();
-    for (const { bank, row, binding } of this.parts.values()) {
-      binding.close();
+    for (const { bank, row } of this.parts.values()) {
       bank.close();
       row.close();
     }

@@ -4,8 +4,7 @@ import type { BankMemory } from './BankMemory.ts';
 import type { DeviceTransfer } from './DeviceTransfer.ts';
 import { MOTION_COLUMNS, VIEW_COLUMNS } from './manifest.ts';
 import type { HostMemory } from './ort/HostMemory.ts';
-import type { OrtBinding } from './ort/OrtBinding.ts';
-import type { OrtSession } from './ort/OrtSession.ts';
+import type { OrtSession, RunTensors } from './ort/OrtSession.ts';
 import { byteLengthOf, OrtTensor } from './ort/OrtTensor.ts';
 import type { Traffic } from './Traffic.ts';
 
@@ -34,10 +33,10 @@ interface Batch {
   device?: LaneTensors;
 }
 
-interface Bound {
-  binding: OrtBinding;
-  graph?: number;
-  /** a run came back: of one that is recorded, later ones replay it */
+interface Graph {
+  /** for ONNX Runtime */
+  number: number;
+  /** a run came back: later ones replay it */
   ran: boolean;
 }
 
@@ -46,7 +45,8 @@ export class LaneRun {
   private readonly options: LaneRunOptions;
   private readonly memory: Readonly<Record<LaneTensorName, HostMemory>>;
   private readonly batches = new Map<number, Batch>();
-  private readonly bindings = new Map<string, Bound>();
+  /** of recorded runs, by keyOf() */
+  private readonly graphs = new Map<string, Graph>();
 
   constructor(options: LaneRunOptions) {
     this.options = options;
@@ -78,17 +78,17 @@ export class LaneRun {
     this.fill(pictures, slots);
     const { session, recorded } = this.options;
     if (recorded === undefined) {
-      const batch = this.batch(pictures.length);
-      await session.run(this.bound(pictures.length, batch.host, wanted, traffic).binding);
-      this.count(batch.host, wanted, traffic);
+      const { host } = this.batch(pictures.length);
+      await session.run(this.tensors(host, wanted));
+      this.count(host, wanted, traffic);
       return;
     }
     const rows = recordedBatch(pictures.length, this.options.maxBatch);
     const { host, device } = this.batch(rows);
     await recorded.transfer.copy(INPUTS, host, device!);
-    const bound = this.bound(rows, device!, wanted, traffic);
-    await session.run(bound.binding, bound.graph);
-    bound.ran = true;
+    const graph = this.graph(keyOf(rows, wanted), recorded.nextGraph);
+    await session.run(this.tensors(device!, wanted), graph.number);
+    graph.ran = true;
     await recorded.transfer.copy(
       OUTPUTS.filter((name) => wanted[name]),
       device!,
@@ -100,7 +100,7 @@ export class LaneRun {
   /** Whether so many pictures are drawn without recording a run; true where runs are not recorded. */
   isRecorded(count: number, wanted: RenderWanted): boolean {
     if (!this.options.recorded) return true;
-    return this.bindings.get(keyOf(recordedBatch(count, this.options.maxBatch), wanted))?.ran ?? false;
+    return this.graphs.get(keyOf(recordedBatch(count, this.options.maxBatch), wanted))?.ran ?? false;
   }
 
   /** One picture's bytes, until the lane's next run overwrites them. */
@@ -112,13 +112,10 @@ export class LaneRun {
 
   /** May be called twice; not during a run. Before its session. */
   close(): void {
-    for (const { binding } of this.bindings.values()) binding.close();
     for (const { host, device } of this.batches.values()) {
-      const tensors = [...Object.values(host), ...Object.values(device ?? {})];
-      this.options.recorded?.transfer.forget(tensors);
-      for (const tensor of tensors) tensor.close();
+      for (const tensor of [...Object.values(host), ...Object.values(device ?? {})]) tensor.close();
     }
-    this.bindings.clear();
+    this.graphs.clear();
     this.batches.clear();
     for (const memory of Object.values(this.memory)) memory.close();
   }
@@ -146,35 +143,30 @@ export class LaneRun {
     return batch;
   }
 
-  /** A binding per batch size and outputs wanted: an output that is not bound is not copied off the device. */
-  private bound(count: number, tensors: LaneTensors, wanted: RenderWanted, traffic: Traffic): Bound {
-    const { session, recorded, bankNames, memory } = this.options;
-    const key = keyOf(count, wanted);
-    let bound = this.bindings.get(key);
-    const isNew = bound === undefined;
-    if (bound === undefined) {
-      bound = { binding: session.createBinding(), ...(recorded && { graph: recorded.nextGraph() }), ran: false };
-      for (const name of OUTPUTS) if (wanted[name]) bound.binding.bindOutput(name, tensors[name]);
-      this.bindings.set(key, bound);
+  private graph(key: string, next: () => number): Graph {
+    let graph = this.graphs.get(key);
+    if (graph === undefined) {
+      graph = { number: next(), ran: false };
+      this.graphs.set(key, graph);
     }
-    // What lies on the device is bound once; what is copied as it is bound, again for every run.
-    if (isNew || !recorded) {
-      for (const name of bankNames) {
-        const tensor = memory.tensor(name);
-        bound.binding.bindInput(`bank.${name}`, tensor);
-        if (tensor.data !== undefined && session.device.kind !== 'cpu') {
-          traffic.bankBytesRecopied += tensor.data.byteLength;
-        }
-      }
-      for (const name of INPUTS) bound.binding.bindInput(name, tensors[name]);
-      bound.binding.synchronizeInputs();
-    }
-    return bound;
+    return graph;
+  }
+
+  private tensors(tensors: LaneTensors, wanted: RenderWanted): RunTensors {
+    const { bankNames, memory } = this.options;
+    const bank = bankNames.map((name) => [`bank.${name}`, memory.tensor(name)] as const);
+    const inputs = INPUTS.map((name) => [name, tensors[name]] as const);
+    const outputs = OUTPUTS.filter((name) => wanted[name]).map((name) => [name, tensors[name]] as const);
+    return { inputs: Object.fromEntries([...bank, ...inputs]), outputs: Object.fromEntries(outputs) };
   }
 
   private count(host: LaneTensors, wanted: RenderWanted, traffic: Traffic): void {
+    const { session, bankNames, memory } = this.options;
     for (const name of INPUTS) traffic.inputBytesToDevice += host[name].data!.byteLength;
     for (const name of OUTPUTS) if (wanted[name]) traffic.bytesFromDevice += host[name].data!.byteLength;
+    if (session.device.kind === 'cpu') return;
+    // A bank in the host's memory travels with every run.
+    for (const name of bankNames) traffic.bankBytesRecopied += memory.tensor(name).data?.byteLength ?? 0;
   }
 }
 

@@ -1,22 +1,21 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import { FacewireError } from '@facewire/proto';
 import type { AvatarData, BatchTime, Picture, RenderedPicture, Renderer, RenderWanted } from '../contracts.ts';
 import { AvatarBank, type AvatarBankCounters } from './AvatarBank.ts';
-import type { BankMemory } from './BankMemory.ts';
-import { type Calibration, calibrate, lanesFor, trusted } from './calibrate.ts';
+import type { Calibration } from './calibrate.ts';
+import { calibrateDevice } from './calibrateDevice.ts';
 import { type Device, deviceCandidates, deviceName, openFirst, probeDevices } from './Device.ts';
+import { DrawingDevice } from './DrawingDevice.ts';
 import { deviceReason, deviceRemedy } from './deviceReason.ts';
+import { IdleWatch } from './IdleWatch.ts';
 import type { ModelPackage } from './ModelPackage.ts';
 import type { Precision } from './manifest.ts';
 import { filesOf, type Opened, openDevice } from './openDevice.ts';
-import { closeSizes, openSizes } from './openSizes.ts';
 import type { SessionTuning } from './ort/OrtSession.ts';
 import { PrecisionProofs } from './PrecisionProofs.ts';
 import { choosePrecision, provePrecision } from './precision.ts';
+import type { RecordingGate } from './RecordingGate.ts';
 import { type RenderLanes, renderTimeoutMs } from './RenderLanes.ts';
-import type { SizeRenderer } from './SizeRenderer.ts';
 import { Traffic, type TrafficCounters } from './Traffic.ts';
-import { fastestThreading, type Threading } from './threading.ts';
 
 export interface OnnxRendererOptions {
   package: ModelPackage;
@@ -30,6 +29,8 @@ export interface OnnxRendererOptions {
   parityAvatars?: readonly string[];
   /** record runs as CUDA graphs where that works; default true */
   graphs?: boolean;
+  /** keeps recordings apart from what other GPUs of the process do */
+  gate?: RecordingGate;
   /** pictures per run, 1…; default 8 on the CPU; on a GPU half of the bank's slots, at most 64 */
   maxBatch?: number;
   /** threads of all runs under way together; default: all cores, at most 8 */
@@ -64,14 +65,11 @@ export interface OnnxRendererCounters extends AvatarBankCounters, TrafficCounter
 /** A precision that was found slow beside what was drawn then is looked at again after so long, ms. */
 const LOOK_AGAIN_MS = 3000;
 
-/** A run that would take longer is not measured while the server is there for players, ms. */
-const LONGEST_CALIBRATION_RUN_MS = { cpu: 120, cuda: 500, webgpu: 500 } as const;
-
 /**
  * Draws avatars with a model package: one session per size, one avatar bank for all.
  *
  * As many runs are under way at once as the device gains from; waiting for avatars happens outside. When nothing was
- * drawn for a while after the start, the device is timed (calibrate.ts), once for each machine and model.
+ * drawn for a while after the start, the device is timed (calibrateDevice.ts), once for each machine and model.
  */
 export class OnnxRenderer implements Renderer {
   readonly model: string;
@@ -83,15 +81,13 @@ export class OnnxRenderer implements Renderer {
   readonly calibrated: Promise<void>;
   /** resolves when the precision is what it will be */
   readonly proven: Promise<void>;
-  private opened: Opened;
-  private readonly memory: BankMemory;
+  private readonly drawing: DrawingDevice;
   private readonly lanes: RenderLanes;
   private readonly timeoutMs: number | undefined;
   private readonly traffic = new Traffic();
   private readonly slowestMs = new Map<string, number>();
   private calibration: Calibration = { batchTimes: {} };
-  private lastDrawnMs = performance.now();
-  private drawing = 0;
+  private readonly idle = new IdleWatch();
   private readonly closing = new AbortController();
   private runs = 0;
   private pictures = 0;
@@ -167,28 +163,33 @@ export class OnnxRenderer implements Renderer {
     opened: Opened,
     prove?: (signal: AbortSignal) => Promise<Precision>,
   ) {
-    this.opened = opened;
+    this.drawing = new DrawingDevice(opened, this.closing.signal);
     this.lanes = opened.lanes;
     this.timeoutMs = options.timeoutMs;
     this.model = options.package.name;
     this.device = deviceName(opened.sizes.device);
     this.maxBatch = opened.sizes.maxBatch;
-    this.memory = opened.sizes.memory;
     this.sizes = [...opened.renderers.keys()];
-    this.bank = new AvatarBank({ model: options.package.id, memory: this.memory, load: options.loadAvatar });
+    this.bank = new AvatarBank({ model: options.package.id, memory: opened.sizes.memory, load: options.loadAvatar });
     const proven = prove?.(this.closing.signal).then((precision) => this.changePrecision(options, precision));
     this.proven = Promise.resolve(proven).catch((error: Error) => {
       if (!this.closed) options.onFallback?.(`${this.precision} could not be proven: ${error.message}`);
     });
     this.calibrated = this.proven
-      .then(() => this.calibrate(options))
+      .then(() => {
+        const quietMs = options.calibrateAfterMs ?? 1000;
+        return calibrateDevice(this.drawing, () => this.idle.untilQuiet(quietMs, this.closing.signal));
+      })
+      .then((calibration) => {
+        if (calibration) this.calibration = calibration;
+      })
       .catch((error: Error) => {
         if (!this.closed) options.onFallback?.(`device ${this.device} could not be measured: ${error.message}`);
       });
   }
 
   get precision(): Precision {
-    return this.opened.precision;
+    return this.drawing.precision;
   }
 
   get rendersInFlight(): number {
@@ -227,7 +228,7 @@ export class OnnxRenderer implements Renderer {
     const size = pictures[0]!.size;
     if (pictures.some((picture) => picture.size !== size))
       throw new RangeError('pictures of several sizes in one call');
-    const renderer = this.renderers.get(size);
+    const renderer = this.drawing.renderers.get(size);
     if (renderer === undefined) {
       throw new FacewireError('size_unsupported', `model ${this.model} draws no pictures of ${size} pixels`, {
         received: size,
@@ -235,15 +236,11 @@ export class OnnxRenderer implements Renderer {
       });
     }
     if (this.closed) throw new FacewireError('inference_failed', 'the renderer is closed');
-    if (!renderer.isRecorded(this.lanes.lanes, pictures.length, wanted)) {
-      await this.lanes.exclusive(async () => {
-        if (!this.closed) await renderer.record(this.lanes.lanes, pictures.length, wanted);
-      });
-    }
+    await this.drawing.record(renderer, pictures.length, wanted);
     const lease = await this.bank.acquire(pictures.map((picture) => picture.avatar));
     const shape = `${size} ${pictures.length} ${wanted.i420} ${wanted.rgb}`;
     let begun = false;
-    this.drawing++;
+    this.idle.begin();
     try {
       return await this.lanes.run(
         async (lane) => {
@@ -255,12 +252,11 @@ export class OnnxRenderer implements Renderer {
             lease.release();
           }
         },
-        this.timeoutMs ?? renderTimeoutMs(this.opened.sizes.device.kind, this.slowestMs.get(shape)),
+        this.timeoutMs ?? renderTimeoutMs(this.drawing.opened.sizes.device.kind, this.slowestMs.get(shape)),
       );
     } finally {
       if (!begun) lease.release();
-      this.drawing--;
-      this.lastDrawnMs = performance.now();
+      this.idle.end();
     }
   }
 
@@ -271,12 +267,7 @@ export class OnnxRenderer implements Renderer {
   async close(): Promise<void> {
     if (this.closed) return;
     this.closing.abort();
-    const release = async () => {
-      closeSizes(this.renderers);
-      this.memory.close();
-      this.opened.sizes.recording?.close();
-    };
-    await this.lanes.exclusive(release).catch(() => undefined);
+    await this.drawing.close();
     await this.calibrated;
   }
 
@@ -293,7 +284,7 @@ export class OnnxRenderer implements Renderer {
   ): Promise<RenderedPicture[]> {
     if (this.closed) throw new FacewireError('inference_failed', 'the renderer is closed');
     const startedAtMs = performance.now();
-    const renderer = this.renderers.get(pictures[0]!.size)!;
+    const renderer = this.drawing.renderers.get(pictures[0]!.size)!;
     const frames = await renderer.render(lane, pictures, slots, wanted, this.traffic);
     this.slowestMs.set(shape, Math.max(this.slowestMs.get(shape) ?? 0, performance.now() - startedAtMs));
     this.runs++;
@@ -301,110 +292,13 @@ export class OnnxRenderer implements Renderer {
     return frames;
   }
 
-  private get renderers(): ReadonlyMap<number, SizeRenderer> {
-    return this.opened.renderers;
-  }
-
-  private get threading(): Threading {
-    return this.opened.sizes.threading;
-  }
-
-  private async calibrate(options: OnnxRendererOptions): Promise<void> {
-    const { cache, key, known, ways } = this.opened;
-    const { kind } = this.opened.sizes.device;
-    if (cache === undefined) return;
-    if (known) return this.adopt(known);
-    const mayGoOn = () => this.untilQuiet(options.calibrateAfterMs ?? 1000);
-    if (ways.length > 1 && !(await this.chooseThreading(mayGoOn))) return;
-    const found = await calibrate({
-      sizes: this.sizes,
-      maxBatch: this.maxBatch,
-      longestRunMs: LONGEST_CALIBRATION_RUN_MS[kind],
-      mayGoOn,
-      run: (size, pictures, atOnce) => this.measure(this.renderers.get(size)!, pictures, atOnce),
-      // The CPU's ways were measured against each other.
-      overlapping: kind !== 'cpu',
-    });
-    if (!found) return;
-    const { calibration, keep } = trusted(found);
-    if (kind === 'cpu') calibration.lanes = this.threading.lanes;
-    this.adopt(calibration);
-    if (keep) await cache.save(key, calibration);
-  }
-
-  private adopt(calibration: Calibration): void {
-    const { kind } = this.opened.sizes.device;
-    this.calibration = calibration;
-    this.lanes.lanes = kind === 'cpu' ? this.threading.lanes : lanesFor(kind, calibration.overlap);
-  }
-
-  /** Measures the ways to use the threads and takes the fastest; false when the measurement was ended. */
-  private async chooseThreading(mayGoOn: () => Promise<boolean>): Promise<boolean> {
-    const { ways, sizes: options } = this.opened;
-    const size = this.sizes[this.sizes.length >> 1]!;
-    const files = options.files.filter((file) => file.size === size);
-    const trials = new Map<Threading, ReadonlyMap<number, SizeRenderer>>();
-    try {
-      for (const way of ways) {
-        const isCurrent = way.lanes === this.threading.lanes;
-        trials.set(way, isCurrent ? this.renderers : await openSizes({ ...options, files, threading: way }));
-      }
-      const count = Math.min(2, this.maxBatch);
-      const run = (way: Threading) => this.measure(trials.get(way)!.get(size)!, count, way.lanes);
-      const chosen = await fastestThreading(ways, run, mayGoOn);
-      if (chosen === undefined || this.closed) return false;
-      if (trials.get(chosen) !== this.renderers) await this.changeThreading(chosen);
-      return true;
-    } finally {
-      for (const trial of trials.values()) if (trial !== this.renderers) closeSizes(trial);
-    }
-  }
-
-  private async changeThreading(threading: Threading): Promise<void> {
-    await this.change({ ...this.opened, sizes: { ...this.opened.sizes, threading } });
-    this.lanes.lanes = threading.lanes;
-  }
-
   private async changePrecision(options: OnnxRendererOptions, precision: Precision): Promise<void> {
     if (this.closed || precision === this.precision) return;
-    const { sizes, cache } = this.opened;
-    const key = { ...this.opened.key, precision };
+    const { opened } = this.drawing;
+    const key = { ...opened.key, precision };
     const files = filesOf(options, precision);
-    await this.change({ ...this.opened, precision, key, known: await cache?.load(key), sizes: { ...sizes, files } });
-  }
-
-  /** Opens the graphs in another way and draws with those from then on. */
-  private async change(wanted: Opened): Promise<void> {
-    const renderers = await openSizes(wanted.sizes);
-    await this.lanes.exclusive(async () => {
-      if (this.closed) return closeSizes(renderers);
-      closeSizes(this.renderers);
-      this.opened = { ...wanted, renderers };
-    });
-  }
-
-  /** Runs that nobody sees, of the bank's first slots as they are: their bytes are not counted. */
-  private measure(renderer: SizeRenderer, count: number, atOnce: number): Promise<void> {
-    const pictures = renderer.unseen(count);
-    const slots = pictures.map((_, index) => index % this.bank.slots);
-    return this.lanes.exclusive(async () => {
-      if (this.closed) throw new FacewireError('inference_failed', 'the renderer is closed');
-      const wanted = { i420: true, rgb: false };
-      await renderer.record(atOnce, count, wanted);
-      const lanes = Array.from({ length: atOnce }, (_, lane) => lane);
-      await Promise.all(lanes.map((lane) => renderer.render(lane, pictures, slots, wanted, new Traffic())));
-    });
-  }
-
-  /** Waits until nothing was drawn for so long; false when the renderer was closed. */
-  private async untilQuiet(quietMs: number): Promise<boolean> {
-    while (!this.closed) {
-      const waitMs = this.drawing > 0 ? quietMs : this.lastDrawnMs + quietMs - performance.now();
-      if (waitMs <= 0) return true;
-      // Keeps no process alive.
-      await pause(waitMs, undefined, { ref: false, signal: this.closing.signal }).catch(() => undefined);
-    }
-    return false;
+    const known = await opened.cache?.load(key);
+    await this.drawing.change({ ...opened, precision, key, known, sizes: { ...opened.sizes, files } });
   }
 }
 

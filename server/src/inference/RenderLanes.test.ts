@@ -1,11 +1,13 @@
 import { describe, expect, it } from 'vitest';
+import { RecordingGate } from './RecordingGate.ts';
 import { RenderLanes, renderTimeoutMs } from './RenderLanes.ts';
 
 /** A device whose runs end when the test says so. */
-function fakeDevice(lanes: number, timeoutMs = 10_000) {
+function fakeDevice(lanes: number, timeoutMs = 10_000, shared = new RecordingGate()) {
   const said: string[] = [];
   const running = new Map<string, { lane: number; end: () => void; fail: () => void }>();
-  const gate = new RenderLanes({ device: 'fake', lanes, timeoutMs, onStuck: (message) => said.push(message) });
+  const onStuck = (message: string) => said.push(message);
+  const gate = new RenderLanes({ device: 'fake', lanes, timeoutMs, gate: shared, onStuck });
   const task = (name: string) => (lane: number) =>
     new Promise<string>((resolve, reject) => {
       running.set(name, {
@@ -26,6 +28,7 @@ function fakeDevice(lanes: number, timeoutMs = 10_000) {
     running: () => [...running].map(([name, { lane }]) => `${name}@${lane}`),
     run: (name: string) => gate.run(task(name)),
     alone: (name: string) => gate.exclusive(() => task(name)(-1)),
+    record: (name: string) => gate.recording(() => task(name)(-1)),
     end: async (name: string) => {
       running.get(name)!.end();
       await settle();
@@ -112,6 +115,52 @@ describe('RenderLanes', () => {
     device.run('next');
     expect(device.running()).toEqual(['next@0']);
     await device.end('next');
+  });
+});
+
+describe('a recording', () => {
+  const twoDevices = (timeoutMs?: number) => {
+    const gate = new RecordingGate();
+    return [fakeDevice(2, timeoutMs, gate), fakeDevice(2, timeoutMs, gate)] as const;
+  };
+
+  it('waits for the runs and writes of every device, and those that come later wait for it', async () => {
+    const [first, second] = twoDevices();
+    const all = Promise.all([
+      second.run('a'),
+      first.record('record'),
+      second.alone('write'),
+      first.run('b'),
+      first.run('c'),
+    ]);
+    expect([first.running(), second.running()]).toEqual([[], ['a@0']]);
+    await second.end('a');
+    expect([first.running(), second.running()]).toEqual([['record@-1'], []]);
+    await first.end('record');
+    expect([first.running(), second.running()]).toEqual([['b@0', 'c@1'], ['write@-1']]);
+    for (const name of ['b', 'c']) await first.end(name);
+    await second.end('write');
+    await all;
+  });
+
+  it('of two devices at once is made one after the other', async () => {
+    const [first, second] = twoDevices();
+    const all = Promise.all([first.record('r'), second.record('s')]);
+    expect([first.running(), second.running()]).toEqual([['r@-1'], []]);
+    await first.end('r');
+    expect([first.running(), second.running()]).toEqual([[], ['s@-1']]);
+    await second.end('s');
+    await all;
+  });
+
+  it('does not wait for a device that does not answer', async () => {
+    const [first, second] = twoDevices(20);
+    await expect(second.run('lost')).rejects.toMatchObject({ code: 'device_unavailable' });
+    const recorded = first.record('record');
+    expect(first.running()).toEqual(['record@-1']);
+    await first.end('record');
+    expect(await recorded).toBe('record');
+    await second.end('lost');
   });
 });
 

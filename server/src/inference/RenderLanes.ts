@@ -1,5 +1,6 @@
 import { FacewireError } from '@facewire/proto';
 import type { DeviceKind } from './Device.ts';
+import { RecordingGate } from './RecordingGate.ts';
 
 export interface RenderLanesOptions {
   /** for messages */
@@ -8,12 +9,17 @@ export interface RenderLanesOptions {
   lanes: number;
   /** when a task is given up that names no time of its own */
   timeoutMs: number;
+  /** keeps recordings apart from what other devices of the process do; without it only from this one's */
+  gate?: RecordingGate;
   /** told when a run is given up, and when it has come back after all */
   onStuck?: (message: string) => void;
 }
 
+/** with other runs | alone on the device | alone on the device and in the process */
+type Company = 'lane' | 'exclusive' | 'recording';
+
 interface Waiting {
-  exclusive: boolean;
+  company: Company;
   begin: (lane: number) => void;
   refuse: (error: FacewireError) => void;
 }
@@ -27,6 +33,7 @@ interface Waiting {
  */
 export class RenderLanes {
   readonly #options: RenderLanesOptions;
+  readonly #gate: RecordingGate;
   readonly #busy = new Set<number>();
   readonly #waiting: Waiting[] = [];
   #lanes: number;
@@ -35,6 +42,7 @@ export class RenderLanes {
 
   constructor(options: RenderLanesOptions) {
     this.#options = options;
+    this.#gate = options.gate ?? new RecordingGate();
     this.#lanes = options.lanes;
   }
 
@@ -54,43 +62,53 @@ export class RenderLanes {
 
   /** Runs a task on a lane of its own. @throws FacewireError device_unavailable when the device does not answer */
   run<T>(task: (lane: number) => Promise<T>, timeoutMs = this.#options.timeoutMs): Promise<T> {
-    return this.#enter(false, task, timeoutMs);
+    return this.#enter('lane', task, timeoutMs);
   }
 
   /** Runs a task while nothing else runs. Throws as run() does. */
   exclusive<T>(task: () => Promise<T>): Promise<T> {
-    return this.#enter(true, task, this.#options.timeoutMs);
+    return this.#enter('exclusive', task, this.#options.timeoutMs);
   }
 
-  #enter<T>(exclusive: boolean, task: (lane: number) => Promise<T>, timeoutMs: number): Promise<T> {
+  /** Runs a task that records while nothing else runs, also on the other devices of the gate. Throws as run() does. */
+  recording<T>(task: () => Promise<T>): Promise<T> {
+    return this.#enter('recording', task, this.#options.timeoutMs);
+  }
+
+  #enter<T>(company: Company, task: (lane: number) => Promise<T>, timeoutMs: number): Promise<T> {
     if (this.stuck) return Promise.reject(this.#refusal());
     return new Promise<T>((resolve, reject) => {
-      const begin = (lane: number) => {
+      const enter = (lane: number, leaveGate: () => void) => {
         let given = false;
         const timer = setTimeout(() => {
           given = true;
+          // What does not come back makes no other device wait.
+          leaveGate();
           this.#giveUp(timeoutMs);
           reject(this.#refusal());
         }, timeoutMs);
         const end = () => {
           clearTimeout(timer);
+          leaveGate();
           this.#leave(lane, given);
         };
         task(lane).then(resolve, reject).then(end, end);
       };
-      this.#waiting.push({ exclusive, begin, refuse: reject });
+      const begin = (lane: number) => this.#gate.enter(company === 'recording', (leave) => enter(lane, leave));
+      this.#waiting.push({ company, begin, refuse: reject });
       this.#next();
     });
   }
 
   #next(): void {
     for (let first = this.#waiting[0]; first && !this.stuck && !this.#exclusive; first = this.#waiting[0]) {
-      if (this.#busy.size >= (first.exclusive ? 1 : this.#lanes)) return;
+      const shares = first.company === 'lane';
+      if (this.#busy.size >= (shares ? this.#lanes : 1)) return;
       this.#waiting.shift();
       let lane = 0;
       while (this.#busy.has(lane)) lane++;
       this.#busy.add(lane);
-      this.#exclusive = first.exclusive;
+      this.#exclusive = !shares;
       first.begin(lane);
     }
   }

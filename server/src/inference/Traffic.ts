@@ -9,7 +9,7 @@ export interface TrafficCounters {
 }
 
 /**
- * Counts the copies of the runs as they are bound: a host tensor that is bound to a graph of another device is copied
+ * Counts the copies of the runs by the tensors they get: a host tensor that a graph of another device reads is copied
  * there, one that lies on the device already is not. On the CPU, where the graph reads the bank in place, the same
  * tensors are counted, as copies into and out of the run's buffers.
  *

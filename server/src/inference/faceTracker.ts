@@ -19,7 +19,6 @@ import {
 import { CROP_SIZE, openTrackerPackage, type TrackerPackage } from './faceTrackerManifest.ts';
 import { cutCrop, type FaceLight, faceLight, type RgbImage } from './faceTrackerPixels.ts';
 import { LANDMARK_COUNT, MOTION_COLUMNS } from './manifest.ts';
-import type { OrtBinding } from './ort/OrtBinding.ts';
 import { OrtTensor } from './ort/OrtTensor.ts';
 import { TaskQueue } from './TaskQueue.ts';
 
@@ -157,7 +156,6 @@ class DetectorPass {
   readonly size: number;
   private readonly session: TrackerPackage['detector'];
   private readonly stride: number;
-  private readonly binding: OrtBinding;
   private readonly image: OrtTensor;
   private readonly cells: OrtTensor;
 
@@ -168,14 +166,11 @@ class DetectorPass {
     const rows = size / this.stride;
     this.image = OrtTensor.host('uint8', [1, size, size, 3]);
     this.cells = OrtTensor.host('float32', [1, rows, rows, CELL_VALUES]);
-    this.binding = detector.createBinding();
-    this.binding.bindInput('image', this.image);
-    this.binding.bindOutput('cells', this.cells);
   }
 
   async run(image: RgbImage, square: FaceCrop): Promise<Detection[]> {
     cutCrop(image, square, this.size, this.image.data!);
-    await this.session.run(this.binding);
+    await this.session.run({ inputs: { image: this.image }, outputs: { cells: this.cells } });
     const rows = this.size / this.stride;
     return readDetections(floats(this.cells), rows, rows, this.stride, DETECTED);
   }
@@ -189,7 +184,6 @@ class DetectorPass {
 /** The landmark network with its buffers. */
 class LandmarkPass {
   private readonly session: TrackerPackage['landmarks'];
-  private readonly binding: OrtBinding;
   private readonly image = OrtTensor.host('uint8', [1, CROP_SIZE, CROP_SIZE, 3]);
   private readonly outputs = {
     landmarks: OrtTensor.host('float32', [1, LANDMARK_COUNT, 2]),
@@ -200,14 +194,11 @@ class LandmarkPass {
 
   constructor({ landmarks }: TrackerPackage) {
     this.session = landmarks;
-    this.binding = landmarks.createBinding();
-    this.binding.bindInput('image', this.image);
-    for (const [name, tensor] of Object.entries(this.outputs)) this.binding.bindOutput(name, tensor);
   }
 
   async look(image: RgbImage, crop: FaceCrop): Promise<TrackedFace> {
     cutCrop(image, crop, CROP_SIZE, this.image.data!);
-    await this.session.run(this.binding);
+    await this.session.run({ inputs: { image: this.image }, outputs: this.outputs });
     const points = floats(this.outputs.landmarks);
     const spread = floats(this.outputs.spread).reduce((sum, value) => sum + value, 0) / LANDMARK_COUNT;
     return {

@@ -26,8 +26,8 @@ export interface OnnxValue {
   name: string;
   /** TensorProto.DataType */
   type: number;
-  /** undefined: not declared */
-  shape?: readonly number[];
+  /** a text is a dimension's name; undefined: not declared */
+  shape?: readonly (number | string)[];
 }
 
 export interface OnnxGraphParts {
@@ -82,7 +82,7 @@ function attributeProto(name: string, value: OnnxAttribute): Uint8Array {
 }
 
 function valueProto({ name, type, shape }: OnnxValue): Uint8Array {
-  const dimensions = shape?.map((dimension) => field(1, integer(1, dimension)));
+  const dimensions = shape?.map((size) => field(1, typeof size === 'string' ? text(2, size) : integer(1, size)));
   const tensor = message(integer(1, type), ...(dimensions ? [field(2, message(...dimensions))] : []));
   return message(text(1, name), field(2, field(1, tensor)));
 }

@@ -9,6 +9,7 @@ import type { OnnxRendererOptions } from './OnnxRenderer.ts';
 import { BANK_BYTES, openBank } from './openBank.ts';
 import { closeSizes, type OpenSizesOptions, openSizes } from './openSizes.ts';
 import { OrtRuntime } from './ort/OrtRuntime.ts';
+import { RecordingGate } from './RecordingGate.ts';
 import { RenderLanes, renderTimeoutMs } from './RenderLanes.ts';
 import { checkRecording, openRecording, type Recording } from './recording.ts';
 import type { SizeRenderer } from './SizeRenderer.ts';
@@ -31,21 +32,26 @@ export interface Opened {
 export async function openDevice(options: OnnxRendererOptions, device: Device, precision: Precision): Promise<Opened> {
   const { package: model, onFallback: warn, tuning } = options;
   const { kind } = device;
+  // What is no CUDA device goes on while those record.
+  const gate = (kind === 'cuda' && options.gate) || new RecordingGate();
   const threads = positiveInteger('threads', options.threads ?? Math.min(availableParallelism(), 8));
   const lanes = new RenderLanes({
     device: deviceName(device),
     lanes: 1,
     timeoutMs: options.timeoutMs ?? renderTimeoutMs(kind, undefined),
+    gate,
     ...(warn && { onStuck: warn }),
   });
   const limits = { bankSlots: options.bankSlots ?? 64, bankBytes: options.bankBytes ?? BANK_BYTES[kind] };
-  const memory = await openBank({
-    tensors: model.avatarTensors,
-    slots: slotsWithin(limits, model.avatarTensors),
-    device,
-    exclusive: (task) => lanes.exclusive(task),
-    ...(warn && { warn }),
-  });
+  const memory = await gate.share(() =>
+    openBank({
+      tensors: model.avatarTensors,
+      slots: slotsWithin(limits, model.avatarTensors),
+      device,
+      exclusive: (task) => lanes.exclusive(task),
+      ...(warn && { warn }),
+    }),
+  );
   let recording: Recording | undefined;
   try {
     // A GPU has two large batches in flight, whose avatars are all in the bank at once.
@@ -58,13 +64,13 @@ export async function openDevice(options: OnnxRendererOptions, device: Device, p
     const ways = threadings(kind, threads);
     const threading = ways.find((way) => way.lanes === known?.lanes) ?? ways[0]!;
     const files = filesOf(options, precision);
-    const plain = { package: model, files, device, threading, memory, maxBatch, ...(tuning && { tuning }) };
+    const plain = { package: model, files, device, threading, memory, maxBatch, gate, ...(tuning && { tuning }) };
     const common = { precision, lanes, ways, cache, key, known };
     lanes.lanes = threading.lanes;
     if (kind === 'cuda' && (options.graphs ?? true)) {
       recording = openRecording(device);
       const sizes = { ...plain, recording };
-      const renderers = await openRecorded(sizes).catch((reason: Error) => {
+      const renderers = await openRecorded(sizes, lanes).catch((reason: Error) => {
         warn?.(`device ${deviceName(device)} draws without CUDA graphs: ${reason.message}`);
       });
       if (renderers) return { ...common, sizes, renderers };
@@ -83,10 +89,12 @@ export function filesOf(options: OnnxRendererOptions, precision: Precision): rea
   return options.package.renderersIn(precision).filter(({ size }) => options.sizes?.includes(size) ?? true);
 }
 
-async function openRecorded(options: OpenSizesOptions): Promise<ReadonlyMap<number, SizeRenderer>> {
+async function openRecorded(options: OpenSizesOptions, lanes: RenderLanes): Promise<ReadonlyMap<number, SizeRenderer>> {
   const renderers = await openSizes(options);
   try {
-    for (const renderer of renderers.values()) await checkRecording(renderer.laneOptions(0));
+    for (const renderer of renderers.values()) {
+      await lanes.recording(() => checkRecording(renderer.laneOptions(0)));
+    }
     return renderers;
   } catch (error) {
     closeSizes(renderers);

@@ -1,12 +1,14 @@
 import { splitDevices } from './Device.ts';
 import { type DeviceRenderer, MultiRenderer } from './MultiRenderer.ts';
 import { OnnxRenderer, type OnnxRendererOptions } from './OnnxRenderer.ts';
+import { RecordingGate } from './RecordingGate.ts';
 
 /**
  * Opens the device that the setting names, or several as one ("cuda:0,1"); a device that does not open ends it all. The
  * CPU stands by for GPUs: when all of them have failed it draws, slowly, until one returns.
  */
-export async function openRenderer(options: OnnxRendererOptions): Promise<DeviceRenderer> {
+export async function openRenderer(asked: OnnxRendererOptions): Promise<DeviceRenderer> {
+  const options = { gate: new RecordingGate(), ...asked };
   const settings = splitDevices(options.device ?? 'cpu');
   const renderers: OnnxRenderer[] = [];
   try {

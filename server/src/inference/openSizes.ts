@@ -3,6 +3,7 @@ import type { Device } from './Device.ts';
 import type { ModelPackage } from './ModelPackage.ts';
 import type { RendererFile } from './manifest.ts';
 import type { OrtSession, SessionTuning } from './ort/OrtSession.ts';
+import { RecordingGate } from './RecordingGate.ts';
 import type { Recording } from './recording.ts';
 import { SizeRenderer } from './SizeRenderer.ts';
 import type { Threading } from './threading.ts';
@@ -18,6 +19,8 @@ export interface OpenSizesOptions {
   tuning?: Partial<SessionTuning>;
   /** runs are recorded and replayed */
   recording?: Recording;
+  /** of the process, on CUDA: to open a graph takes memory of the device */
+  gate?: RecordingGate;
 }
 
 /**
@@ -44,19 +47,19 @@ export async function openSizes(options: OpenSizesOptions): Promise<Map<number, 
 }
 
 async function openSize(options: OpenSizesOptions, file: RendererFile): Promise<SizeRenderer> {
-  const { device, threading, tuning, recording, memory, maxBatch } = options;
+  const { device, threading, tuning, recording, memory, maxBatch, gate = new RecordingGate() } = options;
   const copies = device.kind === 'cpu' && threading.threads > 1 ? threading.lanes : 1;
   const sessions: OrtSession[] = [];
   try {
     for (let copy = 0; copy < copies; copy++) {
-      sessions.push(
-        await options.package.open(file, {
+      const open = () =>
+        options.package.open(file, {
           device,
           threads: threading.threads,
           ...(tuning && { tuning }),
           ...(recording && { thread: recording.thread, graphs: true }),
-        }),
-      );
+        });
+      sessions.push(await gate.share(open));
     }
     return new SizeRenderer({ file, sessions, memory, maxBatch, ...(recording && { recorded: recording }) });
   } catch (error) {

@@ -8,6 +8,7 @@ import { Traffic } from './Traffic.ts';
 
 /** What recorded runs (CUDA graphs) of one device have in common. */
 export interface Recording extends NonNullable<LaneRunOptions['recorded']> {
+  /** for the runs that are recorded */
   readonly thread: DeviceThread;
   /** After the sessions. May be called twice. */
   close(): void;
@@ -16,9 +17,10 @@ export interface Recording extends NonNullable<LaneRunOptions['recorded']> {
 const TYPES = { slots: 'int64', motion: 'float32', view: 'float32', rgb: 'uint8', i420: 'uint8' } as const;
 
 export function openRecording(device: Device): Recording {
-  // All runs of the device on one thread, as CUDA graphs want it.
+  // A recording belongs to its thread. Copies have another one: those of one batch go on while the next is computed.
   const thread = new DeviceThread();
-  const transfer = new DeviceTransfer(TYPES, device, thread);
+  const copying = new DeviceThread();
+  const transfer = new DeviceTransfer(TYPES, device, copying);
   let graphs = 0;
   return {
     thread,
@@ -27,6 +29,7 @@ export function openRecording(device: Device): Recording {
     close: () => {
       transfer.close();
       thread.close();
+      copying.close();
     },
   };
 }

@@ -1,9 +1,11 @@
 import type { EncodedFrame, EncoderFactory, FanOut, Metrics, RenderedPicture, Renderer, Stream } from '../contracts.ts';
 import { AvatarHealth } from './AvatarHealth.ts';
 import type { EncoderAssignment } from './assignEncoders.ts';
+import { DevicePause } from './DevicePause.ts';
 import { EncoderLineage } from './EncoderLineage.ts';
 import { LoadControl } from './LoadControl.ts';
 import { type MotionAt, motionAt, type ResolvedMotion } from './motionAt.ts';
+import { PacketTimes } from './PacketTimes.ts';
 import { Pipeline } from './Pipeline.ts';
 import type { BatchPlan } from './planBatch.ts';
 import { RenderBudget } from './RenderBudget.ts';
@@ -49,9 +51,6 @@ export interface FrameSchedulerOptions {
   clock?: Clock;
 }
 
-/** A device that fails is asked again after a pause that doubles from the first to the last, ms. */
-const FIRST_DEVICE_PAUSE_MS = 50;
-const LAST_DEVICE_PAUSE_MS = 2000;
 /** An encoder that nobody used for this long is closed. */
 const ENCODER_IDLE_MS = 5000;
 /** and such are looked for so often */
@@ -76,19 +75,16 @@ export class FrameScheduler {
   readonly #budget: RenderBudget;
   readonly #load: LoadControl;
   readonly #health: AvatarHealth;
+  readonly #devicePause = new DevicePause();
+  readonly #packets: PacketTimes;
   readonly #timer: TickTimer;
   readonly #lineages = new Map<number, EncoderLineage>();
-  /** by participant: arrival of the newest motion whose frame was begun and finished, to measure each packet once */
-  readonly #begun = new WeakMap<object, number>();
-  readonly #shown = new WeakMap<object, number>();
   readonly #work = new Set<Promise<void>>();
   #nextLineage = 1;
   readonly #pipeline = new Pipeline();
   /** the pipeline had no room when there may have been something to draw */
   #held = false;
   #lastRenderedMs = 0;
-  #devicePauseMs = 0;
-  #deviceRetryMs = Number.NEGATIVE_INFINITY;
   #picturesThisTick = 0;
   #lookedForIdleMs = Number.NEGATIVE_INFINITY;
   #warnedMs = Number.NEGATIVE_INFINITY;
@@ -102,6 +98,7 @@ export class FrameScheduler {
     this.#encoders = options.encoders;
     this.#fanOut = options.fanOut;
     this.#metrics = options.metrics;
+    this.#packets = new PacketTimes(options.metrics);
     this.#log = options.log;
     this.#clock = options.clock ?? systemClock;
     // Asked for at every plan: a calibration may find another number.
@@ -179,7 +176,7 @@ export class FrameScheduler {
       const nowMs = this.#clock.now();
       this.#held = !this.#pipeline.hasRoom(this.#maxRendersInFlight(), nowMs);
       if (this.#held) return;
-      if (nowMs < this.#deviceRetryMs) return;
+      if (!this.#devicePause.isOver(nowMs)) return;
       const startedAtMs = performance.now();
       const booked = this.#book.plan(nowMs, this.#lineages, (size) => this.#budget.maxPictures(size));
       if (!booked) return;
@@ -262,14 +259,11 @@ export class FrameScheduler {
   #noteDevice(results: readonly PromiseSettledResult<RenderedPicture>[], nowMs: number): void {
     const failure = results.find((result) => result.status === 'rejected' && isDeviceFailure(result.reason));
     if (!failure) {
-      this.#devicePauseMs = 0;
+      this.#devicePause.succeeded();
       return;
     }
     this.#metrics.count('device_errors_total');
-    const begins = this.#devicePauseMs === 0;
-    this.#devicePauseMs = begins ? FIRST_DEVICE_PAUSE_MS : Math.min(LAST_DEVICE_PAUSE_MS, 2 * this.#devicePauseMs);
-    this.#deviceRetryMs = nowMs + this.#devicePauseMs;
-    if (!begins) return;
+    if (!this.#devicePause.failed(nowMs)) return;
     const err = (failure as PromiseRejectedResult).reason;
     this.#log?.warn({ err }, 'the device cannot draw; rooms go on without new pictures, and it is asked again');
   }
@@ -295,7 +289,7 @@ export class FrameScheduler {
     const options = { keyFrame: assignment.keyFrame, timestampMs: nowMs };
     const done = (frame: EncodedFrame, encodeMs: number) => {
       this.#metrics.observe('encode_ms', encodeMs);
-      this.#measureShown(participant, resolved);
+      this.#packets.shown(participant, resolved, this.#clock.now());
       this.#deliver(assignment, frame, resolved);
     };
     const encoded = lineage.encode(picture, options, done);
@@ -382,20 +376,7 @@ export class FrameScheduler {
     this.#metrics.observe('batch_pictures', plan.pictures.length);
     const viewers = plan.pictures.flatMap(({ encodes }) => encodes.flatMap(({ served }) => served)).length;
     this.#metrics.count('shared_renders_total', viewers - plan.pictures.length);
-    for (const { participant, resolved } of contents) {
-      if (!resolved.fresh || resolved.arrivedAtMs === undefined) continue;
-      if (this.#begun.get(participant) === resolved.arrivedAtMs) continue;
-      this.#begun.set(participant, resolved.arrivedAtMs);
-      this.#metrics.observe('packet_to_render_ms', nowMs - resolved.arrivedAtMs);
-    }
-  }
-
-  /** Once per motion, when the first frame that shows it is encoded. */
-  #measureShown(participant: object, resolved: ResolvedMotion): void {
-    const { arrivedAtMs, fresh } = resolved;
-    if (!fresh || arrivedAtMs === undefined || (this.#shown.get(participant) ?? -1) >= arrivedAtMs) return;
-    this.#shown.set(participant, arrivedAtMs);
-    this.#metrics.observe('packet_to_frame_ms', this.#clock.now() - arrivedAtMs);
+    for (const { participant, resolved } of contents) this.#packets.begun(participant, resolved, nowMs);
   }
 
   #track(work: Promise<void>): void {

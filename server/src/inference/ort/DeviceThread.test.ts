@@ -9,13 +9,10 @@ import { OrtTensor } from './OrtTensor.ts';
 const model = fileURLToPath(new URL('../testdata/tiny/encoder.onnx', import.meta.url));
 const cpu = { kind: 'cpu', index: 0 } as const;
 
-function bound(session: OrtSession, portrait: OrtTensor) {
-  const binding = session.createBinding();
+function encoding(portrait: OrtTensor) {
   const picture = OrtTensor.host('float32', [3, 32, 32]);
-  binding.bindInput('portrait', portrait);
-  binding.bindInput('landmarks', OrtTensor.host('float32', [68, 2]));
-  binding.bindOutput('picture', picture);
-  return { binding, result: () => new Float32Array(picture.data!.buffer)[0] };
+  const inputs = { portrait, landmarks: OrtTensor.host('float32', [68, 2]) };
+  return { tensors: { inputs, outputs: { picture } }, result: () => new Float32Array(picture.data!.buffer)[0] };
 }
 
 it("runs graphs on a thread of its own, in order, with the event loop free, and passes on ONNX Runtime's errors", async () => {
@@ -23,17 +20,17 @@ it("runs graphs on a thread of its own, in order, with the event loop free, and 
   const session = await OrtSession.open(model, { device: cpu, threads: 1, thread });
   const portrait = OrtTensor.host('uint8', [512, 512, 3]);
   portrait.data!.fill(51);
-  const { binding, result } = bound(session, portrait);
-  const wrong = bound(session, OrtTensor.host('uint8', [4, 4, 3]));
+  const { tensors, result } = encoding(portrait);
+  const wrong = encoding(OrtTensor.host('uint8', [4, 4, 3]));
   const order: string[] = [];
-  const failed = session.run(wrong.binding).catch((error) => order.push(error.message));
-  await Promise.all([failed, ...[1, 2].map((run) => session.run(binding, run).then(() => order.push(`run ${run}`)))]);
+  const failed = session.run(wrong.tensors).catch((error) => order.push(error.message));
+  await Promise.all([failed, ...[1, 2].map((run) => session.run(tensors, run).then(() => order.push(`run ${run}`)))]);
   expect(order).toEqual([expect.stringContaining('portrait'), 'run 1', 'run 2']);
   expect(result()).toBeCloseTo(0.2, 5);
   session.close();
   thread.close();
   thread.close();
-  await expect(thread.run(0n, 0n, 0n)).rejects.toMatchObject({ code: 'inference_failed' });
+  await expect(thread.run([])).rejects.toMatchObject({ code: 'inference_failed' });
 });
 
 it('tensors may lie in memory of an allocator, as pinned memory does', async () => {
@@ -41,11 +38,11 @@ it('tensors may lie in memory of an allocator, as pinned memory does', async () 
   const memory = allocatedMemory(runtime.allocator, runtime.hostMemory, 512 * 512 * 3);
   const session = await OrtSession.open(model, { device: cpu, threads: 1 });
   const portrait = OrtTensor.over(memory, 'uint8', [512, 512, 3]);
-  const { binding, result } = bound(session, portrait);
-  await session.run(binding);
+  const { tensors, result } = encoding(portrait);
+  await session.run(tensors);
   expect(result()).toBe(0);
   new Uint8Array(memory.buffer).fill(102);
-  await session.run(binding);
+  await session.run(tensors);
   expect(result()).toBeCloseTo(0.4, 5);
   session.close();
   portrait.close();

@@ -2,15 +2,16 @@ import { createRequire } from 'node:module';
 import { Worker } from 'node:worker_threads';
 import { FacewireError } from '@facewire/proto';
 import { OrtRuntime } from './OrtRuntime.ts';
+import { prototypeOf } from './ortApi.ts';
 
-/** Runs in the worker: calls RunWithBinding(session, options, binding) by its address, and sends back the status. */
+/** Runs in the worker: calls Run() by its address, and sends back the status. */
 const SOURCE = `
 const { parentPort, workerData } = require('node:worker_threads');
 const koffi = require(workerData.koffi);
 koffi.config({ sync_stack_size: 8 * 1024 * 1024 });
 // Koffi 3.3 crashes in a thread that has called no library's function by name yet.
 koffi.load(workerData.library).func('OrtGetApiBase', 'void *', [])();
-const run = koffi.decode(workerData.run, koffi.proto('void *(void *, void *, void *)'));
+const run = koffi.decode(workerData.run, koffi.proto(workerData.prototype));
 parentPort.on('message', ({ id, values }) => {
   if (values === undefined) return parentPort.close();
   parentPort.postMessage({ id, status: run(...values) });
@@ -18,8 +19,8 @@ parentPort.on('message', ({ id, values }) => {
 `;
 
 /**
- * One thread of its own for the runs of a device, in the order they came. A CUDA graph belongs to the thread that recorded
- * it, and nothing else may allocate on the device meanwhile; Node's worker threads take runs as they come.
+ * One thread of its own for runs, in the order they came. A CUDA graph belongs to the thread that recorded it; Node's
+ * worker threads take runs as they come.
  */
 export class DeviceThread {
   readonly #worker: Worker;
@@ -33,7 +34,8 @@ export class DeviceThread {
       workerData: {
         koffi: createRequire(import.meta.url).resolve('koffi'),
         library: OrtRuntime.get().libraryPath,
-        run: OrtRuntime.get().addressOf('RunWithBinding'),
+        run: OrtRuntime.get().addressOf('Run'),
+        prototype: prototypeOf('Run'),
       },
     });
     this.#worker.unref();
@@ -46,16 +48,16 @@ export class DeviceThread {
     this.#worker.on('exit', () => this.#fail(new Error('it has ended')));
   }
 
-  /** As RunWithBinding. The caller keeps what the pointers stand for alive until then. @throws FacewireError inference_failed */
-  async run(session: bigint, options: bigint, binding: bigint): Promise<void> {
+  /** As OrtApi.Run(). The caller keeps what the pointers stand for alive until then. @throws FacewireError inference_failed */
+  async run(values: readonly unknown[]): Promise<void> {
     if (this.#closed) throw new FacewireError('inference_failed', "the device's thread has ended");
     const id = ++this.#last;
     const status = await new Promise<bigint | null>((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
       this.#worker.ref();
-      this.#worker.postMessage({ id, values: [session, options, binding] });
+      this.#worker.postMessage({ id, values });
     });
-    OrtRuntime.get().check(status, 'RunWithBinding');
+    OrtRuntime.get().check(status, 'Run');
   }
 
   /** Ends the thread after the runs under way. May be called twice. */

@@ -22,7 +22,7 @@ export function plainMemory(bytes: number): HostMemory {
  * buffer in between.
  *
  * @param allocator must outlive it
- * @param info memory info of that allocator
+ * @param info what ONNX Runtime is told of it
  */
 export function allocatedMemory(allocator: bigint, info: bigint, bytes: number): HostMemory {
   const runtime = OrtRuntime.get();

@@ -9,6 +9,12 @@ import { OrtTensor } from './OrtTensor.ts';
 const model = (file: string) => fileURLToPath(new URL(`../testdata/tiny/${file}`, import.meta.url));
 const options = { device: { kind: 'cpu', index: 0 }, threads: 1 } as const;
 
+const portraitInputs = () => ({
+  portrait: OrtTensor.host('uint8', [512, 512, 3]),
+  landmarks: OrtTensor.host('float32', [68, 2]),
+});
+const picture32 = () => OrtTensor.host('float32', [3, 32, 32]);
+
 describe('ONNX Runtime through its C API', () => {
   let encoder: OrtSession;
   beforeAll(async () => {
@@ -35,45 +41,34 @@ describe('ONNX Runtime through its C API', () => {
     renderer.close();
   });
 
-  it('computes into the tensors that were bound, again and again', async () => {
-    const binding = encoder.createBinding();
+  it('computes into the tensors that are named, again and again', async () => {
     const portrait = OrtTensor.host('uint8', [512, 512, 3]);
     const landmarks = OrtTensor.host('float32', [68, 2]);
     const picture = OrtTensor.host('float32', [3, 32, 32]);
     const points = OrtTensor.host('float32', [68, 2]);
-    binding.bindInput('portrait', portrait);
-    binding.bindInput('landmarks', landmarks);
-    binding.bindOutput('picture', picture);
-    binding.bindOutput('points', points);
     for (const value of [51, 204]) {
       portrait.data!.fill(value);
-      await encoder.run(binding);
+      await encoder.run({ inputs: { portrait, landmarks }, outputs: { picture, points } });
       const result = new Float32Array(picture.data!.buffer);
       expect(result[0]).toBeCloseTo(value / 255, 5);
       expect(result[3 * 32 * 32 - 1]).toBeCloseTo(value / 255, 5);
     }
-    binding.close();
-    binding.close();
     for (const tensor of [portrait, landmarks, picture, points]) tensor.close();
   });
 
   it('leaves the event loop free while it computes', async () => {
     // 40 times a 512² portrait: many milliseconds of work, during which a timer must fire.
-    const bindings = Array.from({ length: 40 }, () => {
-      const binding = encoder.createBinding();
-      binding.bindInput('portrait', OrtTensor.host('uint8', [512, 512, 3]));
-      binding.bindInput('landmarks', OrtTensor.host('float32', [68, 2]));
-      binding.bindOutput('picture', OrtTensor.host('float32', [3, 32, 32]));
-      return binding;
-    });
+    const portraits = Array.from({ length: 40 }, () => ({
+      inputs: portraitInputs(),
+      outputs: { picture: picture32() },
+    }));
     let done = false;
-    const runs = Promise.all(bindings.map((binding) => encoder.run(binding))).then(() => {
+    const runs = Promise.all(portraits.map((tensors) => encoder.run(tensors))).then(() => {
       done = true;
     });
     const firedBefore = await new Promise<boolean>((resolve) => setImmediate(() => resolve(!done)));
     expect(firedBefore).toBe(true);
     await runs;
-    for (const binding of bindings) binding.close();
   });
 
   it("reports ONNX Runtime's own message as inference_failed", async () => {
@@ -84,32 +79,31 @@ describe('ONNX Runtime through its C API', () => {
     await expect(OrtSession.open(new Uint8Array([1, 2, 3, 4]), options)).rejects.toMatchObject({
       code: 'inference_failed',
     });
-    const binding = encoder.createBinding();
-    binding.bindInput('portrait', OrtTensor.host('uint8', [4, 4, 3]));
-    binding.bindInput('landmarks', OrtTensor.host('float32', [68, 2]));
-    binding.bindOutput('picture', OrtTensor.host('float32', [3, 32, 32]));
-    await expect(encoder.run(binding)).rejects.toMatchObject({
+    const inputs = portraitInputs();
+    const outputs = { picture: picture32() };
+    const small = { ...inputs, portrait: OrtTensor.host('uint8', [4, 4, 3]) };
+    await expect(encoder.run({ inputs: small, outputs })).rejects.toMatchObject({
       code: 'inference_failed',
       message: expect.stringContaining('portrait'),
     });
-    expect(() => binding.bindInput('no such input', OrtTensor.host('uint8', [1]))).toThrow(/no such input/);
+    const unknown = { ...inputs, 'no such input': OrtTensor.host('uint8', [1]) };
+    await expect(encoder.run({ inputs: unknown, outputs })).rejects.toThrow(/no such input/);
   });
 
   it('closes twice, and after the run under way', async () => {
     const session = await OrtSession.open(await readFile(model('encoder.onnx')), options);
-    const binding = session.createBinding();
-    const picture = OrtTensor.host('float32', [3, 32, 32]);
-    binding.bindInput('portrait', OrtTensor.host('uint8', [512, 512, 3]));
-    binding.bindInput('landmarks', OrtTensor.host('float32', [68, 2]));
-    binding.bindOutput('picture', picture);
+    const picture = picture32();
+    const tensors = { inputs: portraitInputs(), outputs: { picture } };
     new Float32Array(picture.data!.buffer).fill(7);
-    const run = session.run(binding);
+    const run = session.run(tensors);
     session.close();
     session.close();
     await run;
     expect(new Float32Array(picture.data!.buffer)[0]).toBe(0);
-    await expect(session.run(binding)).rejects.toMatchObject({ code: 'inference_failed' });
-    expect(() => session.createBinding()).toThrow(/closed/);
+    await expect(session.run(tensors)).rejects.toMatchObject({
+      code: 'inference_failed',
+      message: expect.stringContaining('closed'),
+    });
   });
 
   it('refuses a tensor that its buffer cannot hold', () => {

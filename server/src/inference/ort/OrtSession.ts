@@ -4,7 +4,6 @@ import type { Device } from '../Device.ts';
 import { cudaOptions } from './cudaOptions.ts';
 import type { DeviceThread } from './DeviceThread.ts';
 import { allocatedMemory, type HostMemory, plainMemory } from './HostMemory.ts';
-import { OrtBinding } from './OrtBinding.ts';
 import { OrtRuntime, stringAt } from './OrtRuntime.ts';
 import { OrtTensor, tensorTypeOf } from './OrtTensor.ts';
 import type { OrtFunctionName } from './ortApi.ts';
@@ -60,20 +59,26 @@ export interface ValueInfo {
   shape: readonly (number | string)[];
 }
 
+/** What one run reads and writes, by name. Outputs that are not named are not brought off the device. */
+export interface RunTensors {
+  inputs: Readonly<Record<string, OrtTensor>>;
+  outputs: Readonly<Record<string, OrtTensor>>;
+}
+
 /** One loaded ONNX graph on one device. */
 export class OrtSession {
   readonly device: Device;
   readonly inputs: readonly ValueInfo[];
   readonly outputs: readonly ValueInfo[];
   private readonly runtime = OrtRuntime.get();
-  private readonly bindings = new Set<OrtBinding>();
   /** by the graph that a run records and replays; undefined: none */
   private readonly runOptions = new Map<number | undefined, bigint>();
   private readonly thread: DeviceThread | undefined;
   private pinned: { pointer: bigint; memory: bigint } | undefined;
   private handle: bigint | undefined;
   private allocator: { pointer: bigint; memory: bigint } | undefined;
-  private running = 0;
+  /** keeps the memory of their tensors from being collected */
+  private readonly underWay = new Set<RunTensors>();
   private closing = false;
 
   private constructor(handle: bigint, { device, thread }: OrtSessionOptions) {
@@ -127,30 +132,37 @@ export class OrtSession {
     return this.handle;
   }
 
-  /** A new set of inputs and outputs to run with; closed with the session. */
-  createBinding(): OrtBinding {
-    const binding = new OrtBinding(this.pointer, () => this.bindings.delete(binding));
-    this.bindings.add(binding);
-    return binding;
-  }
-
   /**
-   * Computes the bound outputs on a worker thread; the event loop stays free. Several runs may be under way at once, each
-   * with its own binding.
+   * Computes the outputs into their tensors, on another thread; the event loop stays free. What lies in host memory is
+   * copied to the device and back by the run, in its own order; what lies on the device stays there. Several runs may be
+   * under way at once.
    *
-   * @param graph of a session with graphs: the first runs of this number are recorded, later ones replay that; binding and
-   *   addresses must be the same every time. Undefined: as it is
+   * Not through an OrtIoBinding: it copies as a tensor is bound, and that those copies are done is known only by waiting
+   * for the whole device (`cudaDeviceSynchronize`), other runs included, on the thread that asks.
+   *
+   * @param graph of a session with graphs: the first runs of this number are recorded, later ones replay that; all tensors
+   *   must lie on the device, and be the same every time. Undefined: as it is
+   * @throws FacewireError inference_failed, with ONNX Runtime's message
    */
-  async run(binding: OrtBinding, graph?: number): Promise<void> {
+  async run({ inputs, outputs }: RunTensors, graph?: number): Promise<void> {
     const handle = this.pointer;
-    const options = this.optionsOf(graph);
-    this.running++;
+    const read = Object.entries(inputs);
+    const written = Object.entries(outputs);
+    const namesOf = (tensors: typeof read) => tensors.map(([name]) => name);
+    const pointersOf = (tensors: typeof read) => tensors.map(([, { pointer }]) => pointer);
+    const values = [
+      ...[handle, this.optionsOf(graph)],
+      ...[namesOf(read), pointersOf(read), read.length],
+      ...[namesOf(written), written.length, pointersOf(written)],
+    ];
+    const run = { inputs, outputs };
+    this.underWay.add(run);
     try {
-      if (this.thread) await this.thread.run(handle, options, binding.pointer);
-      else await this.runtime.callAsync('RunWithBinding', handle, options, binding.pointer);
+      if (this.thread) await this.thread.run(values);
+      else await this.runtime.callAsync('Run', ...values);
     } finally {
-      this.running--;
-      if (this.closing && this.running === 0) this.release();
+      this.underWay.delete(run);
+      if (this.closing && this.underWay.size === 0) this.release();
     }
   }
 
@@ -173,11 +185,16 @@ export class OrtSession {
     return this.allocator.pointer;
   }
 
-  /** Host memory to which this session's device copies fastest: pinned on CUDA, plain elsewhere. To be closed before this. */
+  /**
+   * Host memory to which this session's device copies fastest: pinned on CUDA, plain elsewhere. To be closed before this.
+   *
+   * ONNX Runtime is told that tensors over it are in plain memory: into one that is declared `CudaPinned` version 1.30
+   * copies no output (`dst_data != src_data was false`), and the driver knows pinned memory by its address.
+   */
   hostMemory(bytes: number): HostMemory {
     if (this.device.kind !== 'cuda') return plainMemory(bytes);
     this.pinned ??= this.openAllocator('CudaPinned', MEMORY_TYPE_HOST);
-    return allocatedMemory(this.pinned.pointer, this.pinned.memory, bytes);
+    return allocatedMemory(this.pinned.pointer, this.runtime.hostMemory, bytes);
   }
 
   /** A tensor in this session's device memory, uninitialised there; zeroed host memory on the CPU. */
@@ -186,15 +203,14 @@ export class OrtSession {
     return allocator === undefined ? OrtTensor.host(dtype, shape) : OrtTensor.device(allocator, dtype, shape);
   }
 
-  /** Releases the graph and its bindings, after the runs under way. May be called twice. Tensors belong to their makers. */
+  /** Releases the graph, after the runs under way. May be called twice. Tensors belong to their makers. */
   close(): void {
     if (this.closing) return;
     this.closing = true;
-    if (this.running === 0) this.release();
+    if (this.underWay.size === 0) this.release();
   }
 
   private release(): void {
-    for (const binding of [...this.bindings]) binding.close();
     for (const allocator of [this.allocator, this.pinned]) {
       if (allocator === undefined) continue;
       this.runtime.functions.ReleaseAllocator(allocator.pointer);

@@ -19,6 +19,8 @@ const SIGNATURES = {
   DisableTelemetryEvents: [6, 'void *', ['void *']],
   CreateSession: [7, 'void *', ['void *', PATH, 'void *', '_Out_ void **']],
   CreateSessionFromArray: [8, 'void *', ['void *', 'void *', 'size_t', 'void *', '_Out_ void **']],
+  /** the outputs are tensors that are there already */
+  Run: [9, 'void *', ['void *', 'void *', 'str *', 'void **', 'size_t', 'str *', 'size_t', 'void **']],
   CreateSessionOptions: [10, 'void *', ['_Out_ void **']],
   EnableMemPattern: [16, 'void *', ['void *']],
   DisableMemPattern: [17, 'void *', ['void *']],
@@ -63,16 +65,10 @@ const SIGNATURES = {
   AddSessionConfigEntry: [130, 'void *', ['void *', 'str', 'str']],
   CreateAllocator: [131, 'void *', ['void *', 'void *', '_Out_ void **']],
   ReleaseAllocator: [132, 'void', ['void *']],
-  RunWithBinding: [133, 'void *', ['void *', 'void *', 'void *']],
-  CreateIoBinding: [134, 'void *', ['void *', '_Out_ void **']],
-  ReleaseIoBinding: [135, 'void', ['void *']],
-  BindInput: [136, 'void *', ['void *', 'str', 'void *']],
-  BindOutput: [137, 'void *', ['void *', 'str', 'void *']],
   CreateAndRegisterAllocator: [144, 'void *', ['void *', 'void *', 'void *']],
   ReleaseArenaCfg: [157, 'void', ['void *']],
   CreateArenaCfgV2: [164, 'void *', ['str *', 'size_t *', 'size_t', '_Out_ void **']],
   AddRunConfigEntry: [165, 'void *', ['void *', 'str', 'str']],
-  SynchronizeBoundInputs: [202, 'void *', ['void *']],
   SessionOptionsAppendExecutionProvider_CUDA_V2: [204, 'void *', ['void *', 'void *']],
   CreateCUDAProviderOptions: [205, 'void *', ['_Out_ void **']],
   UpdateCUDAProviderOptions: [206, 'void *', ['void *', 'str *', 'str *', 'size_t']],
@@ -96,6 +92,12 @@ export function bindOrtFunctions(api: bigint): OrtFunctions {
     functions[name] = koffi.decode(pointer, prototype(name, result, parameters)) as OrtFunction;
   }
   return functions as OrtFunctions;
+}
+
+/** A function's C prototype without its name, for another thread to call it by its address. */
+export function prototypeOf(name: OrtFunctionName): string {
+  const [, result, parameters] = SIGNATURES[name];
+  return `${result}(${parameters.join(', ')})`;
 }
 
 /** Where a function lies, for another thread to call. */
