@@ -4,8 +4,9 @@
     python -m evaluation.sheets --package ../portrait --data /tmp/facewire-heads --out ../../docs/pictures
 
 Writes NAME-identities.jpg (test identities x motions: truth, warp, the package), NAME-yaw.jpg (-45 to 45 degrees),
-NAME-expressions.jpg (edits of the 52 coefficients by hand) and NAME-strangers.jpg (portraits unlike the studio's); the last
-two with eyes and mouths enlarged. Sheets that need test shards are left out without them.
+NAME-expressions.jpg (edits of the 52 coefficients by hand) and NAME-strangers.jpg (portraits unlike the studio's), these
+two with eyes and mouths enlarged, and NAME-sides.jpg (the built-in portraits and the side pictures that the encoder made of
+them), if the package has such. Sheets that need test shards are left out without them.
 """
 
 from __future__ import annotations
@@ -165,6 +166,20 @@ def stranger_sheet(row: PackageRow, placer, portraits: Sequence[Path], tile: int
     return grid(lines, ["portrait", "own pose", "yaw -30", "yaw +30", "smile", "jaw", "gaze left", "blink"], tile)
 
 
+def side_sheet(row: PackageRow, portraits: Sequence[Path], columns: int = 3, tile: int = 128) -> Image.Image:
+    """Per portrait: itself and the avatar's two side pictures over its backdrop, as many portraits in a line as `columns`."""
+    lines: list[list[np.ndarray]] = []
+    for k, path in enumerate(portraits):
+        pixels, points = read_portrait(path)
+        avatar = row.package.encode(pixels, points)
+        sides, backdrop = (avatar[n].astype(np.float32) for n in ("sides", "backdrop128"))
+        shown = np.round(sides[:, :3] + backdrop * (1 - sides[:, 3:] / 255)).clip(0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
+        if k % columns == 0:
+            lines.append([])
+        lines[-1] += [pixels, *shown]
+    return grid(lines, ["portrait", "yaw -50", "yaw +50"] * columns, tile)
+
+
 def studio_people(data: Path, seed: int, count: int = 2) -> list[Person]:
     """The first people of the evaluation's free views; none where the studio does not start."""
     studio, why = open_studio()
@@ -194,6 +209,8 @@ def main(arguments: list[str] | None = None) -> None:
         "expressions": lambda: expression_sheet(row, placer, portraits[:3]),
         "strangers": lambda: stranger_sheet(row, placer, portraits[-len(STRANGERS):]),
     }
+    if any(output.name == "sides" for output in row.package.session("encoder.onnx").get_outputs()):
+        sheets["sides"] = lambda: side_sheet(row, portraits)
     try:
         people = load_people(options.data, count=4, seed=options.seed)
         sheets = {"identities": lambda: identity_sheet(both, people), **sheets}
