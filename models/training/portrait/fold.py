@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from portrait.blocks import SLOPE, Block, Codebook, FusedBlock, enlarge, pixel_grid, sample
 from portrait.layout import FEATURES, G
 from portrait.network import FLOW_REACH, Generator, Motion
-from portrait.refiner import LIGHT_REACH, PAINT_REACH, SHIFT_REACH, Refiner, painters_own
+from portrait.refiner import LIGHT_REACH, PAINT_REACH, SHIFT_REACH, Refiner, painters_own, painters_reach
 from warp.graph import spreading
 
 SAMPLED = 4 + FEATURES  # channels that are fetched from the portrait: texture at 64 with alpha, appearance features
@@ -293,6 +293,7 @@ class FoldedRefiner(nn.Module):
         over, shift = found.split([found.shape[1] - 2, 2], 1)
         over = F.pixel_shuffle(over, 2).float()
         shift = torch.tanh(resize(shift.float(), height, width)) * SHIFT_REACH
-        mask = torch.maximum(torch.sigmoid(over[:, :1]), painters_own(geometry))
+        reach = painters_reach(geometry)
+        mask = torch.maximum(torch.sigmoid(over[:, :1]), painters_own(geometry)) * reach
         light = torch.tanh(shade) * LIGHT_REACH
-        return (shift, light, mask, torch.tanh(over[:, 1:]) * PAINT_REACH) if self.paints else (shift, light, mask)
+        return (shift, light, mask, torch.tanh(over[:, 1:]) * PAINT_REACH * reach) if self.paints else (shift, light, mask)

@@ -11,6 +11,7 @@ from portrait.layout import MOUTH_GEOMETRY
 
 LIGHT_REACH = 0.7  # largest change of light in a window, as a logarithm
 SHIFT_REACH = 0.08  # largest shift of the painted window, in halves of its sides
+REACH = 2.0  # halves of a mouth's or an eye's width from its middle, where windows end
 PAINT_REACH = 0.3  # largest change of a colour
 
 
@@ -47,8 +48,9 @@ class Refiner(nn.Module):
         shift = resize(self.shift(x).float(), base)
         mask = F.pixel_shuffle(self.mask(x), 2).float()
         paint = base * 0 if self.paint is None else F.pixel_shuffle(self.paint(x), 2).float()
-        mask = torch.maximum(torch.sigmoid(mask + 1.5), painters_own(geometry))
-        return torch.tanh(shift) * SHIFT_REACH, torch.tanh(shade) * LIGHT_REACH, mask, torch.tanh(paint) * PAINT_REACH
+        reach = painters_reach(geometry)
+        mask = torch.maximum(torch.sigmoid(mask + 1.5), painters_own(geometry)) * reach
+        return torch.tanh(shift) * SHIFT_REACH, torch.tanh(shade) * LIGHT_REACH, mask, torch.tanh(paint) * PAINT_REACH * reach
 
 
 def painters_own(geometry: Tensor) -> Tensor:
@@ -60,6 +62,14 @@ def painters_own(geometry: Tensor) -> Tensor:
         return geometry[:, 4:5]
     across, down = geometry[:, 0:1].abs(), geometry[:, 1:2].abs()
     return ((1.3 - across) * 4).clamp(0, 1) * ((0.9 - down) * 4).clamp(0, 1)
+
+
+def painters_reach(geometry: Tensor) -> Tensor:
+    """[B,1,h,w]: 0 where a window's picture has nothing to do with its mouth or eye. On a turned face that is most of the
+    window: beyond the outline the painter, who knows only geometry, would show hair and skin that the frame does without.
+    """
+    across, down = geometry[:, 0:1].abs(), geometry[:, 1:2].abs()
+    return ((REACH - across) * 2).clamp(0, 1) * ((REACH - down) * 2).clamp(0, 1)
 
 
 def shifted(painted: Tensor, shift: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from portrait.network import Encoder, Generator, Relighter, clearer, combine, co
 from portrait.reader import Reader  # noqa: E402
 from portrait.objective import choice_loss, draw, losses, window_points  # noqa: E402
 from portrait.observer import Observer  # noqa: E402
-from portrait.refiner import Refiner, painters_own, shifted, window_feather  # noqa: E402
+from portrait.refiner import REACH, Refiner, painters_own, painters_reach, shifted, window_feather  # noqa: E402
 from portrait.train import widen  # noqa: E402
 from portrait.turner import Turner  # noqa: E402
 
@@ -124,6 +124,17 @@ def test_the_painters_lids_and_lips_show_whatever_was_learned():
     torch.nn.init.constant_(refiner.mask.bias, -50.0)
     mask = refiner(torch.rand(1, 3, 4, 4), torch.rand(1, 3, 4, 4), mouth, torch.rand(1, 128), torch.rand(1, IDENTITY))[2]
     assert mask[0, 0, 1].min() == 1 and mask[0, 0, 0].max() < 0.01
+
+
+def test_far_from_its_mouth_a_window_shows_the_frame_whatever_was_learned():
+    geometry = torch.zeros(1, len(MOUTH_GEOMETRY), 4, 4)
+    geometry[:, 0, :, 3] = -REACH - 0.1
+    geometry[:, 1, 3] = REACH + 0.1
+    reach = painters_reach(geometry)
+    assert reach[..., :3, :3].min() == 1 and reach[..., 3].max() == reach[..., 3, :].max() == 0
+    refiner = shake(Refiner(len(MOUTH_GEOMETRY), 128))
+    _, _, mask, paint = refiner(torch.rand(1, 3, 4, 4), torch.rand(1, 3, 4, 4), geometry, torch.rand(1, 128), torch.rand(1, IDENTITY))
+    assert mask[..., :3, :3].min() > 0 and mask[..., 3].max() == paint[..., 3].abs().max() == 0
 
 
 def test_a_choice_is_learned_even_from_never_having_been_made():
