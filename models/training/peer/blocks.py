@@ -1,4 +1,4 @@
-"""Layers that the networks of face-vid2vid share; names as in the paper's appendix."""
+"""Layers that the networks of face-vid2vid share; names as in the paper's appendix. Volumes are [B,C,H,W,D]."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Down3d(nn.Sequential):
     """Convolution, BatchNorm, ReLU, then half the height and width; the depth stays."""
 
     def __init__(self, inputs: int, outputs: int):
-        super().__init__(nn.Conv3d(inputs, outputs, 3, 1, 1), nn.BatchNorm3d(outputs), nn.ReLU(), nn.AvgPool3d((1, 2, 2)))
+        super().__init__(nn.Conv3d(inputs, outputs, 3, 1, 1), nn.BatchNorm3d(outputs), nn.ReLU(), nn.AvgPool3d((2, 2, 1)))
 
 
 class Up3d(nn.Module):
@@ -80,7 +80,7 @@ class Up3d(nn.Module):
         self.body = nn.Sequential(nn.Conv3d(inputs, outputs, 3, 1, 1), nn.BatchNorm3d(outputs), nn.ReLU())
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.body(F.interpolate(x, scale_factor=(1.0, 2.0, 2.0)))
+        return self.body(F.interpolate(x, scale_factor=(2.0, 2.0, 1.0)))
 
 
 class Bottleneck2d(nn.Module):

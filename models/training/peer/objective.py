@@ -10,25 +10,29 @@ from peer.data import Pair
 from peer.discriminator import Discriminator
 from peer.geometry import pose_keypoints, rotation
 from peer.model import FaceVid2Vid
+from peer.networks import exactly
 
 
 def generator_losses(
     model: FaceVid2Vid, pair: Pair, transform: losses.Affine, *,
-    discriminator: Discriminator | None = None, features: losses.Features | None = None,
+    discriminator: Discriminator | None = None, distance: losses.Distance | None = None,
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Weighted losses by name, and the picture made."""
     w = losses.Weights()
-    portrait, driving = model.encode(pair.source), model.estimator(pair.driving)
+    drivers = len(pair.driving) // len(pair.source)
+    # one pass of the estimator for all three; the transformed driver keeps the source's canonical keypoints
+    seen = torch.cat([pair.source, pair.driving, transform.picture(pair.driving)])
+    own, driving, moved = model.estimator(seen).split(len(pair.source), len(pair.driving), len(pair.driving))
+    portrait = model.portrait(pair.source, own).repeat(drivers)
     made = model.render(portrait, driving)
-    # the transformed driver keeps the source's canonical keypoints; only its motion is estimated anew
-    moved = model.estimator(transform.picture(pair.driving))
-    moved_points = pose_keypoints(portrait.canonical, rotation(moved.angles), moved.shift, moved.deformation)
+    with exactly(made.picture):
+        moved_points = pose_keypoints(portrait.canonical, rotation(moved.angles), moved.shift, moved.deformation)
     out = {
-        "perceptual": w.perceptual * losses.perceptual(made.picture, pair.driving, features),
+        "perceptual": w.perceptual * losses.perceptual(made.picture, pair.driving, distance),
         "equivariance": w.equivariance * losses.equivariance(made.keypoints, moved_points, transform),
         "prior": w.prior * losses.keypoint_prior(made.keypoints),
         "head": w.head * (
-            losses.head_pose(driving.angles, pair.driving_angles) + losses.head_pose(portrait.motion.angles, pair.source_angles)
+            losses.head_pose(driving.angles, pair.driving_angles) + losses.head_pose(own.angles, pair.source_angles)
         ),
         "deformation": w.deformation * losses.deformation_prior(driving.deformation),
     }
