@@ -4,7 +4,8 @@
     python -m peer.train --data /tmp/facewire-heads --samples 1000000 --out /tmp/facewire-peer      # the paper's size, needs a GPU
     python -m peer.train --data /tmp/facewire-heads --samples 20000 --size 128 --width 0.25 --out ...  # narrow, on a CPU
 
---samples counts pairs since the first start; over them the rate falls to a twentieth along a cosine. The newest state is kept in OUT/checkpoint.pt, losses in OUT/losses.jsonl.
+--samples counts pairs since the first start; over them the rate falls to a twentieth along a cosine. The newest state is kept in OUT/checkpoint.pt, losses in OUT/losses.jsonl, and at
+the end what renders in OUT/model.pt: of the narrow one that is narrow.pt beside this file.
 """
 
 from __future__ import annotations
@@ -79,13 +80,17 @@ class Training:
         return {name: float(value.detach()) for name, value in parts.items()}
 
     def save(self, file: Path) -> None:
-        """Written beside and renamed, so that a stop in between leaves the old one."""
+        """All that resuming needs."""
         state = {"shape": asdict(self.shape), "samples": self.samples}
         state |= {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
         if self.discriminator:
             state |= {"discriminator": self.discriminator.state_dict(), "judge": self.judge.state_dict()}
-        torch.save(state, file.with_suffix(".part"))
-        os.replace(file.with_suffix(".part"), file)
+        write(state, file)
+
+    def save_model(self, file: Path) -> None:
+        """Only what renders, its weights in float16: for load_model."""
+        weights = {name: v.half() if v.dim() > 1 else v for name, v in self.model.state_dict().items()}
+        write({"shape": asdict(self.shape), "samples": self.samples, "model": weights}, file)
 
     def load(self, file: Path) -> None:
         state = torch.load(file, map_location=self.device)
@@ -99,6 +104,12 @@ class Training:
         self.samples = state["samples"]
 
 
+def write(state: dict, file: Path) -> None:
+    """Written beside and renamed, so that a stop in between leaves the old one."""
+    torch.save(state, file.with_suffix(".part"))
+    os.replace(file.with_suffix(".part"), file)
+
+
 def quicken(device: str) -> None:
     """Compiles the sampler for a CPU, where there is a compiler; without one, training takes a third longer."""
     if device != "cpu":
@@ -110,7 +121,7 @@ def quicken(device: str) -> None:
 
 
 def load_model(file: Path) -> tuple[FaceVid2Vid, int]:
-    """(model ready to render, samples it was trained on) of a checkpoint."""
+    """(model ready to render, samples it was trained on) of a checkpoint, or of what save_model left."""
     state = torch.load(file, map_location="cpu")
     model = FaceVid2Vid(Shape(**{k: tuple(v) if isinstance(v, list) else v for k, v in state["shape"].items()}))
     model.load_state_dict(state["model"])
@@ -163,6 +174,7 @@ def main() -> None:
                 training.save(file)
                 saved = time.monotonic()
     training.save(file)
+    training.save_model(options.out / "model.pt")
     print(json.dumps({"samples": training.samples, "checkpoint": str(file)}))
 
 

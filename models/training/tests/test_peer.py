@@ -15,6 +15,8 @@ torch = pytest.importorskip("torch")
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "models/training"))
 
+from evaluation import peer_row  # noqa: E402
+from evaluation.rows import Drive  # noqa: E402
 from peer import losses, sampling  # noqa: E402
 from peer.cost import count  # noqa: E402
 from peer.data import Pair, Pairs  # noqa: E402
@@ -243,6 +245,37 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_stopped(tmp_path):
     assert samples == 4 and model.shape == TINY
     with pytest.raises(SystemExit, match="another shape"):
         Training(replace(TINY, width=0.2), adversarial=False, device="cpu", rate=1e-3, seed=0).load(tmp_path / "checkpoint.pt")
+
+
+def test_the_rate_falls_over_the_training():
+    training = Training(TINY, adversarial=True, device="cpu", rate=1e-3, seed=0)
+    rates = []
+    for share in (0, 0.5, 1, 2):
+        training.slow_down(share)
+        assert training.judge.param_groups[0]["lr"] == training.optimiser.param_groups[0]["lr"]
+        rates.append(training.optimiser.param_groups[0]["lr"])
+    assert rates == pytest.approx([1e-3, 0.525e-3, 0.05e-3, 0.05e-3])
+
+
+def test_the_row_runs_what_lies_in_the_repository_and_says_how_narrow_it_is(tmp_path, monkeypatch):
+    training = Training(TINY, adversarial=False, device="cpu", rate=1e-3, seed=0)
+    training.samples = 1234
+    training.save_model(tmp_path / "narrow.pt")
+    monkeypatch.setattr(peer_row, "NARROW", tmp_path / "narrow.pt")
+    (row,), (published,) = peer_row.face_vid2vid_row(None, 1)
+    assert row.name == "face-vid2vid, narrow" and published["name"] == "face-vid2vid"
+    assert "0.1 of the published width at 64²" in row.note and "1,234 pairs" in row.note
+    source, driving = np.random.default_rng(0).integers(0, 255, (2, 256, 256, 3), np.uint8)
+    drive = Drive(np.zeros((1, 58), np.float32), driving[None])
+    made = row.render(row.encode(source, np.zeros((68, 2)), np.zeros(58)), drive)
+    training.model.eval()
+    with torch.no_grad():
+        true = training.model(row._tensor(source[None]), row._tensor(driving[None]))[0]
+    small = torch.nn.functional.avg_pool2d(torch.from_numpy(made[0]).permute(2, 0, 1).float() / 255, 4)
+    assert made.shape == (1, 256, 256, 3) and (small - true).abs().mean() < 0.02
+    monkeypatch.setattr(peer_row, "NARROW", tmp_path / "nowhere.pt")
+    rows, told = peer_row.face_vid2vid_row(None, 1)
+    assert not rows and "untrained" in told[0]["note"]
 
 
 def test_a_tiny_model_learns_one_pair():
