@@ -37,10 +37,10 @@ class FaceVid2VidRow:
         self.name = NAME if published else f"{NAME}, narrow"
         self.note = f"trained on {samples:,} pairs of the same data ({OURS}); ms in PyTorch, with the driver's estimator"
         if not published:
-            counted = count(shape)["gflopFrame"], published_cost().get("gflopFrame")
             self.note = (
-                f"{shape.width} of the published width at {shape.size}², enlarged to {SIZE}² for the figures: {counted[0]:.1f} GFLOP a frame, "
-                f"as published {counted[1]:.0f}; heat maps, mask and occlusion come from kernels of {shape.kernel} instead of 7. {self.note[0].upper()}{self.note[1:]}"
+                f"{shape.width} of the published width at {shape.size}², enlarged to {SIZE}² for the figures; {count(shape)['gflopFrame']:.1f} "
+                f"GFLOP a frame, as published {published_cost()['gflopFrame']:.0f}; heat maps, mask and occlusion from kernels of "
+                f"{shape.kernel} instead of 7; {self.note}"
             )
 
     def encode(self, source: np.ndarray, landmarks: np.ndarray, motion: np.ndarray) -> Any:
@@ -76,7 +76,7 @@ class FaceVid2VidRow:
 
 def published_cost() -> dict[str, float]:
     """What peer.cost counted and timed at the published size."""
-    return json.loads(COUNTED.read_text())["full"] if COUNTED.exists() else {}
+    return json.loads(COUNTED.read_text())["full"]
 
 
 def face_vid2vid_row(checkpoint: Path | None, threads: int) -> tuple[list[FaceVid2VidRow], list[dict]]:
@@ -89,7 +89,7 @@ def face_vid2vid_row(checkpoint: Path | None, threads: int) -> tuple[list[FaceVi
     if any(row.name == NAME for row in rows):
         return rows, []
     counted = published_cost()
-    cost = {"gflop": counted.get("gflopFrame"), "parameters": counted.get("parameters"), "ms": counted.get("msPyTorchCpu")}
+    cost = {"gflop": counted["gflopFrame"], "parameters": counted["parameters"], "ms": counted["msPyTorchCpu"]}
     note = (
         f"as published, untrained here (needs a GPU), command: `{COMMAND}`; then `--checkpoint /tmp/facewire-peer/model.pt`. "
         "Its cost is counted; its ms are the CPU time of one frame in PyTorch over two threads"

@@ -39,7 +39,7 @@ struct Block {
       for (int i = 0; i < kLanes; ++i) {
         const float at = (from[i] + offset[axis] + 1.f) * half[axis] + 0.5f;  // in padded voxels
         const float held = std::min(std::max(at, 0.f), last + 1);
-        const int32_t whole = std::min(int32_t(held), int32_t(last));
+        const int32_t whole = std::max(std::min(int32_t(held), int32_t(last)), 0);  // 0 also for what is no number
         first[i] += whole * step[axis];
         fraction[axis][i] = held - whole;
         inside[axis][i] = held == at ? half[axis] : 0.f;

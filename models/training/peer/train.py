@@ -4,8 +4,9 @@
     python -m peer.train --data /tmp/facewire-heads --samples 1000000 --out /tmp/facewire-peer      # the paper's size, needs a GPU
     python -m peer.train --data /tmp/facewire-heads --samples 20000 --size 128 --width 0.25 --out ...  # narrow, on a CPU
 
---samples counts pairs since the first start; over them the rate falls to a twentieth along a cosine. The newest state is kept in OUT/checkpoint.pt, losses in OUT/losses.jsonl, and at
-the end what renders in OUT/model.pt: of the narrow one that is narrow.pt beside this file.
+--samples counts pairs since the first start; over them the rate falls to a twentieth along a cosine. The newest state is
+kept in OUT/checkpoint.pt, losses in OUT/losses.jsonl, and at the end what renders in OUT/model.pt: of the narrow one that
+is narrow.pt beside this file.
 """
 
 from __future__ import annotations
