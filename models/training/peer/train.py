@@ -4,9 +4,10 @@
     python -m peer.train --data /tmp/facewire-heads --samples 1000000 --out /tmp/facewire-peer      # the paper's size, needs a GPU
     python -m peer.train --data /tmp/facewire-heads --samples 20000 --size 128 --width 0.25 --out ...  # narrow, on a CPU
 
---samples counts pairs since the first start; over them the rate falls to a twentieth along a cosine. The newest state is
-kept in OUT/checkpoint.pt, losses in OUT/losses.jsonl, and at the end what renders in OUT/model.pt: of the narrow one that
-is narrow.pt beside this file.
+--samples counts pairs since the first start; over them the rate falls to a twentieth along a cosine, and over their first
+half fewer and fewer pairs are rendered with the true head angles instead of the estimator's. The newest state is in
+OUT/checkpoint.pt, losses in OUT/losses.jsonl, and at the end what renders in OUT/model.pt: of the narrow one that is
+narrow.pt beside this file.
 """
 
 from __future__ import annotations
@@ -49,11 +50,12 @@ class Training:
         self.optimiser = adam(self.model, rate)
         self.discriminator = Discriminator(width=shape.width).to(device) if adversarial else None
         self.judge = adam(self.discriminator, rate) if self.discriminator else None
-        self.distance, self.rate = distance, rate
+        self.distance, self.rate, self.told = distance, rate, 0.0
         self.samples = 0
 
-    def slow_down(self, share: float) -> None:
-        """Sets the rate for this share (0..1) of the training being over."""
+    def schedule(self, share: float) -> None:
+        """Sets the rate, and how many pairs are told their true angles, for this share (0..1) of the training being over."""
+        self.told = max(0.0, 1 - 2 * share)
         for optimiser in filter(None, (self.optimiser, self.judge)):
             for group in optimiser.param_groups:
                 group["lr"] = self.rate * (0.05 + 0.95 * (1 + math.cos(math.pi * min(1.0, share))) / 2)
@@ -64,7 +66,9 @@ class Training:
         transform = losses.Affine.random(len(pair.driving), torch.Generator().manual_seed(self.seed * 1_000_003 + number))
         self.model.train()
         with torch.autocast(self.device, dtype=torch.bfloat16, enabled=autocast):
-            parts, made = generator_losses(self.model, pair, transform, discriminator=self.discriminator, distance=self.distance)
+            parts, made = generator_losses(
+                self.model, pair, transform, told=self.told, discriminator=self.discriminator, distance=self.distance
+            )
             total = sum(parts.values())
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
@@ -134,7 +138,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("/tmp/facewire-heads"))
     parser.add_argument("--out", type=Path, default=Path("/tmp/facewire-peer"))
     parser.add_argument("--samples", type=int, default=1_000_000)
-    parser.add_argument("--batch", type=int, default=9, help="pairs a step")
+    parser.add_argument("--batch", type=int, default=6, help="pairs a step")
     parser.add_argument("--drivers", type=int, default=3, help="drivers of each source; a batch is a multiple")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--width", type=float, default=1.0)
@@ -163,7 +167,7 @@ def main() -> None:
     with (options.out / "losses.jsonl").open("a") as log:
         while training.samples < options.samples and time.monotonic() - began < options.minutes * 60:
             number = training.samples // options.batch
-            training.slow_down(training.samples / options.samples)
+            training.schedule(training.samples / options.samples)
             parts = training.step(pairs.at(number), number, autocast=True)
             if number % 20 == 0:
                 rate = (training.samples - first) / (time.monotonic() - began)

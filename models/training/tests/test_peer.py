@@ -199,6 +199,18 @@ def test_every_network_gets_a_gradient():
     assert all(p.grad is not None for p in judge.parameters())
 
 
+def test_true_angles_are_rendered_with_for_the_pairs_that_are_told_them():
+    torch.manual_seed(0)
+    model, batch = FaceVid2Vid(TINY), pair()
+    transform = losses.Affine.random(2, torch.Generator().manual_seed(0))
+    none, half, turned = (
+        generator_losses(model, one, transform, told=told)[1]
+        for one, told in ((batch, 0.0), (batch, 0.5), (replace(batch, driving_angles=batch.driving_angles + 1), 0.5))
+    )
+    assert not torch.allclose(half[0], none[0], atol=1e-4) and not torch.allclose(half[0], turned[0], atol=1e-4)
+    assert (half[1] - turned[1]).abs().max() < (half[0] - turned[0]).abs().max()  # the second sees the first through BatchNorm only
+
+
 def shard(folder, people=2, frames=3):
     """A data set with one shard of noise pictures."""
     at = folder / "train-0000"
@@ -247,14 +259,16 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_stopped(tmp_path):
         Training(replace(TINY, width=0.2), adversarial=False, device="cpu", rate=1e-3, seed=0).load(tmp_path / "checkpoint.pt")
 
 
-def test_the_rate_falls_over_the_training():
+def test_the_rate_falls_over_the_training_and_true_angles_are_told_in_its_first_half_only():
     training = Training(TINY, adversarial=True, device="cpu", rate=1e-3, seed=0)
-    rates = []
+    rates, told = [], []
     for share in (0, 0.5, 1, 2):
-        training.slow_down(share)
+        training.schedule(share)
         assert training.judge.param_groups[0]["lr"] == training.optimiser.param_groups[0]["lr"]
         rates.append(training.optimiser.param_groups[0]["lr"])
+        told.append(training.told)
     assert rates == pytest.approx([1e-3, 0.525e-3, 0.05e-3, 0.05e-3])
+    assert told == [1, 0, 0, 0]
 
 
 def test_the_row_runs_what_lies_in_the_repository_and_says_how_narrow_it_is(tmp_path, monkeypatch):
