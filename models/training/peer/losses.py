@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from peer.networks import BIN_DEGREES, HeadMotion, bin_degrees
+
 Distance = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -54,9 +56,15 @@ def keypoint_prior(keypoints: Tensor, distance: float = 0.1, depth: float = 0.33
     return crowding + (keypoints[..., 2].mean(1) - depth).abs().mean()
 
 
-def head_pose(angles: Tensor, true: Tensor) -> Tensor:
-    """L1 of pitch, yaw and roll in radians, summed over the three."""
-    return (angles - true).abs().sum(1).mean()
+def head_pose(motion: HeadMotion, true: Tensor, classes: float = 0.1) -> Tensor:
+    """L1 of pitch, yaw and roll in radians, summed over the three, and the cross entropy of their bins.
+
+    The latter is Hopenet's, whose angles the paper takes for true: with L1 alone the mean over 66 bins hardly moves at first.
+    A true angle belongs to the two bins that it lies between.
+    """
+    away = (torch.rad2deg(true)[..., None] - bin_degrees(true)).abs() / BIN_DEGREES
+    crossed = -((1 - away).clamp(min=0) * motion.bins.log_softmax(2)).sum((1, 2))
+    return ((motion.angles - true).abs().sum(1) + classes * crossed).mean()
 
 
 def deformation_prior(deformation: Tensor) -> Tensor:

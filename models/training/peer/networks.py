@@ -81,13 +81,19 @@ class KeypointDetector(nn.Module):
             return heat @ volume_grid(*x.shape[2:], like=heat).reshape(-1, 3)
 
 
+def bin_degrees(like: Tensor) -> Tensor:
+    """The middles of the bins, [66]."""
+    return (torch.arange(BINS, device=like.device, dtype=like.dtype) + 0.5 - BINS / 2) * BIN_DEGREES
+
+
 @dataclass
 class HeadMotion:
-    """What H finds: angles [B,3] (pitch, yaw, roll, radians), shift [B,3], deformation [B,K,3]."""
+    """What H finds: angles [B,3] (pitch, yaw, roll, radians), shift [B,3], deformation [B,K,3], and logits [B,3,66] of the angles' bins."""
 
     angles: Tensor
     shift: Tensor
     deformation: Tensor
+    bins: Tensor
 
     def split(self, *sizes: int) -> list[HeadMotion]:
         """Parts of a batch."""
@@ -119,9 +125,9 @@ class MotionEstimator(nn.Module):
         x = self.body(picture).mean((2, 3))
         with exactly(x):
             x = x.float()
-            chance = self.angles(x).reshape(-1, 3, BINS).softmax(2)
-            degrees = (torch.arange(BINS, device=x.device, dtype=x.dtype) + 0.5 - BINS / 2) * BIN_DEGREES
-            return HeadMotion(torch.deg2rad(chance @ degrees), self.shift(x), self.deformation(x).reshape(x.shape[0], -1, 3))
+            bins = self.angles(x).reshape(-1, 3, BINS)
+            angles = torch.deg2rad(bins.softmax(2) @ bin_degrees(x))
+            return HeadMotion(angles, self.shift(x), self.deformation(x).reshape(x.shape[0], -1, 3), bins)
 
 
 class DenseMotion(nn.Module):

@@ -42,7 +42,7 @@ def generator_losses(
         "equivariance": w.equivariance * losses.equivariance(made.keypoints, moved_points, transform),
         "prior": w.prior * losses.keypoint_prior(made.keypoints),
         "head": w.head * (
-            losses.head_pose(driving.angles, pair.driving_angles) + losses.head_pose(own.angles, pair.source_angles)
+            losses.head_pose(driving, pair.driving_angles) + losses.head_pose(own, pair.source_angles)
         ),
         "deformation": w.deformation * losses.deformation_prior(driving.deformation),
     }

@@ -25,7 +25,7 @@ from peer.geometry import (  # noqa: E402
     KeypointMotion, heat_change, picture_to_volume, pose_keypoints, rotation, volume_grid, volume_to_picture,
 )
 from peer.model import FaceVid2Vid  # noqa: E402
-from peer.networks import HeadMotion, Shape  # noqa: E402
+from peer.networks import BINS, HeadMotion, Shape, bin_degrees  # noqa: E402
 from peer.objective import discriminator_loss, generator_losses  # noqa: E402
 from peer.train import Training, load_model  # noqa: E402
 from warp import reference  # noqa: E402
@@ -155,7 +155,7 @@ def test_at_full_width_it_is_the_papers_model_in_size_and_cost():
 def test_the_render_follows_the_driving_angles():
     model = FaceVid2Vid(TINY).eval()
     portrait = model.encode(torch.rand(1, 3, 64, 64))
-    turned = HeadMotion(portrait.motion.angles + 0.5, portrait.motion.shift, portrait.motion.deformation)
+    turned = replace(portrait.motion, angles=portrait.motion.angles + 0.5)
     assert not torch.allclose(model.render(portrait, turned).keypoints, model.render(portrait, portrait.motion).keypoints)
 
 
@@ -167,6 +167,18 @@ def test_transforms_take_points_back_to_where_the_picture_came_from():
     points = torch.tensor([[[x[20, 40], y[20, 40]]]])
     assert torch.allclose(transform.back(points)[0, 0], moved[0, :2, 20, 40], atol=1e-3)
     assert losses.equivariance(transform.back(points), points, transform) < 1e-6
+
+
+def test_head_pose_is_best_where_angles_and_bins_both_say_the_truth():
+    true = torch.tensor([[0.1, -0.5, 0.02]])
+
+    def loss(said):
+        away = (torch.rad2deg(said)[..., None] - bin_degrees(said)).abs() / 3
+        return losses.head_pose(HeadMotion(said, said, said[:, None], (1 - away).clamp(min=1e-9).log()), true)
+
+    unsure = losses.head_pose(HeadMotion(true, true, true[:, None], torch.zeros(1, 3, BINS)), true)
+    assert loss(true) < 0.5 * loss(true + 0.02) < loss(true + 0.1)
+    assert unsure.item() == pytest.approx(0.1 * 3 * np.log(BINS), rel=1e-4)
 
 
 def test_keypoints_are_pushed_apart_and_to_their_depth():
