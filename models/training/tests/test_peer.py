@@ -31,6 +31,7 @@ from peer.train import Training, load_model  # noqa: E402
 from warp import reference  # noqa: E402
 
 torch.set_num_threads(1)  # tiny tensors: threads cost more than they save
+counts = pytest.mark.skipif(not hasattr(torch.device("meta"), "__enter__"), reason="counts on torch 2's meta device")
 TINY = Shape(size=64, width=0.1, keypoints=5, depth=4, levels=2, blocks=1, estimator=(1, 1, 1, 1))
 
 
@@ -143,7 +144,7 @@ def test_the_networks_have_the_papers_shapes():
     assert 0 <= made.picture.min() and made.picture.max() <= 1
 
 
-@pytest.mark.skipif(not hasattr(torch.device("meta"), "__enter__"), reason="counts on torch 2's meta device")
+@counts
 def test_at_full_width_it_is_the_papers_model_in_size_and_cost():
     full, half = count(Shape()), count(Shape(width=0.5))
     assert Shape().volume == 32 and Shape().hourglass() == [64, 128, 256, 512, 1024]
@@ -283,6 +284,7 @@ def test_the_rate_falls_over_the_training_and_true_angles_are_told_in_its_first_
     assert told == [1, 0, 0, 0]
 
 
+@counts
 def test_the_row_runs_what_lies_in_the_repository_and_says_how_narrow_it_is(tmp_path, monkeypatch):
     training = Training(TINY, adversarial=False, device="cpu", rate=1e-3, seed=0)
     training.samples = 1234
