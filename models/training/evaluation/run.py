@@ -86,7 +86,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--fresh", action="store_true", help="render identities nobody has seen instead of drawing from the test shards")
     parser.add_argument("--rows", default=ROWS, help="source, face-vid2vid, or names of packages in models/")
     parser.add_argument("--packages", nargs="*", default=[], metavar="NAME=FOLDER", help="further model packages, such as ablations")
-    parser.add_argument("--checkpoint", type=Path, help="of peer.train, for the face-vid2vid row")
+    parser.add_argument("--checkpoint", type=Path, help="of peer.train, for the face-vid2vid row; models/training/peer/narrow.pt without")
     parser.add_argument("--no-studio", action="store_true", help="skip free view and temporal error, which models/training/heads renders")
     parser.add_argument("--studio-identities", type=int, default=6, help="identities in free view and temporal error")
     parser.add_argument("--tracker", type=Path, default=ROOT / "models/tracker", help="package that finds landmarks and motion")

@@ -1,10 +1,12 @@
-"""Layers that the networks of face-vid2vid share; names as in the paper's appendix."""
+"""Layers that the networks of face-vid2vid share; names as in the paper's appendix. Volumes are [B,C,H,W,D]."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from peer.geometry import picture_to_volume, volume_to_picture
 
 
 def widen(channels: int, width: float) -> int:
@@ -65,11 +67,16 @@ class Residual3d(nn.Module):
         return x + self.body(x)
 
 
-class Down3d(nn.Sequential):
+class Down3d(nn.Module):
     """Convolution, BatchNorm, ReLU, then half the height and width; the depth stays."""
 
     def __init__(self, inputs: int, outputs: int):
-        super().__init__(nn.Conv3d(inputs, outputs, 3, 1, 1), nn.BatchNorm3d(outputs), nn.ReLU(), nn.AvgPool3d((1, 2, 2)))
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv3d(inputs, outputs, 3, 1, 1), nn.BatchNorm3d(outputs), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.body(x)
+        return picture_to_volume(F.avg_pool2d(volume_to_picture(x), 2), x.shape[-1])
 
 
 class Up3d(nn.Module):
@@ -80,7 +87,7 @@ class Up3d(nn.Module):
         self.body = nn.Sequential(nn.Conv3d(inputs, outputs, 3, 1, 1), nn.BatchNorm3d(outputs), nn.ReLU())
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.body(F.interpolate(x, scale_factor=(1.0, 2.0, 2.0)))
+        return self.body(picture_to_volume(F.interpolate(volume_to_picture(x), scale_factor=2.0), x.shape[-1]))
 
 
 class Bottleneck2d(nn.Module):

@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--time", action="store_true", help="also time a frame at full width (seconds, 2 GB) and write cost.json")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    result = {"full": count(Shape()), "narrow": count(Shape(size=128, width=0.25, levels=4))}
+    result = {"full": count(Shape()), "narrow": count(Shape.scaled(size=128, width=0.25))}
     if options.time:
         result["full"]["msPyTorchCpu"] = round(milliseconds(Shape(), threads=options.threads, repeats=3), 0)
         result |= {"threads": options.threads, "torch": torch.__version__, "machine": platform.machine()}

@@ -14,7 +14,7 @@ from torch import Tensor
 
 @dataclass
 class Pair:
-    """A batch: pictures [B,3,S,S] in 0..1 and the driver's true angles [B,3] (pitch, yaw, roll, radians)."""
+    """A batch: sources [B,3,S,S], N drivers of each in a row [B*N,3,S,S] (0..1), and their true angles (pitch, yaw, roll, radians)."""
 
     source: Tensor
     driving: Tensor
@@ -25,11 +25,16 @@ class Pair:
 class Pairs:
     """Draws batches of pairs; the number of a batch and the seed alone decide its content, so training resumes exactly."""
 
-    def __init__(self, folder: Path, *, size: int, batch: int, seed: int, split: str = "train", limit: int | None = None):
+    def __init__(
+        self, folder: Path, *, size: int, batch: int, seed: int, drivers: int = 1, split: str = "train", limit: int | None = None
+    ):
+        """`batch` pairs each: batch / drivers sources, each with that many drivers."""
         self.shards = sorted(p.parent for p in folder.glob(f"{split}-*/meta.json"))[:limit]
         if not self.shards:
             raise FileNotFoundError(f"{folder} has no complete {split} shard; make one with models/training/heads (see its README)")
-        self.size, self.batch, self.seed = size, batch, seed
+        if batch % drivers:
+            raise ValueError(f"a batch of {batch} pairs cannot be drawn with {drivers} drivers per source: expected a multiple")
+        self.size, self.sources, self.drivers, self.seed = size, batch // drivers, drivers, seed
         self._open = [
             (np.load(s / "images.npy", mmap_mode="r"), np.load(s / "motion.npy"), people_of(np.load(s / "identity.npy")))
             for s in self.shards
@@ -38,15 +43,17 @@ class Pairs:
     def at(self, step: int) -> Pair:
         rng = np.random.default_rng([self.seed, step])
         pictures, angles = [], []
-        for _ in range(self.batch):
+        for _ in range(self.sources):
             images, motion, people = self._open[rng.integers(len(self._open))]
-            source, driver = rng.choice(people[rng.integers(len(people))], 2, replace=False)
-            pictures.append(np.stack([images[source], images[driver]]))
-            angles.append(motion[[source, driver], :3])
-        x = torch.from_numpy(np.stack(pictures)).permute(1, 0, 4, 2, 3).float() / 255
-        x = F.interpolate(x.flatten(0, 1), size=self.size, mode="area").unflatten(0, (2, self.batch)) if x.shape[-1] != self.size else x
+            frames = rng.choice(people[rng.integers(len(people))], 1 + self.drivers, replace=False)
+            pictures.append(np.stack([images[frame] for frame in frames]))
+            angles.append(motion[frames, :3])
+        x = torch.from_numpy(np.stack(pictures)).permute(0, 1, 4, 2, 3).flatten(0, 1).float() / 255
+        if x.shape[-1] != self.size:
+            x = F.avg_pool2d(x, x.shape[-1] // self.size)
+        x = x.contiguous(memory_format=torch.channels_last).unflatten(0, (self.sources, 1 + self.drivers))
         a = torch.from_numpy(np.stack(angles)).float()
-        return Pair(x[0], x[1], a[:, 0], a[:, 1])
+        return Pair(x[:, 0], x[:, 1:].flatten(0, 1), a[:, 0], a[:, 1:].flatten(0, 1))
 
     def batches(self, first: int, count: int) -> Iterator[Pair]:
         for step in range(first, first + count):

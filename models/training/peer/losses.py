@@ -1,7 +1,8 @@
 """Training losses of face-vid2vid (Sec. 3.3 and appendix A.2), with what replaces networks that cannot be fetched.
 
-The paper's perceptual loss reads VGG-19 features; no public weights are at hand here, so without `features` it is an L1
-of pictures and of their gradients at four scales. Head angles come from the data set instead of a pose network.
+The paper's perceptual loss reads VGG-19 features; no public weights are at hand here, so it is an L1 of pictures and of
+their gradients at four scales, and the distance that the portrait renderer is trained with (portrait.observer). Head angles
+come from the data set instead of a pose network.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Features = Callable[[Tensor], list[Tensor]]
+from peer.networks import BIN_DEGREES, HeadMotion, bin_degrees
+
+Distance = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -29,14 +32,11 @@ class Weights:
     deformation: float = 5.0
 
 
-def perceptual(made: Tensor, true: Tensor, features: Features | None = None, scales: int = 4) -> Tensor:
-    """L1 of features over a pyramid; without a network, of colours and of gradients."""
-    total = made.new_zeros(())
+def perceptual(made: Tensor, true: Tensor, distance: Distance | None = None, scales: int = 4) -> Tensor:
+    """L1 of colours and of their gradients over a pyramid, and, where there is one, a network's distance at full size."""
+    total = distance(made, true).float() if distance else made.new_zeros(())
     for level in range(scales):
-        if features is None:
-            total = total + F.l1_loss(made, true) + gradient_difference(made, true)
-        else:
-            total = total + sum(F.l1_loss(a, b.detach()) for a, b in zip(features(made), features(true)))
+        total = total + F.l1_loss(made, true) + gradient_difference(made, true)
         if level < scales - 1:
             made, true = F.avg_pool2d(made, 2), F.avg_pool2d(true, 2)
     return total
@@ -56,9 +56,15 @@ def keypoint_prior(keypoints: Tensor, distance: float = 0.1, depth: float = 0.33
     return crowding + (keypoints[..., 2].mean(1) - depth).abs().mean()
 
 
-def head_pose(angles: Tensor, true: Tensor) -> Tensor:
-    """L1 of pitch, yaw and roll in radians, summed over the three."""
-    return (angles - true).abs().sum(1).mean()
+def head_pose(motion: HeadMotion, true: Tensor, classes: float = 0.1) -> Tensor:
+    """L1 of pitch, yaw and roll in radians, summed over the three, and the cross entropy of their bins.
+
+    The latter is Hopenet's, whose angles the paper takes for true: with L1 alone the mean over 66 bins hardly moves at first.
+    A true angle belongs to the two bins that it lies between.
+    """
+    away = (torch.rad2deg(true)[..., None] - bin_degrees(true)).abs() / BIN_DEGREES
+    crossed = -((1 - away).clamp(min=0) * motion.bins.log_softmax(2)).sum((1, 2))
+    return ((motion.angles - true).abs().sum(1) + classes * crossed).mean()
 
 
 def deformation_prior(deformation: Tensor) -> Tensor:

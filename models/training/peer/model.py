@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor, nn
 
 from peer.geometry import pose_keypoints, rotation
-from peer.networks import AppearanceExtractor, DenseMotion, Generator, HeadMotion, KeypointDetector, MotionEstimator, Shape
+from peer.networks import AppearanceExtractor, DenseMotion, Generator, HeadMotion, KeypointDetector, MotionEstimator, Shape, exactly
+from peer.sampling import sample
 
 
 @dataclass
 class Portrait:
     """What the networks find in the source once."""
 
-    volume: Tensor  # B,C,D,H,W
+    volume: Tensor  # B,C,H,W,D
     canonical: Tensor  # B,K,3
     motion: HeadMotion
+
+    def repeat(self, times: int) -> Portrait:
+        """Every portrait `times` in a row, for as many drivers."""
+        if times == 1:
+            return self
+        many = [v.repeat_interleave(times, 0) for v in (self.canonical, *vars(self.motion).values())]
+        return Portrait(self.volume.repeat_interleave(times, 0), many[0], HeadMotion(*many[1:]))
 
 
 @dataclass
@@ -40,17 +48,29 @@ class FaceVid2Vid(nn.Module):
         self.estimator = MotionEstimator(self.shape)
         self.dense = DenseMotion(self.shape)
         self.generator = Generator(self.shape)
+        for weights in self.parameters():
+            layout = {4: torch.channels_last, 5: torch.channels_last_3d}.get(weights.dim())
+            if layout is not None:
+                weights.data = weights.data.contiguous(memory_format=layout)
 
     def encode(self, source: Tensor) -> Portrait:
-        return Portrait(self.appearance(source), self.detector(source), self.estimator(source))
+        return self.portrait(source, self.estimator(source))
+
+    def portrait(self, source: Tensor, motion: HeadMotion) -> Portrait:
+        """`encode` where the source's motion is known already."""
+        return Portrait(self.appearance(source), self.detector(source), motion)
 
     def render(self, portrait: Portrait, driving: HeadMotion) -> Rendered:
         """Eq. 1 for both frames, the composed flow, the warped volume, the picture."""
-        turn_s, turn_d = rotation(portrait.motion.angles), rotation(driving.angles)
-        source = pose_keypoints(portrait.canonical, turn_s, portrait.motion.shift, portrait.motion.deformation)
-        keypoints = pose_keypoints(portrait.canonical, turn_d, driving.shift, driving.deformation)
-        flow, occlusion = self.dense(portrait.volume, source, keypoints, turn_s, turn_d)
-        warped = F.grid_sample(portrait.volume, flow, align_corners=False)
+        volume = portrait.volume
+        with exactly(volume):
+            turn_s, turn_d = rotation(portrait.motion.angles), rotation(driving.angles)
+            source = pose_keypoints(portrait.canonical, turn_s, portrait.motion.shift, portrait.motion.deformation)
+            keypoints = pose_keypoints(portrait.canonical, turn_d, driving.shift, driving.deformation)
+        places, occlusion = self.dense(volume, source, keypoints, turn_s, turn_d)
+        with exactly(volume):
+            read = sample(volume, places, places.new_zeros(len(places), 1, 3))[:, 0]  # B,C,H*W*D
+            warped = read.transpose(1, 2).contiguous().to(volume.dtype).unflatten(1, volume.shape[2:]).permute(0, 4, 1, 2, 3)
         return Rendered(self.generator(warped, occlusion), occlusion, keypoints)
 
     def forward(self, source: Tensor, driving: Tensor) -> Tensor:

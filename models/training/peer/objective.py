@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -10,25 +12,37 @@ from peer.data import Pair
 from peer.discriminator import Discriminator
 from peer.geometry import pose_keypoints, rotation
 from peer.model import FaceVid2Vid
+from peer.networks import exactly
 
 
 def generator_losses(
     model: FaceVid2Vid, pair: Pair, transform: losses.Affine, *,
-    discriminator: Discriminator | None = None, features: losses.Features | None = None,
+    told: float = 0.0, discriminator: Discriminator | None = None, distance: losses.Distance | None = None,
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Weighted losses by name, and the picture made."""
+    """Weighted losses by name, and the picture made.
+
+    `told` (0..1) is the share of pairs that are rendered with the true head angles: what keypoints, mask and generator are to
+    do with a turn can be learned before the estimator knows the turn (the paper has its angles from a network trained before).
+    """
     w = losses.Weights()
-    portrait, driving = model.encode(pair.source), model.estimator(pair.driving)
-    made = model.render(portrait, driving)
-    # the transformed driver keeps the source's canonical keypoints; only its motion is estimated anew
-    moved = model.estimator(transform.picture(pair.driving))
-    moved_points = pose_keypoints(portrait.canonical, rotation(moved.angles), moved.shift, moved.deformation)
+    drivers = len(pair.driving) // len(pair.source)
+    # one pass of the estimator for all three; the transformed driver keeps the source's canonical keypoints
+    seen = torch.cat([pair.source, pair.driving, transform.picture(pair.driving)])
+    own, driving, moved = model.estimator(seen).split(len(pair.source), len(pair.driving), len(pair.driving))
+    portrait = model.portrait(pair.source, own).repeat(drivers)
+    first = round(told * len(pair.driving))
+    true_source = pair.source_angles.repeat_interleave(drivers, 0)
+    source_motion = replace(portrait.motion, angles=torch.cat([true_source[:first], portrait.motion.angles[first:]]))
+    driving_motion = replace(driving, angles=torch.cat([pair.driving_angles[:first], driving.angles[first:]]))
+    made = model.render(replace(portrait, motion=source_motion), driving_motion)
+    with exactly(made.picture):
+        moved_points = pose_keypoints(portrait.canonical, rotation(moved.angles), moved.shift, moved.deformation)
     out = {
-        "perceptual": w.perceptual * losses.perceptual(made.picture, pair.driving, features),
+        "perceptual": w.perceptual * losses.perceptual(made.picture, pair.driving, distance),
         "equivariance": w.equivariance * losses.equivariance(made.keypoints, moved_points, transform),
         "prior": w.prior * losses.keypoint_prior(made.keypoints),
         "head": w.head * (
-            losses.head_pose(driving.angles, pair.driving_angles) + losses.head_pose(portrait.motion.angles, pair.source_angles)
+            losses.head_pose(driving, pair.driving_angles) + losses.head_pose(own, pair.source_angles)
         ),
         "deformation": w.deformation * losses.deformation_prior(driving.deformation),
     }
