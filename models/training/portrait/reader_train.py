@@ -8,7 +8,6 @@ The Reader's inputs (what the geometric encoder knows of a frame) are made once 
 from __future__ import annotations
 
 import argparse
-import math
 import time
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from heads.motion import rotation
 from portrait.dataset import colour_map
 from portrait.reader import POSE_UNITS, RELIEF_UNIT, WEIGHTS, Reader, load
 from portrait.reading import DARKEST, READER_INPUTS, RESTING, reader_inputs
+from portrait.timed import Timed
 from warp.encoder import encoder_graph
 from warp.facekit import tables
 
@@ -200,12 +200,6 @@ def losses(found, given: dict[str, Tensor], true: dict[str, Tensor]) -> dict[str
     }
 
 
-def save(state: dict[str, Tensor], path: Path) -> None:
-    draft = path.with_suffix(".tmp")
-    torch.save({k: v.half() for k, v in state.items()}, draft)
-    draft.replace(path)
-
-
 @torch.no_grad()
 def validate(reader: Reader, portraits: Portraits) -> dict[str, float]:
     """Mean losses over the portraits proper (frames 0 and 1), colours as they are."""
@@ -222,39 +216,20 @@ def validate(reader: Reader, portraits: Portraits) -> dict[str, float]:
 def train(portraits: Portraits, tests: Portraits, *, minutes: float, batch: int, rate: float, out: Path, start: Path | None, seed: int = 1) -> None:
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    reader = load(start) if start else Reader()
-    reader = reader.to(memory_format=torch.channels_last).train()
+    reader = (load(start) if start else Reader()).to(memory_format=torch.channels_last).train()
     optimiser = torch.optim.AdamW(reader.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=1e-3)
-    average = {k: v.detach().clone() for k, v in reader.state_dict().items()}
-    # Processor time: a run that is paused meanwhile loses nothing.
-    begin, steps, sums, saved = time.process_time(), 0, {}, time.time()
-    while (part := (time.process_time() - begin) / 60 / minutes) < 1:
-        for group in optimiser.param_groups:
-            group["lr"] = rate * min(1, (steps + 1) / 60) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * part)))
+    run = Timed(reader, out, minutes=minutes, batch=batch, rate=rate)
+    while run.part < 1:
+        run.set_rate(optimiser)
         given, true = to_batch(portraits.draw(rng, batch), rng)
         with torch.autocast("cpu", torch.bfloat16):
             found = reader(**{n: v.contiguous(memory_format=torch.channels_last) if v.dim() == 4 else v for n, v in given.items()})
         parts = losses(found, given, true)
-        optimiser.zero_grad(set_to_none=True)
-        sum(parts.values()).backward()
-        norm = torch.nn.utils.clip_grad_norm_(reader.parameters(), 2.0)
-        if torch.isfinite(norm):
-            optimiser.step()
-        steps += 1
-        keep = min(0.996, steps / (steps + 100))
-        with torch.no_grad():
-            for k, v in reader.state_dict().items():
-                average[k].lerp_(v, 1 - keep)
-        for name, value in parts.items():
-            sums.setdefault(name, []).append(float(value.detach()))
-        if steps % 50 == 0:
-            print(f"{steps} {batch * steps / (time.process_time() - begin):.1f}/s " + " ".join(f"{n} {np.mean(v):.4f}" for n, v in sums.items()), flush=True)
-            sums = {}
+        run.learn(optimiser, parts.values())
+        if run.report(parts):
             portraits.refresh()
-        if time.time() - saved > 90:
-            save(average, out)
-            saved = time.time()
-    save(average, out)
+        run.keep()
+    run.keep(now=True)
     print("test", {n: round(v, 4) for n, v in validate(load(out), tests).items()}, flush=True)
 
 

@@ -9,7 +9,6 @@ The people are others than those the renderer is trained on: it meets side pictu
 from __future__ import annotations
 
 import argparse
-import math
 import time
 from pathlib import Path
 
@@ -25,18 +24,19 @@ from portrait.adversary import Critic, fooled, told_apart
 from portrait.blocks import enlarge, pixel_grid, sample
 from portrait.dataset import colour_map, grey_light
 from portrait.graft import inlined_reader
-from portrait.layout import SIDE_YAW, G
 from portrait.losses import WEIGHTS as REGIONS, picture
-from portrait.prepare import FACEKIT, LANDMARK_NOISE, SOURCES
+from portrait.prepare import FACEKIT, LANDMARK_NOISE, SOURCES, session as open_session
 from portrait.reader import WEIGHTS as READER, load as load_reader
 from portrait.reading import read_with
 from portrait.stage import aside, aside_motion
+from portrait.timed import Timed
 from portrait.turner import INPUTS as TURNER_INPUTS, WEIGHTS, Turned, Turner, load
 from warp.encoder import encoder_graph
 from warp.facekit import tables
 from warp.graph import Value
 
 MAPS = ("flow", "mirror", "light", "normal", "position")
+CRITIC_AHEAD = 0.08  # share of the time that the critic learns before it is listened to
 KNOWN = 2  # frames of a person that are portraits; the views from the left and from the right follow
 
 
@@ -48,9 +48,7 @@ def input_model(facekit: Path, reader: Path) -> ort.InferenceSession:
     seen = aside(g, t, {x.name: Value(g, x.name) for x in list(g.outputs)}, motion)
     for name, value in seen.given.items():
         g.output(value, f"turner.{name}", "float32", [2, *TURNER_INPUTS[name]])
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    return ort.InferenceSession(g.model("Turner's inputs").SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return open_session(g.model("Turner's inputs").SerializeToString(), threads=1)
 
 
 def cache(session: ort.InferenceSession, data: Path, out: Path) -> None:
@@ -180,12 +178,6 @@ def validate(turner: Turner, views: Views, folder: Path | None = None) -> dict[s
     return {n: float(np.mean(v)) for n, v in found.items()}
 
 
-def save(state: dict[str, Tensor], path: Path) -> None:
-    draft = path.with_suffix(".tmp")
-    torch.save({k: v.half() for k, v in state.items()}, draft)
-    draft.replace(path)
-
-
 def train(views: Views, tests: Views, *, minutes: float, batch: int, rate: float, out: Path, start: Path | None, critic_from: float, seed: int = 1) -> None:
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -193,26 +185,19 @@ def train(views: Views, tests: Views, *, minutes: float, batch: int, rate: float
     observer, critic = observing.load(Path(__file__).with_name("observer.pt")), Critic(given=3).to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(turner.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=1e-3)
     critic_optimiser = torch.optim.Adam(critic.parameters(), lr=rate, betas=(0.0, 0.98))
-    average = {k: v.detach().clone() for k, v in turner.state_dict().items()}
-    # Processor time: a run that is paused meanwhile loses nothing.
-    begin, steps, sums, saved = time.process_time(), 0, {}, time.time()
-    while (part := (time.process_time() - begin) / 60 / minutes) < 1:
-        for group in (*optimiser.param_groups, *critic_optimiser.param_groups):
-            group["lr"] = rate * min(1, (steps + 1) / 60) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * part)))
+    run = Timed(turner, out, minutes=minutes, batch=batch, rate=rate)
+    test = lambda: print("test", validate(load(out), tests, out.with_suffix(".png")), flush=True)  # noqa: E731
+    while (part := run.part) < 1:
+        run.set_rate(optimiser, critic_optimiser)
         given, true = to_batch(views.draw(rng, batch), rng)
         given = {n: v.contiguous(memory_format=torch.channels_last) for n, v in given.items()}
         with torch.autocast("cpu", torch.bfloat16):
             turned = turner.decide(**given)
-        told = critic if part > critic_from else None
         critic.requires_grad_(False)
         conditions = F.interpolate(given["normal"], scale_factor=2)
-        parts = losses(turned, true, observer, told, conditions)
-        optimiser.zero_grad(set_to_none=True)
-        sum(parts.values()).backward()
-        norm = torch.nn.utils.clip_grad_norm_(turner.parameters(), 2.0)
-        if torch.isfinite(norm):
-            optimiser.step()
-        if part > critic_from - 0.08:
+        parts = losses(turned, true, observer, critic if part > critic_from else None, conditions)
+        run.learn(optimiser, parts.values())
+        if part > critic_from - CRITIC_AHEAD:
             critic.requires_grad_(True)
             with torch.autocast("cpu", torch.bfloat16):
                 apart = told_apart(critic, shown(turned, true["backdrop"]), true["target"], conditions)
@@ -220,23 +205,12 @@ def train(views: Views, tests: Views, *, minutes: float, batch: int, rate: float
             apart.backward()
             critic_optimiser.step()
             parts["apart"] = apart
-        steps += 1
-        keep = min(0.996, steps / (steps + 100))
-        with torch.no_grad():
-            for k, v in turner.state_dict().items():
-                average[k].lerp_(v, 1 - keep)
-        for name, value in parts.items():
-            sums.setdefault(name, []).append(float(value.detach()))
-        if steps % 50 == 0:
-            print(f"{steps * batch} {batch * steps / (time.process_time() - begin):.1f}/s {part:.2f} " + " ".join(f"{n} {np.mean(v):.4f}" for n, v in sums.items()), flush=True)
-            sums = {}
+        if run.report(parts):
             views.refresh()
-        if time.time() - saved > 120:
-            save(average, out)
-            print("test", validate(load(out), tests, out.with_suffix(".png")), flush=True)
-            saved = time.time()
-    save(average, out)
-    print("test", validate(load(out), tests, out.with_suffix(".png")), flush=True)
+        if run.keep():
+            test()
+    run.keep(now=True)
+    test()
 
 
 def main() -> None:

@@ -158,7 +158,7 @@ def test_lids_and_gaze_have_no_rest():
 @needs_facekit
 def test_a_portrait_that_smiles_and_is_told_to_smile_as_much_stays_as_it_is(tmp_path):
     from portrait.prepare import Preparer
-    from portrait.reader_train import save
+    from portrait.timed import save
     from warp.run import motion_row, pose_angles, read_portrait
 
     save(Reader().state_dict(), tmp_path / "reader.pt")

@@ -18,8 +18,8 @@ from portrait.dataset import SIDEWAYS  # noqa: E402
 from portrait.layout import SIDE, SIDE_YAW, G  # noqa: E402
 from portrait.observer import Observer  # noqa: E402
 from portrait.reader import Reader  # noqa: E402
-from portrait.reader_train import save  # noqa: E402
 from portrait.stage import aside_motion, mirror_first, side_rotation  # noqa: E402
+from portrait.timed import save  # noqa: E402
 from portrait.turner import INPUTS, Turner  # noqa: E402
 from portrait.turner_train import losses, shown  # noqa: E402
 from warp.graph import Graph  # noqa: E402
