@@ -51,7 +51,6 @@ class Seen:
     nodes: Value
     off: Value
     turns: Value
-    scale: Value
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def see(g: Graph, t: Tables, inputs: Inputs) -> Seen:
     upper, lower = g.split(both, 1, 2, 2)
     off = nearer(g.slice(g.reshape(offs, -1, 6, G, G), 1, 0, 4), 2)
     head = replace(head, upper=upper, lower=lower, flow=nearer(both, 2))
-    return Seen(head, head.flow, mirror, nodes, off, turns, scale)
+    return Seen(head, head.flow, mirror, nodes, off, turns)
 
 
 def stage(g: Graph, t: Tables, inputs: Inputs) -> Stage:

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from portrait.adversary import Critic  # noqa: E402
 from portrait.dataset import SIDEWAYS  # noqa: E402
-from portrait.layout import SIDE, SIDE_YAW, G  # noqa: E402
+from portrait.layout import SIDE, SIDE_YAW  # noqa: E402
 from portrait.observer import Observer  # noqa: E402
 from portrait.reader import Reader  # noqa: E402
 from portrait.stage import aside_motion, mirror_first, side_rotation  # noqa: E402
