@@ -71,6 +71,8 @@ export interface Picture {
   size: number;
   view: View;
   motion: Motion;
+  /** the room that it is drawn for: of several devices one draws all of a room; absent: the avatar is on its own */
+  room?: string;
 }
 
 export interface RenderedPicture {
@@ -109,9 +111,9 @@ export interface Renderer {
   batchTimes?(size: number): readonly BatchTime[];
   /**
    * Whether this avatar can be drawn without waiting for it to be loaded; where not, loading begins. Absent: always.
-   * A render does not ask: it waits, and everybody in its batch with it.
+   * A render does not ask: it waits, and everybody in its batch with it. `room` as in Picture.
    */
-  isReady?(avatar: string): boolean;
+  isReady?(avatar: string, room?: string): boolean;
   /** All pictures of one call have one size. Resolves in the order given; does not block the event loop. Throws FacewireError. */
   render(pictures: readonly Picture[], wanted: RenderWanted): Promise<RenderedPicture[]>;
   close(): Promise<void>;

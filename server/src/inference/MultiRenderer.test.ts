@@ -2,7 +2,6 @@ import { FacewireError, neutralMotion } from '@facewire/proto';
 import { describe, expect, it } from 'vitest';
 import type { Picture, RenderedPicture } from '../contracts.ts';
 import { splitDevices } from './Device.ts';
-import { DevicePlacement } from './DevicePlacement.ts';
 import { ModelPackage } from './ModelPackage.ts';
 import { type DeviceRenderer, MultiRenderer } from './MultiRenderer.ts';
 import { OnnxRenderer } from './OnnxRenderer.ts';
@@ -13,37 +12,6 @@ const RGB = { i420: false, rgb: true };
 function picture(avatar: string): Picture {
   return { avatar, size: 16, view: { yaw: 0, pitch: 0 }, motion: neutralMotion() };
 }
-
-describe('DevicePlacement', () => {
-  it('fills devices evenly by their slots, and an avatar stays where it is', () => {
-    const placement = new DevicePlacement([{ slots: 4 }, { slots: 8 }]);
-    const first = Array.from({ length: 12 }, (_, index) => placement.place(`a${index}`));
-    expect(placement.counts).toEqual([4, 8]);
-    expect(Array.from({ length: 12 }, (_, index) => placement.place(`a${index}`))).toEqual(first);
-  });
-
-  it('forgets the avatar drawn least recently when a device is full, and never holds more than there are slots', () => {
-    const placement = new DevicePlacement([{ slots: 2 }]);
-    for (const avatar of ['a', 'b', 'a', 'c']) placement.place(avatar);
-    expect(placement.counts).toEqual([2]);
-    for (let index = 0; index < 50; index++) placement.place(`x${index}`);
-    expect(placement.counts).toEqual([2]);
-  });
-
-  it('moves the avatars of a failed device, and only those', () => {
-    const placement = new DevicePlacement([{ slots: 8 }, { slots: 8 }, { slots: 8 }]);
-    const avatars = ['a', 'b', 'c', 'd', 'e', 'f'];
-    const before = avatars.map((avatar) => placement.place(avatar));
-    placement.fail(1);
-    const after = avatars.map((avatar) => placement.place(avatar));
-    expect(after).not.toContain(1);
-    for (const [index, device] of before.entries()) if (device !== 1) expect(after[index]).toBe(device);
-    expect(placement.working).toEqual([0, 2]);
-    placement.fail(0);
-    placement.fail(2);
-    expect(placement.place('a')).toBeUndefined();
-  });
-});
 
 /** Draws a picture whose first sample is the device's number; fails as told. */
 function fakeDevice(number: number) {
@@ -254,6 +222,105 @@ describe('MultiRenderer', () => {
     multi.bank.forget('0.2');
     expect(multi.counters.used).toBe(3);
     await Promise.all([multi.close(), multi.close(), single.close()]);
+  });
+
+  it('uploads an avatar once to the device of its room, once more when the room moves, and draws it meanwhile', async () => {
+    const model = await ModelPackage.load(TINY_MODEL);
+    const open = () =>
+      OnnxRenderer.create({
+        package: model,
+        loadAvatar: async (id) => tinyAvatar(id, Number(id)),
+        threads: 1,
+        bankSlots: 4,
+        sizes: [16],
+      });
+    const devices = [await open(), await open()] as const;
+    const multi = new MultiRenderer({ renderers: devices });
+    const rooms = new Map([
+      ['r', ['0.1', '0.2']],
+      ['s', ['0.3']],
+      ['t', ['0.4']],
+      ['u', ['0.5', '0.6']],
+    ]);
+    const drawAll = async () => {
+      for (const [room, avatars] of rooms) {
+        const frames = await multi.render(
+          avatars.map((avatar) => ({ ...picture(avatar), room })),
+          RGB,
+        );
+        expect(frames.map(({ rgb }) => rgb![0])).toEqual(avatars.map((avatar) => Math.round(255 * Number(avatar))));
+      }
+    };
+    const loads = () => devices.map(({ counters }) => counters.loads);
+    const used = () => devices.map(({ counters }) => counters.used);
+    for (let turn = 0; turn < 5; turn++) await drawAll();
+    // r and u on the first (u came when the shares were equal), s and t on the second.
+    expect(loads()).toEqual([4, 2]);
+
+    rooms.get('s')!.push('0.7');
+    for (let turn = 0; turn < 5; turn++) await drawAll();
+    expect(loads()).toEqual([4, 3]);
+
+    // The first has no slot for one more and the second one: r stays, its newcomer goes there.
+    rooms.get('r')!.push('0.8');
+    await drawAll();
+    expect(loads()).toEqual([4, 4]);
+
+    // The second has three now: r moves.
+    rooms.delete('s');
+    for (const gone of ['0.3', '0.7', '0.8']) multi.bank.forget(gone);
+    expect(used()).toEqual([4, 1]);
+    const pictures = devices[0].counters.pictures;
+    await drawAll();
+    // What has to be loaded there first is drawn where it still lies.
+    expect(devices[0].counters.pictures - pictures).toBe(4);
+    await expect.poll(async () => drawAll().then(used), { interval: 5 }).toEqual([2, 4]);
+    for (let turn = 0; turn < 5; turn++) await drawAll();
+    expect(loads()).toEqual([4, 4 + 3]);
+    expect(multi.counters).toMatchObject({ evictions: 0, bankBytesRecopied: 0 });
+    await multi.close();
+  });
+
+  it('draws a room on another device when its own fails, and on its own again when that returns', async () => {
+    const [one, two] = [fakeDevice(1), fakeDevice(2)];
+    let nowMs = 0;
+    const multi = new MultiRenderer({ renderers: [one.renderer, two.renderer], now: () => nowMs });
+    const draw = async (room: string) => {
+      const frames = await multi.render(
+        ['a', 'b'].map((avatar) => ({ ...picture(room + avatar), room })),
+        RGB,
+      );
+      await new Promise((resolve) => setImmediate(resolve));
+      return frames.map(({ rgb }) => rgb![0]);
+    };
+    expect([await draw('r'), await draw('s'), await draw('r')]).toEqual([
+      [1, 1],
+      [2, 2],
+      [1, 1],
+    ]);
+    one.state.error = lost;
+    expect([await draw('r'), await draw('s'), await draw('r')]).toEqual([
+      [2, 2],
+      [2, 2],
+      [2, 2],
+    ]);
+    one.state.error = undefined;
+    nowMs = 1000;
+    await draw('s');
+    const back = [await draw('r'), await draw('s')];
+    expect(back.flat().sort()).toEqual([1, 1, 2, 2]);
+    for (const room of back) expect(room[0]).toBe(room[1]);
+    await multi.close();
+  });
+
+  it('lets no device take more than it draws in time while another one does', async () => {
+    const devices = [fakeDevice(1), fakeDevice(2)];
+    // 20 ms a picture: one avatar at 30 frames/s.
+    for (const { renderer } of devices) renderer.batchTimes = () => [{ pictures: 1, ms: 20 }];
+    const multi = new MultiRenderer({ renderers: devices.map(({ renderer }) => renderer) });
+    const room = ['a', 'b', 'c', 'd'].map((avatar) => ({ ...picture(avatar), room: 'r' }));
+    expect((await multi.render(room, RGB)).map(({ rgb }) => rgb![0])).toEqual([1, 2, 1, 2]);
+    await multi.close();
   });
 });
 

@@ -1,6 +1,6 @@
 import { FacewireError } from '@facewire/proto';
 import type { BatchTime, Picture, RenderedPicture, Renderer, RenderWanted } from '../contracts.ts';
-import { DevicePlacement } from './DevicePlacement.ts';
+import { DevicePlacement, type PlacementDevice } from './DevicePlacement.ts';
 import { DeviceReturn } from './DeviceReturn.ts';
 import type { Precision } from './manifest.ts';
 import type { OnnxRendererCounters } from './OnnxRenderer.ts';
@@ -34,12 +34,19 @@ export interface MultiRendererOptions {
   now?: () => number;
 }
 
+/** A device takes the avatars of no more pictures than it draws so often, as long as another one does. */
+const FRAMES_PER_SECOND = 30;
+
+/** What tells on which device an avatar is drawn. */
+type Placed = Pick<Picture, 'avatar' | 'room'>;
+
 /**
- * Several devices as one renderer. Avatars stick to their device (DevicePlacement); a batch is split by device and its
- * parts are drawn at the same time. A device whose run fails where another device draws the same pictures is taken out,
- * and its avatars move. From time to time a batch is drawn on it as well, unseen (DeviceReturn): when that succeeds the
- * device returns, and takes its share of the avatars. When two devices fail on the same pictures, those are to blame and
- * the error is theirs.
+ * Several devices as one renderer. Rooms and their avatars stick to a device (DevicePlacement); a batch is split by device
+ * and its parts are drawn at the same time. An avatar that moves is drawn where it was until it lies on its new device,
+ * so that nobody waits for it. A device whose run fails where another device draws the same pictures is taken out, and its
+ * rooms move. From time to time a batch is drawn on it as well, unseen (DeviceReturn): when that succeeds the device
+ * returns, and takes its share of the rooms. When two devices fail on the same pictures, those are to blame and the error
+ * is theirs.
  */
 export class MultiRenderer implements DeviceRenderer {
   readonly model: string;
@@ -60,13 +67,13 @@ export class MultiRenderer implements DeviceRenderer {
   constructor(options: MultiRendererOptions) {
     const { renderers, now = () => performance.now() } = options;
     this.#options = options;
-    this.#placement = new DevicePlacement(renderers.map(({ bank }) => ({ slots: bank.slots })));
+    this.#renderers = [...renderers];
+    this.#placement = new DevicePlacement(renderers.map((_, device) => this.#placementOf(device)));
     this.#return = new DeviceReturn(now);
     const first = renderers[0]!;
     this.model = first.model;
     this.sizes = first.sizes;
     this.maxBatch = renderers.reduce((sum, { maxBatch }) => sum + maxBatch, 0);
-    this.#renderers = [...renderers];
     this.#devices = renderers.length;
   }
 
@@ -87,9 +94,10 @@ export class MultiRenderer implements DeviceRenderer {
     return Math.max(1, ...this.#working.map(({ rendersInFlight }) => rendersInFlight ?? 1));
   }
 
-  isReady(avatar: string): boolean {
-    const device = this.#placement.place(avatar);
-    return device === undefined || (this.#renderers[device]!.isReady?.(avatar) ?? true);
+  isReady(avatar: string, room?: string): boolean {
+    this.#placement.place(avatar, room);
+    const device = this.#drawnBy(avatar);
+    return device === undefined || this.#lies(avatar, device);
   }
 
   /** Of the device that was measured slowest at its largest batch, as if all had as many pictures as that one. */
@@ -119,7 +127,7 @@ export class MultiRenderer implements DeviceRenderer {
         for (const { bank } of this.#renderers) bank.forget(id);
       },
       ensure: async (ids) => {
-        const parts = this.#split(ids);
+        const parts = this.#split(ids.map((avatar) => ({ avatar })));
         await Promise.all(
           Array.from(parts, ([device, at]) => this.#renderers[device]!.bank.ensure(at.map((index) => ids[index]!))),
         );
@@ -136,7 +144,7 @@ export class MultiRenderer implements DeviceRenderer {
     this.#probeFailed(pictures, wanted);
     if (this.#placement.working.length === 0) await this.#useStandby();
     const frames = new Array<RenderedPicture>(pictures.length);
-    const parts = this.#split(pictures.map(({ avatar }) => avatar));
+    const parts = this.#split(pictures);
     const drawn = await Promise.allSettled(
       Array.from(parts, async ([device, at]) => {
         const part = at.map((index) => pictures[index]!);
@@ -161,17 +169,53 @@ export class MultiRenderer implements DeviceRenderer {
     return this.#placement.working.map((device) => this.#renderers[device]!);
   }
 
-  /** Indices of `avatars` by the device that draws them. */
-  #split(avatars: readonly string[]): Map<number, number[]> {
+  /** Indices of `placed` by the device that draws them. */
+  #split(placed: readonly Placed[]): Map<number, number[]> {
+    // All first: the last of them may move those before it.
+    const places = placed.map(({ avatar, room }) => this.#placement.place(avatar, room));
     const parts = new Map<number, number[]>();
-    for (const [index, avatar] of avatars.entries()) {
-      const device = this.#placement.place(avatar);
+    for (const [index, { avatar }] of placed.entries()) {
+      // One that lost its slot to another of the same batch is drawn all the same.
+      const device = this.#drawnBy(avatar) ?? places[index];
       if (device === undefined) throw noDevice(this.#renderers);
       const part = parts.get(device);
       if (part) part.push(index);
       else parts.set(device, [index]);
     }
     return parts;
+  }
+
+  /** Where an avatar is placed or, while it is being loaded there, where it was; undefined when it is placed nowhere. */
+  #drawnBy(avatar: string): number | undefined {
+    const device = this.#placement.deviceOf(avatar);
+    const from = this.#placement.leaving(avatar);
+    if (device === undefined || from === undefined) return device;
+    if (!this.#lies(avatar, device) && this.#lies(avatar, from)) return from;
+    this.#placement.arrived(avatar);
+    this.#renderers[from]!.bank.forget(avatar);
+    return device;
+  }
+
+  /** Whether the device draws the avatar without waiting; where not, loading begins. */
+  #lies(avatar: string, device: number): boolean {
+    return this.#renderers[device]!.isReady?.(avatar) ?? true;
+  }
+
+  #placementOf(device: number): PlacementDevice {
+    // Asked anew each time: a device that is opened again may have other slots.
+    const renderer = () => this.#renderers[device]!;
+    return {
+      get slots() {
+        return renderer().bank.slots;
+      },
+      capacity: () => {
+        const { sizes } = renderer();
+        const largest = renderer()
+          .batchTimes?.(sizes[sizes.length >> 1]!)
+          .at(-1);
+        return largest && Math.max(1, Math.floor((1000 * largest.pictures) / (largest.ms * FRAMES_PER_SECOND)));
+      },
+    };
   }
 
   async #renderPart(device: number, pictures: readonly Picture[], wanted: RenderWanted): Promise<RenderedPicture[]> {
@@ -286,7 +330,7 @@ export class MultiRenderer implements DeviceRenderer {
     this.#standby ??= openStandby().then(
       (renderer) => {
         this.#renderers.push(renderer);
-        this.#placement.add({ slots: renderer.bank.slots });
+        this.#placement.add(this.#placementOf(this.#devices));
         onChange?.(`device ${renderer.device} stands by`);
         return this.#devices;
       },

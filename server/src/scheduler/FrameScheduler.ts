@@ -123,7 +123,7 @@ export class FrameScheduler {
       motionAt: options.motionAt ?? motionAt,
       isCongested: (stream) => this.#fanOut.isCongested(stream.peer),
       retryAtMs: (avatar) => this.#health.retryAtMs(avatar),
-      isReady: (avatar) => this.#renderer.isReady?.(avatar) ?? true,
+      isReady: (avatar, room) => this.#renderer.isReady?.(avatar, room) ?? true,
       metrics: options.metrics,
       sizeOf: ({ size }) => this.#load.sizeOf(size),
     });
@@ -193,7 +193,13 @@ export class FrameScheduler {
     const startMs = performance.now();
     const rendered = renderBatch(
       this.#renderer,
-      contents.map(({ avatar, resolved, view }) => ({ avatar, size: plan.size, view, motion: resolved.motion })),
+      contents.map(({ avatar, participant, resolved, view }) => ({
+        avatar,
+        size: plan.size,
+        view,
+        motion: resolved.motion,
+        room: participant.room,
+      })),
       wanted,
     );
     plan.pictures.forEach((planned, index) => {

@@ -33,7 +33,7 @@ export interface StreamBookOptions {
   retryAtMs: (avatar: string) => number | undefined;
   metrics: Metrics;
   /** whether the avatar can be drawn without keeping others waiting; default always */
-  isReady?: (avatar: string) => boolean;
+  isReady?: (avatar: string, room: string) => boolean;
   /** the size at which a stream is drawn, when that is not the one it asked for */
   sizeOf?: (stream: Stream) => number;
 }
@@ -309,7 +309,8 @@ export class StreamBook {
     if (candidates.length > 0) {
       subject.stir();
       // One that failed before is tried whatever the bank says: drawing it tells what is wrong.
-      if (retryAtMs !== undefined || this.#options.isReady?.(avatar) !== false) return candidates;
+      const isReady = () => this.#options.isReady?.(avatar, subject.participant.room) ?? true;
+      if (retryAtMs !== undefined || isReady()) return candidates;
       this.#options.metrics.count('avatar_waits_total');
       subject.pauseBlocked(nowMs, nowMs + SHORT_PAUSE_MS);
       return [];
