@@ -39,7 +39,7 @@ export async function run(args: string[]): Promise<object> {
       batches: { type: 'string' },
       /** each row runs so long, and at least twice */
       rowMs: { type: 'string', default: '1000' },
-      /** or exactly so many times after the first, for devices that take seconds for a run */
+      /** or exactly so many times, for devices that take seconds for a picture: only each size's first row is warmed up */
       runs: { type: 'string' },
       /** runs under way at once; default what the renderer asks for */
       inFlight: { type: 'string' },
@@ -96,8 +96,12 @@ interface RowsOptions {
   runs: number | undefined;
 }
 
-/** A run that does not come back is given up after this: shaders are compiled and pictures drawn in software, perhaps. */
+/**
+ * A run that does not come back is given up after the one, and the other for each of its pictures: shaders are compiled and
+ * pictures drawn in software, perhaps.
+ */
 const PATIENCE_MS = 600_000;
+const PATIENCE_MS_A_PICTURE = 60_000;
 
 /** The renderer at every size and batch. */
 async function measureRows(config: Config, options: RowsOptions) {
@@ -117,7 +121,7 @@ async function measureRows(config: Config, options: RowsOptions) {
     bankSlots: config.bankSlots,
     maxBatch: Math.max(...batches),
     sizes: sizes.filter((size) => engine.renderer.sizes.includes(size)),
-    timeoutMs: PATIENCE_MS,
+    timeoutMs: PATIENCE_MS + PATIENCE_MS_A_PICTURE * Math.max(...batches),
     loadAvatar: (id) => engine.avatars.load(id),
     onFallback: (message) => console.log(message),
   });
@@ -125,8 +129,10 @@ async function measureRows(config: Config, options: RowsOptions) {
     const ids = engine.avatars.list().map(({ id }) => id);
     const inFlight = options.inFlight ?? renderer.rendersInFlight;
     const gflopOf = (size: number) => engine.package.renderers.find((file) => file.size === size)?.gflop;
+    await renderer.bank.ensure(ids.slice(0, Math.max(...batches)));
     const rows: Row[] = [];
     for (const size of renderer.sizes) {
+      if (runs !== undefined) await warmUp(renderer, ids, size, batches);
       for (const batch of batches) {
         const msPerFrame = await measureFrame(renderer, ids, { size, batch, inFlight, rowMs, runs });
         const gflop = gflopOf(size);
@@ -157,23 +163,40 @@ interface RowOptions {
   runs: number | undefined;
 }
 
+/**
+ * What a slow device does only once is done here, unseen: shaders are compiled for each operator and rank, with one picture
+ * and with several, but not for each batch size.
+ */
+async function warmUp(renderer: OnnxRenderer, ids: readonly string[], size: number, batches: readonly number[]) {
+  for (const batch of new Set(batches.map((batch) => Math.min(batch, 2)))) {
+    await drawOnce(renderer, ids, { size, batch, frame: 0 });
+  }
+}
+
+/** Draws pictures of the avatars in turn; resolves to the milliseconds that it took. */
+async function drawOnce(
+  renderer: OnnxRenderer,
+  ids: readonly string[],
+  { size, batch, frame }: { size: number; batch: number; frame: number },
+): Promise<number> {
+  const pictures = Array.from({ length: batch }, (_, item) => ({
+    avatar: ids[item % ids.length]!,
+    size,
+    view: { yaw: 0.1 * (item % 8), pitch: 0 },
+    motion: synthesizeMotion(frame / 30, item + 1),
+  }));
+  const startedAtMs = performance.now();
+  const frames = await renderer.render(pictures, { i420: true, rgb: false });
+  for (const frame of frames) frame.release?.();
+  return performance.now() - startedAtMs;
+}
+
 /** Milliseconds a frame: of the median run, or with several in flight of all of them together. */
 async function measureFrame(renderer: OnnxRenderer, ids: readonly string[], options: RowOptions): Promise<number> {
   const { size, batch, inFlight, rowMs, runs } = options;
-  const draw = async (index: number) => {
-    const pictures = Array.from({ length: batch }, (_, item) => ({
-      avatar: ids[item % ids.length]!,
-      size,
-      view: { yaw: 0.1 * (item % 8), pitch: 0 },
-      motion: synthesizeMotion(index / 30, item + 1),
-    }));
-    const startedAtMs = performance.now();
-    const frames = await renderer.render(pictures, { i420: true, rgb: false });
-    for (const frame of frames) frame.release?.();
-    return performance.now() - startedAtMs;
-  };
-  // Loads avatars, and warms the allocator up.
-  await Promise.all(Array.from({ length: inFlight }, (_, lane) => draw(lane)));
+  const draw = (frame: number) => drawOnce(renderer, ids, { size, batch, frame });
+  // Warms the allocator up, which costs a slow device nothing that would be seen beside its pictures.
+  if (runs === undefined) await Promise.all(Array.from({ length: inFlight }, (_, lane) => draw(lane)));
   const startedAtMs = performance.now();
   const times: number[] = [];
   const lane = async () => {
