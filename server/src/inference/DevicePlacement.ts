@@ -8,8 +8,8 @@ export interface PlacementDevice {
 
 export interface DevicePlacementOptions {
   /**
-   * An avatar that was not drawn while all were drawn so often on average does not count any more, default 1000: half a
-   * minute of 30 frames/s, which ask for a place before and when they are drawn.
+   * An avatar that was not drawn while places were asked for so many times for each does not count any more, default 4000:
+   * a minute of 30 frames/s, for which is asked before and when they are drawn.
    */
   idleTurns?: number;
 }
@@ -58,7 +58,7 @@ export class DevicePlacement {
   readonly #failed = new Set<number>();
   #turn = 0;
 
-  constructor(devices: readonly PlacementDevice[], { idleTurns = 1000 }: DevicePlacementOptions = {}) {
+  constructor(devices: readonly PlacementDevice[], { idleTurns = 4000 }: DevicePlacementOptions = {}) {
     if (devices.length === 0) throw new RangeError('a placement needs a device');
     this.#devices = [...devices];
     this.#counts = devices.map(() => 0);
