@@ -129,6 +129,45 @@ describe('DevicePlacement of rooms', () => {
     expect(placement.counts).toEqual([8, 8]);
   });
 
+  it('relieves a device that is found to be slow: of rooms that fit elsewhere, else of avatars, and only once', () => {
+    let capacity: number | undefined;
+    const placement = new DevicePlacement(devicesOf(20, 20).map((device) => ({ ...device, capacity: () => capacity })));
+    placement.fail(1);
+    draw(placement, 'r', 9);
+    draw(placement, 's', 3);
+    placement.restore(1);
+    expect(placement.counts).toEqual([9, 3]);
+    draw(placement, 't', 3);
+    expect(placement.counts).toEqual([9, 6]);
+    capacity = 8;
+    // Nine fit nowhere: one goes.
+    for (let turn = 0; turn < 3; turn++) draw(placement, 'r', 9);
+    expect(placement.counts).toEqual([8, 7]);
+    capacity = 7;
+    for (let turn = 0; turn < 3; turn++)
+      for (const [room, count] of [
+        ['s', 3],
+        ['t', 3],
+        ['r', 9],
+      ] as const)
+        draw(placement, room, count);
+    // 15 are more than both draw in time: nobody moves for that.
+    expect(placement.counts).toEqual([8, 7]);
+
+    const other = new DevicePlacement(devicesOf(20, 20).map((device) => ({ ...device, capacity: () => capacity })));
+    capacity = undefined;
+    other.fail(1);
+    for (const room of ['r', 's', 't', 'u']) draw(other, room, 2);
+    other.place('v0', 'v');
+    other.restore(1);
+    for (const room of ['r', 's']) expect(other.rooms.get(room)).toBe(1);
+    draw(other, 't', 6);
+    capacity = 6;
+    draw(other, 'u', 2);
+    expect(devicesIn(other, 'u', 2)).toEqual([1, 1]);
+    expect(other.counts).toEqual([7, 6]);
+  });
+
   it('moves the rooms of a failed device as a whole, the largest first, and spreads what no device takes', () => {
     const placement = new DevicePlacement(devicesOf(10, 6, 6));
     draw(placement, 'x', 1); // to 0

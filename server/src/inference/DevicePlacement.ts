@@ -38,8 +38,8 @@ interface Place {
  *
  * - *Full.* A device takes as many avatars as it has slots, and no more than it draws in time as long as another one does.
  *   When a room's home is full for one avatar more, the whole room moves to the emptiest device that takes it all; where
- *   none does, only the newcomer goes elsewhere, and comes home when there is place. So a room moves only when somebody
- *   came, and one that is larger than a device is spread.
+ *   none does, only the newcomer goes elsewhere, and comes home when there is place. So one that is larger than a device is
+ *   spread, and a room moves only when somebody came, or when its device is found to be slower than was thought.
  * - *Taken up.* When no slot is left anywhere the avatar that was drawn least recently loses its own. Who has not been
  *   drawn for long does not count, so that those who left are in nobody's way.
  * - *Failed.* A room moves as a whole, the largest first. When the device returns, whole rooms even the shares.
@@ -165,6 +165,18 @@ export class DevicePlacement {
     if (name !== room.name) return;
     place.ownTurn = this.#turn;
     if (place.device !== room.home && this.#room(room.home) > 0) this.#move(place, room.home);
+    else if (this.#room(place.device) < 0) this.#relieve(place);
+  }
+
+  /** A device has more than it draws in time, which may be known only now: the room goes, or else the avatar, to one that has not. */
+  #relieve(place: Place): void {
+    const whole = this.#emptiest((device) => this.#room(device) >= this.#absent(place.room, device));
+    if (whole !== undefined) {
+      this.#moveRoom(place.room, whole);
+      return;
+    }
+    const other = this.#emptiest((device) => this.#room(device) > 0);
+    if (other !== undefined) this.#move(place, other);
   }
 
   /** For an avatar more of a room, or of a new one. A slot is free there afterwards. */
