@@ -138,9 +138,8 @@ export class DevicePlacement {
     const share = (index: number) => Math.ceil((this.#avatars.size * this.#takes(index)) / takes);
     for (const room of this.#largestFirst()) {
       const { home, avatars } = room;
-      const spread = [...avatars].some((avatar) => this.deviceOf(avatar) !== home);
-      if (spread || this.#counts[home]! - avatars.size < share(home)) continue;
-      if (avatars.size <= this.#free(device)) this.#moveRoom(room, device);
+      const kept = this.#counts[home]! - avatars.size >= share(home);
+      if (kept && avatars.size <= this.#free(device)) this.#moveRoom(room, device);
     }
   }
 
