@@ -2,9 +2,11 @@
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -53,16 +55,26 @@ def contact_sheet(folder: Path, file: Path, tile: int = 256) -> None:
 
 def _in_child(person: Person, options: argparse.Namespace) -> None:
     """One process a portrait: Mitsuba's LLVM back end crashes now and then (3.9.1), and must not take the rest along."""
-    command = [sys.executable, "-m", "studio.portraits", "--only", person.id, "--out", str(options.out)]
+    command = [sys.executable, "-m", "studio.portraits", "--here", "--only", person.id, "--out", str(options.out)]
     command += ["--facekit", str(options.facekit), "--size", str(options.size), "--samples", str(options.samples)]
+    # One thread a process, as in the renderer: the jobs fill the cores.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     for attempt in range(1, ATTEMPTS + 1):
-        code = subprocess.run(command, cwd=HERE.parents[1], check=False).returncode
+        code = subprocess.run(command, cwd=HERE.parents[1], env=environment, check=False).returncode
         if code == 0:
             return
         if code > 0:
             raise SystemExit(f"{person.id}: rendering failed with code {code}, see above")
         print(f"{person.id}: attempt {attempt} of {ATTEMPTS} ended with code {code}", file=sys.stderr, flush=True)
     raise SystemExit(f"{person.id} could not be rendered; try STUDIO_VARIANT=scalar_rgb, which is slower but plain")
+
+
+def _here(person: Person, options: argparse.Namespace) -> None:
+    start = time.monotonic()
+    kit = load_facekit(options.facekit)
+    image, landmarks = photograph(kit, person, size=options.size, samples=options.samples)
+    write_portrait(options.out, person, image, landmarks)
+    print(f"{person.id}: {time.monotonic() - start:.0f} s", flush=True)
 
 
 def main() -> None:
@@ -72,20 +84,20 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--samples", type=int, default=192, help="light paths per pixel")
     parser.add_argument("--only", nargs="*", help="ids of portraits to render")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="portraits rendered at a time, each on one thread")
+    parser.add_argument("--here", action="store_true", help="render in this process, one after another, and do not retry")
     parser.add_argument("--sheet", type=Path, help="also write a contact sheet of --out here")
     options = parser.parse_args()
     options.out, options.facekit = options.out.resolve(), options.facekit.resolve()
     options.out.mkdir(parents=True, exist_ok=True)
     chosen = [person for person in PEOPLE if not options.only or person.id in options.only]
-    if len(chosen) == 1:
-        start = time.monotonic()
-        kit = load_facekit(options.facekit)
-        image, landmarks = photograph(kit, chosen[0], size=options.size, samples=options.samples)
-        write_portrait(options.out, chosen[0], image, landmarks)
-        print(f"{chosen[0].id}: {time.monotonic() - start:.0f} s", flush=True)
-    else:
+    if options.here:
         for person in chosen:
-            _in_child(person, options)
+            _here(person, options)
+    else:
+        with ThreadPoolExecutor(max(1, options.jobs)) as pool:
+            # list() raises what the first failed portrait raised; those under way are finished first.
+            list(pool.map(lambda person: _in_child(person, options), chosen))
     if options.sheet:
         contact_sheet(options.out, options.sheet)
 

@@ -57,11 +57,14 @@ class Picture:
 def choose_variant() -> str:
     """STUDIO_VARIANT if set; llvm_ad_rgb when a recent LLVM is installed (2.3 times as fast), scalar_rgb otherwise.
 
-    LLVM 15 and older abort the process on some processors (f16 constants), so they are not tried.
+    DRJIT_LIBLLVM_PATH names an LLVM in another place. LLVM 15 and older abort the process on some processors (f16
+    constants), so they are not tried.
     """
     wanted = os.environ.get("STUDIO_VARIANT")
     if wanted:
         return wanted
+    if os.environ.get("DRJIT_LIBLLVM_PATH"):
+        return "llvm_ad_rgb"
     for version in (21, 20, 19, 18, 17):
         patterns = (f"/usr/lib/*/libLLVM*{version}*.so*", f"/usr/lib*/libLLVM*{version}*.so*")
         for file in sorted(name for pattern in patterns for name in glob.glob(pattern)):
@@ -69,16 +72,23 @@ def choose_variant() -> str:
                 ctypes.CDLL(file)
             except OSError:
                 continue
-            os.environ.setdefault("DRJIT_LIBLLVM_PATH", file)
+            os.environ["DRJIT_LIBLLVM_PATH"] = file
             return "llvm_ad_rgb"
     return "scalar_rgb"
 
 
-def _mitsuba():
+def open_mitsuba():
+    """Mitsuba with a variant set (see choose_variant) and this process's Dr.Jit held to one thread.
+
+    Several threads add light to the film in whatever order they come, and a sum of floats depends on its order: one
+    thread a process is what makes pictures the same bit for bit. Processes share the work instead (portraits --jobs).
+    """
+    import drjit
     import mitsuba
 
     if mitsuba.variant() is None:
         mitsuba.set_variant(choose_variant())
+    drjit.set_thread_count(1)
     return mitsuba
 
 
@@ -98,7 +108,10 @@ def render(
     samples: int,
     seed: int = 0,
 ) -> Picture:
-    """Three passes: everything without the skin's gloss, the gloss alone, and the skin's colour and coverage."""
+    """Three passes: everything without the skin's gloss, the gloss alone, and the skin's colour and coverage.
+
+    The same arguments give the same bytes on the same machine with the same variant.
+    """
     with tempfile.TemporaryDirectory() as folder:
         files = [_write_curves(Path(folder) / f"{k}.txt", s) for k, s in enumerate(strands)]
         matte = _render_pass(surfaces, strands, files, camera, lights, "matte", samples, seed)
@@ -110,7 +123,17 @@ def render(
 
 
 def _render_pass(surfaces, strands, files, camera, lights, kind, samples, seed) -> np.ndarray:
-    mi = _mitsuba()
+    mi = open_mitsuba()
+    loaded = load_scene(mi, surfaces, strands, files, camera, lights, kind, samples)
+    batches = BATCHES if samples >= 8 * BATCHES else 1
+    images = [
+        np.array(mi.render(loaded, spp=samples // batches, seed=seed * 1000 + k), dtype=np.float64) for k in range(batches)
+    ]
+    return without_fireflies(np.stack(images))
+
+
+def load_scene(mi, surfaces, strands, files, camera, lights, kind, samples):
+    """Mitsuba's scene for a pass: kind "matte", "gloss" or "label"; files: the strands' curves, see _write_curves."""
     scene = {
         "type": "scene",
         "integrator": {
@@ -129,12 +152,9 @@ def _render_pass(surfaces, strands, files, camera, lights, kind, samples, seed) 
     for item, file in zip(strands, files, strict=True):
         bsdf = _hair(item) if kind == "matte" else BLACK
         scene[item.name] = {"type": "bsplinecurve", "filename": str(file), "bsdf": bsdf}
-    loaded = mi.load_dict(scene)
-    batches = BATCHES if samples >= 8 * BATCHES else 1
-    images = [
-        np.array(mi.render(loaded, spp=samples // batches, seed=seed * 1000 + k), dtype=np.float64) for k in range(batches)
-    ]
-    return without_fireflies(np.stack(images))
+    # Mitsuba's optimiser merges meshes by way of a table keyed by addresses and so shuffles the lamps from run to run;
+    # a path picks its lamp by number, so that every run would have other noise.
+    return mi.load_dict(scene, optimize=False)
 
 
 def without_fireflies(batches: np.ndarray) -> np.ndarray:
