@@ -9,7 +9,7 @@ const FAR = 16;
  * surfaces is in front, a last bit may decide the other way and change a pixel wholly: so the largest difference is told
  * but not judged.
  */
-export const PARITY_TOLERANCE = { mean: 0.25, farShare: 0.002 } as const;
+export const PARITY_TOLERANCE = { mean: 0.1, farShare: 0.002 } as const;
 
 /** Absolute differences of uint8 samples, RGB and I420 together. */
 export interface FrameDifference {
