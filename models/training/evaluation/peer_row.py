@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from evaluation.rows import SIZE, Cost, Drive
 NAME = "face-vid2vid"
 COMMAND = "python -m peer.train --data /tmp/facewire-heads --samples 1000000 --out /tmp/facewire-peer"
 PEER = Path(__file__).resolve().parents[1] / "peer"
-OURS = "the renderer of portrait 1.3.0: 123,400"  # models/portrait/card.md
+PORTRAIT = Path(__file__).resolve().parents[2] / "portrait/manifest.json"
 COUNTED, NARROW = PEER / "cost.json", PEER / "narrow.pt"
 
 
@@ -35,7 +36,7 @@ class FaceVid2VidRow:
         shape = self.model.shape
         published = shape.width == 1 and shape.size == SIZE
         self.name = NAME if published else f"{NAME}, narrow"
-        self.note = f"trained on {samples:,} pairs of the same data ({OURS}); ms in PyTorch, with the driver's estimator"
+        self.note = f"trained on {samples:,} pairs of the same data ({ours()}); ms in PyTorch, with the driver's estimator"
         if not published:
             self.note = (
                 f"{shape.width} of the published width at {shape.size}², enlarged to {SIZE}² for the figures; {count(shape)['gflopFrame']:.1f} "
@@ -72,6 +73,13 @@ class FaceVid2VidRow:
         size = self.model.shape.size
         small = [np.asarray(Image.fromarray(i).resize((size, size), Image.Resampling.BOX)) for i in images] if size != SIZE else images
         return self.torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2).float() / 255
+
+
+def ours() -> str:
+    """What to hold the number of pairs against."""
+    manifest = json.loads(PORTRAIT.read_text())
+    samples = int(re.search(r"(\d+) samples", manifest["trainingData"])[1])
+    return f"the renderer of portrait {manifest['version']}: {samples:,}"
 
 
 def published_cost() -> dict[str, float]:

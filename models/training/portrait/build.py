@@ -19,7 +19,7 @@ from portrait.encoding import avatar_graph, avatar_tensors as encoded_tensors
 from portrait.graft import export, inline
 from portrait.layout import EYE_GEOMETRY, FEATURES, HARMONICS, IDENTITY, MOUTH_GEOMETRY, SIDE, G, window_sizes
 from portrait.blocks import Codebook
-from portrait.drawing import LEVELS, UNIT, blended, decide, draw, mouth_of_one_tone, read_windows, refine
+from portrait.drawing import LEVELS, Drawing, blended, mouth_of_one_tone, read_windows, refine
 from portrait.network import Encoder, Generator
 from portrait.reader import WEIGHTS as READER, Reader, load as load_reader
 from portrait.stage import paint, stage
@@ -31,7 +31,7 @@ from warp.windows import write_places
 
 SIZES = (128, 256, 512)
 ROOT = Path(__file__).resolve().parents[3]
-VERSION = "1.4.0"
+VERSION = "1.5.0"
 WARP_GFLOP = {128: 0.006, 256: 0.015, 512: 0.050}
 
 
@@ -56,15 +56,15 @@ def renderer_graph(t: Tables, net: Generator, size: int) -> Graph:
     inner = min(size, 256)
     levels = {n: g.cast(v, "float32") for n, v in inputs.avatar.items() if n.startswith(("texture", "backdrop"))}  # 0..255
     s = stage(g, t, inputs)
-    decided = decide(g, net, s, inputs, levels["texture128"] * UNIT, levels["backdrop128"] * UNIT)
-    frame = draw(g, decided, levels, size)
+    drawing = Drawing(g, net, s, inputs, levels, inner)
+    frame = drawing.frame(size)
     # The refiners of 512 work at 256.
-    inner_frame = draw(g, decided, levels, inner) if inner != size else frame
+    inner_frame = drawing.frame(inner) if inner != size else frame
 
     painted = lambda of: paint(g, t, inputs, s.head, of, levels[f"texture{of}"], levels[f"backdrop{of}"])  # noqa: E731
     windows = painted(inner)
     bases = read_windows(g, inner_frame, windows, window_sizes(inner))
-    changes = refine(g, net, windows, bases, decided["motion"], inputs.avatar["identity"], window_sizes(inner))
+    changes = refine(g, net, windows, bases, drawing.moved["motion"], inputs.avatar["identity"], window_sizes(inner))
     if size == 512:
         windows = painted(size)
         bases = read_windows(g, frame, windows, window_sizes(size))
@@ -109,7 +109,7 @@ def count_gflop(net: Generator, size: int) -> float:
         flow, map_, identity = zero(2, G, G), zero(3, G, G), zero(IDENTITY)
         _, _, motion, _, _ = net(
             zero(4, inner, inner), zero(3, inner, inner), zero(4, 128, 128), zero(3, 128, 128), zero(4, SIDE, SIDE), zero(FEATURES, G, G), identity, zero(HARMONICS, 3), zero(71),
-            flow, flow, flow, map_, map_, map_, map_,
+            flow, flow, map_, map_, map_, map_,
         )
         net.mouth(zero(3, mh, mw), zero(3, mh, mw), zero(len(MOUTH_GEOMETRY), mh, mw), motion, identity)
         for _ in range(2):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 ARRAYS = (
-    "texture256", "backdrop256", "sides", "harmonics", "pair", "flow", "mirror", "side", "light", "side_light", "normal", "was", "code", "mouth", "mouth_geometry",
+    "texture256", "backdrop256", "sides", "harmonics", "pair", "flow", "side", "light", "side_light", "normal", "was", "code", "mouth", "mouth_geometry",
     "mouth_corner", "eyes", "eye_geometry", "eye_corners",
 )
 SIDEWAYS = 54  # entry of the code: the view's rotation, row 0, column 2; above 0 the right side comes into view
@@ -125,7 +125,7 @@ def to_batch(raw: dict[str, torch.Tensor], rng: np.random.Generator, drivers: in
         "visible": raw["visible"][:, None].float(),
         "region": raw["region"].long(),
     }
-    for name in ("flow", "mirror", "side", "normal", "was", "code", "mouth_geometry", "eye_geometry"):
+    for name in ("flow", "side", "normal", "was", "code", "mouth_geometry", "eye_geometry"):
         out[name] = raw[name].float()
     if augment:
         out["code"] = shortened(out["code"], rng)

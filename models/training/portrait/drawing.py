@@ -6,10 +6,12 @@ enlarged instead: on a CPU each pass over a frame of 256x256 costs as much as a 
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import torch
 
-from portrait.fold import Decided, FoldedGenerator, FoldedRefiner
+from portrait.fold import Decided, FoldedGenerator, FoldedMover, FoldedRefiner, Moved
 from portrait.graft import export, inline
 from portrait.layout import EYE_GEOMETRY, FEATURES, HARMONICS, IDENTITY, MOUTH_GEOMETRY, SIDE, G
 from portrait.network import Generator, Scene
@@ -23,41 +25,59 @@ UNIT = np.float32(1 / 255)
 LEVELS = np.float32(255)
 
 
-def decide(g: Graph, net: Generator, s: Stage, inputs: Inputs, texture128: Value, backdrop128: Value) -> dict[str, Value]:
-    """fold.Decided by name, HALF in the rest; texture128 [B,4,128,128] and backdrop128 [B,3,128,128] in 0..1."""
-    one = lambda *shape: torch.rand(2, *shape)  # noqa: E731  (two rows, so that nothing is folded to one)
-    example = {
-        "texture128": one(4, 128, 128), "backdrop128": one(3, 128, 128), "sides": one(4, SIDE, SIDE), "features": one(FEATURES, G, G), "identity": one(IDENTITY), "harmonics": one(HARMONICS, 3), "code": one(71),
-        "flow": one(2, G, G) * 0.1, "mirror": one(2, G, G) * 0.1, "side": one(2, G, G) * 0.1, "light": one(3, G, G) * 0.1, "side_light": one(3, G, G) * 0.1, "normal": one(3, G, G),
-        "was": one(3, G, G),
-    }
-    values = {"texture128": texture128, "backdrop128": backdrop128, "sides": s.sides * UNIT, **{n: inputs.avatar[n] for n in ("features", "identity")}, "harmonics": inputs.avatar["light"]}
-    values |= {n: getattr(s, n) for n in ("code", *Scene._fields)}
-    # Outputs may not be called as inputs are.
-    model = export(FoldedGenerator(net), example, [f"decided.{n}" for n in Decided._fields])
-    decided = dict(zip(Decided._fields, inline(g, "frame", model, values)))
-    return decided | {"rest": decided["rest"] + HALF}
+class Drawing:
+    """One avatar batch in one view, at every size asked for; levels: textures [B,4,n,n] (premultiplied) and backdrops [B,3,n,n]
+    of the sizes in 0..255, by name. What the network decides, it decides at `inner`, of the portrait as it is fetched there."""
 
+    def __init__(self, g: Graph, net: Generator, s: Stage, inputs: Inputs, levels: dict[str, Value], inner: int):
+        self.g, self.levels = g, levels
+        self.fetched: dict[int, tuple[Value, Value]] = {}
+        one = lambda *shape: torch.rand(2, *shape)  # noqa: E731  (two rows, so that nothing is folded to one)
+        small = lambda n: one(n, G, G) * 0.1  # noqa: E731
+        backdrop = levels["backdrop128"]
+        example = {
+            "texture128": one(4, 128, 128), "backdrop128": one(3, 128, 128), "sides": one(4, SIDE, SIDE), "features": one(FEATURES, G, G), "identity": one(IDENTITY),
+            "harmonics": one(HARMONICS, 3), "code": one(71), "flow": small(2), "side": small(2), "light": small(3), "side_light": small(3), "normal": one(3, G, G), "was": one(3, G, G),
+            "found": one(3, 128, 128), "motion": one(128), "seen": one(1, G, G),
+        }
+        values = {"texture128": levels["texture128"] * UNIT, "backdrop128": backdrop * UNIT, "sides": s.sides * UNIT, "harmonics": inputs.avatar["light"]}
+        values |= {n: inputs.avatar[n] for n in ("features", "identity")} | {n: getattr(s, n) for n in ("code", *Scene._fields)}
 
-def sampled(g: Graph, decided: dict[str, Value], levels: dict[str, Value], size: int) -> tuple[Value, Value]:
-    """What the refined flow fetches from the portrait of one size: premultiplied colour [B,3,size,size], lit, and alpha
-    [B,1,size,size], both in levels."""
-    places = g.spread_grid(decided["flow"], G, size) + g.const(pixel_grid(size, size)[None])
-    fore, alpha = g.split(g.sample(levels[f"texture{size}"], places, size), 1, 3, 1)
-    return fore * g.spread(decided["bright"], G, size), alpha
+        def run(module: torch.nn.Module, name: str, outputs: tuple[str, ...]) -> dict[str, Value]:
+            given = {n: example[n] for n in inspect.signature(module.forward).parameters}
+            # Outputs may not be called as inputs are.
+            model = export(module, given, [f"{name}.{n}" for n in outputs])
+            return dict(zip(outputs, inline(g, name, model, {n: values[n] for n in given})))
 
+        self.moved = run(FoldedMover(net), "motion", Moved._fields)
+        fore, alpha = self.fetch(inner)
+        if inner > 128:
+            fore, alpha = g.pool(fore, inner // 128), g.pool(alpha, inner // 128)
+        self.found = fore + backdrop * (1.0 - alpha * UNIT)
+        values |= self.moved | {"found": self.found * UNIT}
+        self.decided = run(FoldedGenerator(net), "frame", Decided._fields)
+        self.decided["rest"] = self.decided["rest"] + HALF
 
-def draw(g: Graph, decided: dict[str, Value], levels: dict[str, Value], size: int) -> Value:
-    """The frame, [B,3,size,size] in levels."""
-    backdrop = levels[f"backdrop{size}"]
-    if size == 128:
-        return decided["found"] * (decided["keep"] * LEVELS) + backdrop * decided["behind"] + decided["rest"]
-    large = lambda v, channels: g.resize(v, size, size, channels)  # noqa: E731
-    fore, alpha = sampled(g, decided, levels, size)
-    # The backdrop shows where it is chosen, and where the portrait is chosen and has no person.
-    keep = large(decided["keep"], 1)
-    behind = large(decided["keep"] + decided["behind"], 1) - keep * (alpha * UNIT)
-    return fore * keep + backdrop * behind + large(decided["rest"], 3)
+    def fetch(self, size: int) -> tuple[Value, Value]:
+        """What the refined flow fetches from the portrait of one size: premultiplied colour [B,3,size,size], lit, and alpha
+        [B,1,size,size], both in levels."""
+        if size not in self.fetched:
+            g = self.g
+            at = g.spread_grid(self.moved["flow"], G, size) + g.const(pixel_grid(size, size)[None])
+            fore, alpha = g.split(g.sample_all(self.levels[f"texture{size}"], at, size), 1, 3, 1)
+            self.fetched[size] = fore * g.spread(self.moved["bright"], G, size), alpha
+        return self.fetched[size]
+
+    def frame(self, size: int) -> Value:
+        """[B,3,size,size] in levels."""
+        g, backdrop, (keep, behind, rest) = self.g, self.levels[f"backdrop{size}"], self.decided.values()
+        if size == 128:
+            return self.found * keep + backdrop * behind + rest
+        large = lambda v, channels: g.resize(v, size, size, channels)  # noqa: E731
+        fore, alpha = self.fetch(size)
+        # The backdrop shows where it is chosen, and where the portrait is chosen and has no person.
+        shown = large(keep, 1)
+        return fore * shown + backdrop * (large(keep + behind, 1) - shown * (alpha * UNIT)) + large(rest, 3)
 
 
 def refine(g: Graph, net: Generator, windows, bases: list[Value], motion: Value, identity: Value, sizes) -> list[tuple[Value, ...]]:

@@ -114,10 +114,10 @@ class FoldedBook(nn.Module):
         keep("bias", book.out.bias[:, None, None])
 
     def forward(self, x: Tensor) -> Tensor:
-        height, width = int(x.shape[2]), int(x.shape[3])
-        cells = x.flatten(2)
+        channels, height, width = (int(n) for n in x.shape[1:])
+        cells = x.reshape(-1, channels, height * width)
         weight = F.softmax(cells.transpose(1, 2) @ self.keys + self.offset, -1)  # [B, cells, codes]
-        return x + ((self.values @ weight.transpose(1, 2)).reshape(-1, x.shape[1], height, width) + self.bias)
+        return x + ((self.values @ weight.transpose(1, 2)).reshape(-1, channels, height, width) + self.bias)
 
 
 def folded_book(book: nn.Module) -> nn.Module:
@@ -125,27 +125,22 @@ def folded_book(book: nn.Module) -> nn.Module:
 
 
 class FoldedMotion(nn.Module):
-    """Motion, whose evidence comes as it is sampled: [B,36,2,64,64] at both flows, and the flows."""
+    """Motion, whose evidence comes as it is sampled, [B,36,64,64], and the flow."""
 
     def __init__(self, motion: Motion):
         super().__init__()
-        # Evidence is (texture by flow, texture by mirror, features by flow, features by mirror, flows); sampled together, the
-        # two flows are neighbours.
-        pairs = torch.cat([torch.stack([torch.arange(4), 4 + torch.arange(4)], 1), torch.stack([8 + torch.arange(FEATURES), 8 + FEATURES + torch.arange(FEATURES)], 1)])
-        order = torch.cat([pairs.flatten(), torch.arange(2 * SAMPLED, 2 * SAMPLED + 4)])
-        scale = torch.ones(len(order))
-        scale[2 * SAMPLED :] = 4  # of the flows, exact in any precision
-        weight = motion.stem.weight[:, order] * scale[None, :, None, None]
-        self.stem = conv_of(weight, motion.stem.bias, motion.stem.stride[0], motion.stem.padding[0])
+        scale = torch.ones(SAMPLED + 2)
+        scale[SAMPLED:] = 4  # of the flow, exact in any precision
+        self.stem = conv_of(motion.stem.weight * scale[None, :, None, None], motion.stem.bias, motion.stem.stride[0], motion.stem.padding[0])
         blocks = (motion.block, motion.more, motion.last, motion.deep)
         self.films = FoldedModulations([b.film for b in blocks])
         self.block, self.more, self.last, self.deep = (FoldedBlock(b) for b in blocks)
         self.down, self.up, self.head, self.out = motion.down, motion.up, motion.head, motion.out
         self.book16, self.book32 = folded_book(motion.book16), folded_book(motion.book32)
 
-    def forward(self, sampled: Tensor, flow: Tensor, mirror: Tensor, motion: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, sampled: Tensor, flow: Tensor, motion: Tensor) -> tuple[Tensor, Tensor]:
         films = self.films(motion)
-        x = F.leaky_relu(self.stem(torch.cat([sampled.reshape(-1, 2 * SAMPLED, G, G), flow, mirror], 1)), SLOPE)
+        x = F.leaky_relu(self.stem(torch.cat([sampled, flow], 1)), SLOPE)
         x = self.block(x, films[0])
         deep = self.book16(self.deep(F.leaky_relu(self.down(x), SLOPE), films[3]))
         x = self.book32(x + enlarge(self.up(deep), 2))
@@ -155,35 +150,58 @@ class FoldedMotion(nn.Module):
         return torch.tanh(flow) * FLOW_REACH, occlusion
 
 
+class Moved(NamedTuple):
+    """What the network knows before it sees the portrait moved: motion [B,128], the modulation code; flow [B,2,64,64], refined;
+    bright [B,3,64,64], what light makes of colours; features [B,32,64,64], as the flow fetches them; seen [B,1,64,64], occlusion 0..1."""
+
+    motion: Tensor
+    flow: Tensor
+    bright: Tensor
+    features: Tensor
+    seen: Tensor
+
+
+class FoldedMover(nn.Module):
+    """Generator's motion and light. Light is made a factor at 64 and then enlarged, where the trained module enlarges its logarithm."""
+
+    def __init__(self, net: Generator):
+        super().__init__()
+        self.code, self.uses_expression = net.code, net.uses_expression
+        self.motion, self.relighter = FoldedMotion(net.motion), net.relighter
+
+    def forward(self, texture128: Tensor, features: Tensor, identity: Tensor, harmonics: Tensor, code: Tensor, flow: Tensor, light: Tensor, normal: Tensor, was: Tensor) -> Moved:
+        if not self.uses_expression:
+            code = torch.cat([torch.zeros_like(code[:, :52]), code[:, 52:]], 1)
+        motion = self.code(torch.cat([code, identity], 1))
+        grid = pixel_grid(G, G).to(flow)
+        appearance = torch.cat([F.avg_pool2d(texture128, 2), features], 1)
+        residual, occlusion = self.motion(sample(appearance, grid + flow), flow, motion)
+        flow = flow + residual
+        colours, found = sample(appearance, grid + flow).split([4, FEATURES], 1)
+        relit = self.relighter(torch.cat([normal, was, colours, light], 1), harmonics, identity)
+        return Moved(motion, flow, torch.exp(light + relit), found, occlusion.sigmoid())
+
+
 class Decided(NamedTuple):
     """What the network decides about a frame, at 128 cells. In levels of 0..255 the frame is
     found * keep + backdrop * behind + rest, with found what the refined flow fetches from the portrait, lit and over the backdrop.
 
-    keep, behind [B,1,128,128]; rest [B,3,128,128]; flow [B,2,64,64], refined; bright [B,3,64,64], what light makes of
-    colours; motion [B,128], the modulation code; found [B,3,128,128] as seen at 128, 0..1.
+    keep, behind [B,1,128,128]; rest [B,3,128,128].
     """
 
     keep: Tensor
     behind: Tensor
     rest: Tensor
-    flow: Tensor
-    bright: Tensor
-    motion: Tensor
-    found: Tensor
 
 
 class FoldedGenerator(nn.Module):
-    """Generator up to what it decides at 128; drawing.py makes the frame of any size of it.
+    """Generator from the moved portrait to what it decides at 128; drawing.py makes the frame of any size of it.
 
-    Light is made a factor at 64 and then enlarged, where the trained module enlarges its logarithm, and what is left when
-    portrait and backdrop are taken out of the frame is enlarged as a whole: over 60 dB from drawing part by part.
+    What is left when portrait and backdrop are taken out of the frame is enlarged as a whole: over 60 dB from drawing part by part.
     """
 
     def __init__(self, net: Generator):
         super().__init__()
-        self.code, self.uses_expression = net.code, net.uses_expression
-        self.relighter = net.relighter
-        self.motion = FoldedMotion(net.motion)
         fused = (net.block32, net.block16, net.last32)
         self.films = FoldedModulations([*(b.film for b in fused), net.last64.film])
         identifies = isinstance(net.block32, FusedBlock)
@@ -191,10 +209,9 @@ class FoldedGenerator(nn.Module):
         self.block32, self.block16, self.last32 = ((FoldedFusedBlock if identifies else FoldedBlock)(b) for b in fused)
         self.last64 = FoldedBlock(net.last64)
         # Its inputs: warped portrait (3 colours of 2x2 pixels), side picture with alpha (4 of 2x2), and maps of 64x64:
-        # features, those of the mirrored half, occlusion, four times the flow and what the mirror is away from it, the rest, four times the side's.
-        by_flow, by_mirror, seen, flow, apart, rest, side = net.reduce.weight[:, 28:].split([FEATURES, FEATURES, 1, 2, 2, 12, 2], 1)
-        texture = torch.zeros_like(by_mirror[:, : SAMPLED - FEATURES])  # is sampled with the mirrored features
-        maps = torch.cat([by_flow, texture, by_mirror, seen, 4 * (flow - apart), 4 * apart, rest, 4 * side], 1)
+        # features, occlusion, four times the flow, the rest, four times the side's.
+        features, seen, flow, rest, side = net.reduce.weight[:, 28:].split([FEATURES, 1, 2, 12, 2], 1)
+        maps = torch.cat([features, seen, 4 * flow, rest, 4 * side], 1)
         self.reduce, self.reduce_pictures = conv_of(maps, net.reduce.bias), over_pixels(net.reduce, 0, 28, bias=False)
         self.stem, self.down32, self.down16, self.up32, self.up64 = net.stem, net.down32, net.down16, net.up32, net.up64
         self.book16, self.book32 = folded_book(net.book16), folded_book(net.book32)
@@ -202,7 +219,9 @@ class FoldedGenerator(nn.Module):
         first, last = net.choice[0], net.choice[2]
         width = net.stem.out_channels
         self.choice = conv_of(first.weight[:, :width], first.bias, 1, first.padding[0])
-        self.choice_pictures = over_pixels(first, width, 24, bias=False)
+        # A seventh channel, without weight: see test_fold.py, test_no_convolution_is_one_that_webgpu_miscomputes.
+        pictures = over_pixels(first, width, 24, bias=False)
+        self.choice_pictures = conv_of(F.pad(pictures.weight, (0, 0, 0, 0, 0, 1)), None, pictures.stride[0], pictures.padding[0])
         bias = last.bias.clone()
         bias[:4] += 2  # see Generator.choices
         # Powers of weights that add to 1, made to add to 1 again, are the softmax of as many times the logits.
@@ -220,35 +239,20 @@ class FoldedGenerator(nn.Module):
         x32 = self.last32(x32, l32, *adains[2])
         return self.last64(x64 + enlarge(self.up64(x32), 2), l64), x32
 
-    def forward(self, texture128, backdrop128, sides, features, identity, harmonics, code, flow, mirror, side, light, side_light, normal, was) -> Decided:
-        """As Generator.forward, without what is drawn at 256."""
-        if not self.uses_expression:
-            code = torch.cat([torch.zeros_like(code[:, :52]), code[:, 52:]], 1)
-        motion = self.code(torch.cat([code, identity], 1))
-        grid64, grid128 = (pixel_grid(n, n).to(flow) for n in (G, 128))
-        places = torch.cat([grid64 + flow, grid64 + mirror], 2)  # one below the other, so that they are sampled at once
-        appearance = torch.cat([F.avg_pool2d(texture128, 2), features], 1)
-        sampled = sample(appearance, places).reshape(-1, SAMPLED, 2, G, G)
-        mirrored = sampled[:, :, 1]
-        residual, occlusion = self.motion(sampled, flow, mirror, motion)
-        flow = flow + residual
-        colours, found_features = sample(appearance, grid64 + flow).split([4, FEATURES], 1)
-        relit = self.relighter(torch.cat([normal, was, colours, light], 1), harmonics, identity)
-        bright, side_bright = torch.exp(light + relit), torch.exp(side_light)
-
-        def lit(picture, by, brightness):
-            fore, alpha = sample(picture, grid128 + spread(by, 2)).split([3, 1], 1)
-            fore = fore * spread(brightness, 2)
-            return fore, alpha, fore + backdrop128 * (1 - alpha)
-
-        _, _, found = lit(texture128, flow, bright)
-        fore, alpha, aside = lit(sides, side, side_bright)
-        centred = found - 0.5
-        x = self.reduce(torch.cat([found_features, mirrored, occlusion.sigmoid(), flow, mirror, light, side_light, normal, was, side], 1))
-        x64, x32 = self.blocks(x + self.reduce_pictures(torch.cat([centred, fore, alpha], 1)), motion, identity)
+    def forward(
+        self, found: Tensor, backdrop128: Tensor, sides: Tensor, identity: Tensor, motion: Tensor, flow: Tensor, features: Tensor, seen: Tensor,
+        side: Tensor, light: Tensor, side_light: Tensor, normal: Tensor, was: Tensor,
+    ) -> Decided:
+        """found [B,3,128,128] as in Decided and backdrop128, 0..1; the rest as in Moved and in Generator.forward."""
+        fore, alpha = sample(sides, pixel_grid(128, 128).to(flow) + spread(side, 2)).split([3, 1], 1)
+        fore = fore * spread(torch.exp(side_light), 2)
+        aside = fore + backdrop128 * (1 - alpha)
+        pictures = torch.cat([found, aside, alpha], 1) - 0.5
+        x = self.reduce(torch.cat([features, seen, flow, light, side_light, normal, was, side], 1))
+        x64, x32 = self.blocks(x + self.reduce_pictures(torch.cat([pictures[:, :3], fore, alpha], 1)), motion, identity)
         colour = F.avg_pool2d(found, 2) + self.colour(F.leaky_relu(x64, SLOPE)).float()
         shade = spread(self.shade(F.leaky_relu(x32, SLOPE)).float() * 255, 4)
-        logits = self.choice(x64) + self.choice_pictures(torch.cat([centred, aside - 0.5], 1))
+        logits = self.choice(x64) + self.choice_pictures(pictures)
         logits = F.pixel_shuffle(self.logits(F.leaky_relu(logits, SLOPE)), 2).float()
         first, second, third, fourth = logits.split(1, 1)
         most = torch.maximum(torch.maximum(first, second), torch.maximum(third, fourth))
@@ -256,7 +260,7 @@ class FoldedGenerator(nn.Module):
         first, second, third, fourth = torch.exp(logits - most).split(1, 1)
         share = 1 / (first + second + third + fourth)
         rest = (aside * second + spread(colour, 2) * fourth) * (share * 255) + shade
-        return Decided(first * share, third * share, rest, flow, bright, motion, found)
+        return Decided(first * share, third * share, rest)
 
 
 class FoldedRefiner(nn.Module):

@@ -54,13 +54,13 @@ class Encoder(nn.Module):
 
 
 class Motion(nn.Module):
-    """Evidence at 64x64 [B,76,64,64] -> residual flow [B,2,64,64], occlusion [B,1,64,64] (logit)."""
+    """Evidence at 64x64 [B,38,64,64] -> residual flow [B,2,64,64], occlusion [B,1,64,64] (logit)."""
 
     WIDTH = 48
 
     def __init__(self, code: int, codebooks: bool):
         super().__init__()
-        self.stem = conv(76, self.WIDTH, stride=2)
+        self.stem = conv(4 + FEATURES + 2, self.WIDTH, stride=2)
         self.block, self.more, self.last = Block(self.WIDTH, code), Block(self.WIDTH, code), Block(self.WIDTH, code)
         self.down, self.deep, self.up = conv(self.WIDTH, 64, stride=2), Block(64, code), conv(64, self.WIDTH, 1)
         self.book16 = Codebook(64, 32) if codebooks else nn.Identity()
@@ -105,18 +105,18 @@ class Relighter(nn.Module):
         gain, bias, own = self.person(torch.cat([identity, harmonics.flatten(1)], 1)).split([self.WIDTH, self.WIDTH, 3 * self.WIDTH], 1)
         x = self.second(F.leaky_relu(self.first(x), SLOPE))
         x = F.leaky_relu(x * (1 + gain[..., None, None]) + bias[..., None, None], SLOPE)
-        mixed = own.reshape(-1, 3, self.WIDTH) @ x.flatten(2)
-        return LIGHT_REACH * torch.tanh((self.out(x) + mixed.reshape(-1, 3, *rest.shape[2:])).float())
+        height, width = int(rest.shape[2]), int(rest.shape[3])  # as numbers, so that an exported graph need not ask for them
+        mixed = own.reshape(-1, 3, self.WIDTH) @ x.reshape(-1, self.WIDTH, height * width)
+        return LIGHT_REACH * torch.tanh((self.out(x) + mixed.reshape(-1, 3, height, width)).float())
 
 
 class Scene(NamedTuple):
-    """What the geometric stage and the avatar give for a frame (stage.py): flow, mirror and side [B,2,64,64], displacements
-    into the portrait, into its other half and into the picture of the nearer side; light and side_light [B,3,64,64],
+    """What the geometric stage and the avatar give for a frame (stage.py): flow and side [B,2,64,64], displacements into
+    the portrait and into the picture of the nearer side; light and side_light [B,3,64,64],
     logarithms of how much brighter the place is than in portrait and side picture; normal, was [B,3,64,64] of the head's
     surface as seen now and in the portrait."""
 
     flow: Tensor
-    mirror: Tensor
     side: Tensor
     light: Tensor
     side_light: Tensor
@@ -152,7 +152,7 @@ class Generator(nn.Module):
         self.motion = Motion(code, codebooks)
         self.relighter = Relighter()
         fused = FusedBlock if identity else Block
-        self.reduce, self.stem = conv(111, width, 1), conv(width, width)
+        self.reduce, self.stem = conv(28 + FEATURES + 17, width, 1), conv(width, width)
         self.down32, self.block32 = conv(width, 64, stride=2), fused(64, code)
         self.down16, self.block16 = conv(64, 96, stride=2), fused(96, code)
         self.book16 = Codebook(96, 64) if codebooks and not single_scale else nn.Identity()
@@ -160,7 +160,7 @@ class Generator(nn.Module):
         coarse = self.book16 if isinstance(self.book16, Codebook) else None
         self.book32 = Codebook(64, 192, coarse=coarse) if codebooks else nn.Identity()
         self.up64, self.last64 = conv(64, width, 1), Block(width, code)
-        self.shade, self.colour = conv(64, 3), conv(width, 3)
+        self.shade, self.colour = conv(64, 3, 1), conv(width, 3, 1)  # smooth things, of features that have seen their surroundings
         self.choice = nn.Sequential(conv(width + 24, 48), nn.LeakyReLU(SLOPE), conv(48, 16))
         for last in (self.choice[-1], self.shade, self.colour):
             nn.init.zeros_(last.weight)
@@ -178,19 +178,14 @@ class Generator(nn.Module):
     def trunk(self, texture128: Tensor, backdrop128: Tensor, sides: Tensor, features: Tensor, identity: Tensor, harmonics: Tensor, motion: Tensor, scene: Scene) -> Trunk:
         grid64, grid128 = (pixel_grid(n, n).to(scene.flow) for n in (G, 128))
         small = F.avg_pool2d(texture128, 2)
-        mirrored = sample(features, grid64 + scene.mirror)
-        residual, occlusion = self.motion(torch.cat([
-            sample(small, grid64 + scene.flow), sample(small, grid64 + scene.mirror), sample(features, grid64 + scene.flow), mirrored,
-            scene.flow * 4, scene.mirror * 4,
-        ], 1), motion, identity)
+        residual, occlusion = self.motion(torch.cat([sample(small, grid64 + scene.flow), sample(features, grid64 + scene.flow), scene.flow * 4], 1), motion, identity)
         flow = scene.flow + residual
         light = scene.light + self.relighter(torch.cat([scene.normal, scene.was, sample(small, grid64 + flow), scene.light], 1), harmonics, identity)
         warped = composite(lit(sample(texture128, grid128 + enlarge(flow, 2)), enlarge(light, 2)), backdrop128)
         aside = lit(sample(sides, grid128 + enlarge(scene.side, 2)), enlarge(scene.side_light, 2))
         x = torch.cat([
-            F.pixel_unshuffle(warped, 2) - 0.5, F.pixel_unshuffle(aside, 2), sample(features, grid64 + flow), mirrored,
-            occlusion.sigmoid(), flow * 4, scene.mirror * 4 - flow * 4, scene.light, scene.side_light, scene.normal,
-            scene.was, scene.side * 4,
+            F.pixel_unshuffle(warped, 2) - 0.5, F.pixel_unshuffle(aside, 2), sample(features, grid64 + flow),
+            occlusion.sigmoid(), flow * 4, scene.light, scene.side_light, scene.normal, scene.was, scene.side * 4,
         ], 1)
         act = lambda v: F.leaky_relu(v, SLOPE)  # noqa: E731
         x64 = act(self.stem(act(self.reduce(x))))
@@ -209,11 +204,11 @@ class Generator(nn.Module):
         first = logits.new_tensor([2.0, 0, 0, 0], dtype=torch.float32).reshape(1, 4, 1, 1)  # at first most is warped
         return softmax(F.pixel_shuffle(logits, 2).float() + first)
 
-    def forward(self, texture, backdrop, texture128, backdrop128, sides, features, identity, harmonics, code, flow, mirror, side, light, side_light, normal, was):
+    def forward(self, texture, backdrop, texture128, backdrop128, sides, features, identity, harmonics, code, flow, side, light, side_light, normal, was):
         """One frame before the windows: texture [B,4,N,N], backdrop [B,3,N,N] (0..1, N = 128 or 256), sides [B,4,128,128] -> frame and
         warped portrait [B,3,N,N], modulation code [B,128], refined flow [B,2,64,64] and light [B,3,64,64]."""
         motion = self.embed(code, identity)
-        trunk = self.trunk(texture128, backdrop128, sides, features, identity, harmonics, motion, Scene(flow, mirror, side, light, side_light, normal, was))
+        trunk = self.trunk(texture128, backdrop128, sides, features, identity, harmonics, motion, Scene(flow, side, light, side_light, normal, was))
         weights = clearer(self.choices(trunk))
         warped, aside, size = trunk.warped, trunk.aside, int(texture.shape[-1])
         if size > 128:

@@ -44,7 +44,7 @@ def stage_model(t: Tables) -> bytes:
     mouth, eyes = paint(g, t, inputs, s.head, SIZE, texture, backdrop)
     (mw, mh), (ew, eh) = window_sizes(SIZE)
     for name, value, shape in (
-        ("flow", s.flow, ["B", 2, 64, 64]), ("mirror", s.mirror, ["B", 2, 64, 64]), ("side", s.side, ["B", 2, 64, 64]), ("code", s.code, ["B", 71]),
+        ("flow", s.flow, ["B", 2, 64, 64]), ("side", s.side, ["B", 2, 64, 64]), ("code", s.code, ["B", 71]),
         ("mouth", mouth.picture, ["B", 3, mh, mw]), ("mouth_geometry", mouth.geometry, ["B", 5, mh, mw]),
         ("mouth_corner", mouth.corner, ["B", 1, 2, 1]), ("eyes", eyes.picture, ["E", 3, eh, ew]),
         ("eye_geometry", eyes.geometry, ["E", 6, eh, ew]), ("eye_corners", eyes.corner, ["B", 2, 2, 1]),
@@ -102,7 +102,7 @@ class Preparer:
                 pairs = kept.setdefault("pair", [])
                 index = len(kept["texture256"]) - 1
                 pairs.append(np.stack([np.full(n, index), rows, np.full(n, s), np.full(n, source)], 1))
-                for name in ("flow", "mirror", "side", "mouth_geometry", "eye_geometry", "code", "light", "side_light", "normal", "was"):
+                for name in ("flow", "side", "mouth_geometry", "eye_geometry", "code", "light", "side_light", "normal", "was"):
                     value = made[name]
                     keep(name, value.reshape(n, 2, *value.shape[1:]) if name == "eye_geometry" else value, np.float16)
                 for name in ("mouth", "eyes"):

@@ -13,7 +13,8 @@ import onnxruntime as ort
 from onnx import helper, numpy_helper
 
 WEIGHT_LIMIT = 63
-MINIMUM_CHANNELS = 16
+MINIMUM_CHANNELS = 16  # of the output
+MINIMUM_SUM = 32  # products in each output: fewer are not worth their rounding
 # of a picture; a 1x1 kernel has less to win
 MINIMUM_MACS = (1_000_000, 10_000_000)
 # Histograms are cut where so few values lie outside, or a single outlier would cost everybody resolution.
@@ -43,7 +44,7 @@ def chosen_convolutions(model: onnx.ModelProto, careful: bool = False) -> list[o
             continue
         place = shapes.get(node.output[0], [0, 0, 0, 0])[2:]
         macs = outputs * inputs * int(np.prod(kernel)) * int(np.prod(place))
-        worth = min(inputs, outputs) >= MINIMUM_CHANNELS and macs >= MINIMUM_MACS[kernel == [1, 1]]
+        worth = outputs >= MINIMUM_CHANNELS and inputs * int(np.prod(kernel)) >= MINIMUM_SUM and macs >= MINIMUM_MACS[kernel == [1, 1]]
         delicate = careful or maker[node.input[0]].op_type in ("Concat", "Reshape")
         if worth and not (delicate and node.output[0] in leads) and node.output[0] not in last:
             chosen.append(node)

@@ -39,23 +39,24 @@ class PaintedWindow:
 
 @dataclass(frozen=True)
 class Seen:
-    """A view of the head before it has side pictures. flow [B,2,G,G]: displacement into the portrait; mirror [B,2,G,G]:
-    displacement to the same place on the face's other half; nodes [B,2,G,G]: what is seen, over the frontal grid, by the
-    mean face, and off [B,2,G,G], by how much its relief moves that in the view; turns [B,2,3,3]: the portrait's view to
-    this one, of this half of the face and of the other.
+    """A view of the head before it has side pictures. flow [B,2,G,G]: displacement into the portrait, and flat, that of the
+    mean face, before its relief; nodes [B,2,G,G]: what is seen, over the frontal grid, by the mean face, and off [B,2,G,G],
+    by how much its relief moves that in the view; turn [B,3,3]: the portrait's view to this one; beside [B,2,G,G]: the map
+    that came with the flows (`see`), where the relief moved it.
     """
 
     head: HeadFlow
     flow: Value
-    mirror: Value
+    flat: Value
     nodes: Value
     off: Value
-    turns: Value
+    turn: Value
+    beside: Value | None
 
 
 @dataclass(frozen=True)
 class Stage:
-    """flow, mirror as in Seen; side [B,2,G,G]: displacement into the picture of the head's nearer side, which is the one
+    """flow as in Seen; side [B,2,G,G]: displacement into the picture of the head's nearer side, which is the one
     given as sides [B,4,128,128] (premultiplied, 0..255); code [B,71]: what the frame shall show; light, side_light
     [B,3,G,G]: logarithm of what a picture's colours are to be multiplied by, now that the surface has turned; normal, was
     [B,3,G,G] of the surface as seen now and as it was seen in the portrait.
@@ -63,7 +64,6 @@ class Stage:
 
     head: HeadFlow
     flow: Value
-    mirror: Value
     side: Value
     sides: Value
     code: Value
@@ -73,36 +73,42 @@ class Stage:
     was: Value
 
 
-def see(g: Graph, t: Tables, inputs: Inputs) -> Seen:
-    """The portrait's own expression is taken off what moves the face: a smile must not be smiled twice."""
-    avatar = inputs.avatar
-    head = head_flow(g, t, inputs, FINE_STEPS, rest=avatar["rest"] * REST)
-    nearer = lambda both, channels: g.where(head.side < 0.0, *g.split(both, 1, channels, channels))  # noqa: E731
-    nodes = nearer(g.reshape(head.nodes, -1, 4, G, G), 2)
-    across = nodes * MIRROR[:2].reshape(1, 2, 1, 1)
-    _, place = g.split(avatar["surface"], 1, 3, 2)
-    # The same point of the face on its other half: seen where this one is hidden.
-    there, here = g.split(g.sample(place, g.transpose(g.concat([across, nodes], 2), 0, 2, 3, 1), G), 2, G, G)
-    mirror = there - here + head.flow
+def mean_head(g: Graph, t: Tables, inputs: Inputs) -> tuple[HeadFlow, Value]:
+    """The mean face's flows, and what is seen of it: nodes [B,2,G,G] over the frontal grid. The portrait's own expression is
+    taken off what moves the face: a smile must not be smiled twice."""
+    head = head_flow(g, t, inputs, FINE_STEPS, rest=inputs.avatar["rest"] * REST)
+    return head, g.where(head.side < 0.0, *g.split(g.reshape(head.nodes, -1, 4, G, G), 1, 2, 2))
 
-    # Of this half of the face and of the other: [B,2,3,3].
-    turns = g.unsqueeze(head.rotation, 1) @ (g.unsqueeze(back_turn(g, inputs), 1) * np.stack([np.ones((3, 1)), MIRROR.reshape(3, 1)]).astype(np.float32))
-    scale = inputs.pose(g, "scale") * g.exp(log_scale(g, inputs))
-    flows = g.reshape(g.concat([head.upper, head.lower, mirror], 1), -1, 3, 2, G, G)
-    flows, offs = raise_relief(g, flows, g.gather(turns, [0, 0, 1], 1), scale, avatar["shape"], 3)
-    both, mirror = g.split(g.reshape(flows, -1, 6, G, G), 1, 4, 2)
-    upper, lower = g.split(both, 1, 2, 2)
-    off = nearer(g.slice(g.reshape(offs, -1, 6, G, G), 1, 0, 4), 2)
-    head = replace(head, upper=upper, lower=lower, flow=nearer(both, 2))
-    return Seen(head, head.flow, mirror, nodes, off, turns)
+
+def see(g: Graph, inputs: Inputs, head: HeadFlow, nodes: Value, beside: Value | None = None) -> Seen:
+    """The mean face's view with its relief; beside [B,2,G,G]: a map that the relief shall move as it moves the flows."""
+    turn = head.rotation @ back_turn(g, inputs)
+    off = relief_shift(g, head.flow, turn, scale_now(g, inputs), inputs.avatar["shape"])
+    maps = [head.upper, head.lower, *([beside] if beside else [])]
+    upper, lower, *moved = g.split(g.sample(g.concat(maps, 1), places(g, off), G), 1, *[2] * len(maps))
+    upper, lower = upper + off, lower + off
+    flow = g.where(head.side < 0.0, upper, lower)
+    return Seen(replace(head, upper=upper, lower=lower, flow=flow), flow, head.flow, nodes, off, turn, *(moved or [None]))
+
+
+def across(g: Graph, inputs: Inputs, seen: Seen) -> Value:
+    """Displacement [B,2,G,G] into the portrait to the same place on the face's other half, which may be seen where this one
+    is hidden."""
+    _, place = g.split(inputs.avatar["surface"], 1, 3, 2)
+    both = g.concat([seen.nodes * MIRROR[:2].reshape(1, 2, 1, 1), seen.nodes], 2)
+    there, here = g.split(g.sample(place, g.transpose(both, 0, 2, 3, 1), G), 2, G, G)
+    flow = there - here + seen.flat
+    turn = seen.head.rotation @ (back_turn(g, inputs) * MIRROR.reshape(1, 3, 1))
+    off = relief_shift(g, flow, turn, scale_now(g, inputs), inputs.avatar["shape"])
+    return g.sample(flow, places(g, off), G) + off
 
 
 def stage(g: Graph, t: Tables, inputs: Inputs) -> Stage:
     """A view of an avatar that has side pictures."""
-    avatar, seen = inputs.avatar, see(g, t, inputs)
-    rotation = seen.head.rotation
+    avatar = inputs.avatar
+    head, nodes = mean_head(g, t, inputs)
     # The head's right side comes into view when it turns by a positive yaw.
-    positive = g.reshape(g.slice(g.reshape(rotation, 0, 9), 1, 2, 3), -1, 1, 1, 1) > 0.0
+    positive = g.reshape(g.slice(g.reshape(head.rotation, 0, 9), 1, 2, 3), -1, 1, 1, 1) > 0.0
     chosen = lambda v, *shape: g.where(positive, *(g.reshape(half, -1, *shape) for half in reversed(g.split(v, 1, 1, 1))))  # noqa: E731
     side_map = chosen(avatar["side_place"], 2, G, G)
     sides = chosen(g.cast(avatar["sides"], "float32"), 4, SIDE, SIDE)
@@ -110,21 +116,17 @@ def stage(g: Graph, t: Tables, inputs: Inputs) -> Stage:
     sign = g.cast(positive, "float32")
     side_turn = (g.const(turned[:1]) + g.reshape(sign, -1, 1, 1) * (turned[1:] - turned[:1])) @ back_turn(g, inputs)
 
-    grid = g.const(pixel_grid(G, G)[None])
-    at = lambda v: g.transpose(v, 0, 2, 3, 1)  # noqa: E731
-    mean = g.sample(side_map, at(seen.nodes), G) - g.const(pixel_grid(G, G).transpose(2, 0, 1)[None])
+    mean = g.sample(side_map, g.transpose(nodes, 0, 2, 3, 1), G) - pixel_grid(G, G).transpose(2, 0, 1)[None]
     mean = g.op("AveragePool", mean, kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1], count_include_pad=0)
-    relief = g.sample(g.slice(avatar["shape"], 1, 0, 1), at(seen.flow) + grid, G)
+    seen = see(g, inputs, head, nodes, mean)
+    normals, was, glow, relief = surface(g, seen.flow, g.concat([g.unsqueeze(v, 1) for v in (seen.turn, side_turn)], 1), avatar["shape"])
     ray = g.reshape(g.slice(g.slice(side_turn, 1, 0, 2), 2, 2, 3), -1, 2, 1, 1) * g.reshape(inputs.pose(g, "scale"), -1, 1, 1, 1)
-    side = g.sample(mean, at(seen.off) + grid, G) + seen.off - ray * relief
-
-    turns = g.concat([g.slice(seen.turns, 1, 0, 1), g.unsqueeze(side_turn, 1)], 1)
-    normals, was, glow = surface(g, seen.flow, turns, avatar["shape"])
+    side = seen.beside + seen.off - ray * relief
     now, there = light_on(g, avatar["light"], normals, 2)
     normal = g.slice(normals, 2, 0, 1)
-    code = g.concat([seen.head.expression, g.reshape(rotation, 0, 9), inputs.pose(g, "rotation"), log_scale(g, inputs)], 1)
+    code = g.concat([seen.head.expression, g.reshape(head.rotation, 0, 9), inputs.pose(g, "rotation"), log_scale(g, inputs)], 1)
     maps = lambda v: g.reshape(v, -1, 3, G, G)  # noqa: E731
-    return Stage(seen.head, seen.flow, seen.mirror, side, sides, code, relight(g, now - glow), relight(g, now - there), maps(normal), maps(was))
+    return Stage(seen.head, seen.flow, side, sides, code, relight(g, now - glow), relight(g, now - there), maps(normal), maps(was))
 
 
 def back_turn(g: Graph, inputs: Inputs) -> Value:
@@ -136,41 +138,45 @@ def log_scale(g: Graph, inputs: Inputs) -> Value:
     return g.slice(inputs.motion, 1, 5, 6)
 
 
+def scale_now(g: Graph, inputs: Inputs) -> Value:
+    """[B,1]: picture units per cm of the head as it is drawn."""
+    return inputs.pose(g, "scale") * g.exp(log_scale(g, inputs))
+
+
 def side_rotation(yaw: float) -> np.ndarray:
     """[3,3] of a head turned by yaw (rad)."""
     c, s = np.cos(yaw), np.sin(yaw)
     return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]], np.float32)
 
 
-def raise_relief(g: Graph, flows: Value, turns: Value, scale: Value, shape: Value, layers: int) -> tuple[Value, Value]:
-    """flows [B,L,2,G,G] of the mean face, corrected for what stands out of it (relief mapping), and how far that moved
-    what is seen, [B,L,2,G,G].
+def places(g: Graph, displacement: Value) -> Value:
+    """Where displacements [B,2,G,G] of the cells lead, as GridSample wants it: [B,G,G,2]."""
+    return g.transpose(displacement, 0, 2, 3, 1) + pixel_grid(G, G)[None]
+
+
+def relief_shift(g: Graph, flow: Value, turn: Value, scale: Value, shape: Value) -> Value:
+    """How far what stands out of the mean face moves what is seen (relief mapping): its flow p + flow(p) holds at p - shift.
 
     A point that stands r cm nearer to the viewer of the portrait is seen at F(p) - r s (turn z) instead of F(p). Its
-    place p for a given point of the frame is found by fixed-point steps. turns [B,L,3,3]: the portrait's view to this one.
+    place p for a given point of the frame is found by fixed-point steps. flow, shift [B,2,G,G]; turn [B,3,3]: the portrait's
+    view to this one; scale [B,1]: picture units per cm.
     """
-    grid = g.const(pixel_grid(G, G)[None])
     relief = g.slice(shape, 1, 0, 1)
-    ray = g.reshape(g.slice(g.slice(turns, 2, 0, 2), 3, 2, 3), -1, layers, 2, 1, 1) * g.reshape(scale, -1, 1, 1, 1, 1)
-    flows = g.reshape(flows, -1, 2, G, G)  # [B*L,2,G,G]
-    found = flows
-    for _ in range(RELIEF_STEPS):
-        # All layers look into the same relief: their grids lie one below the other.
-        at = g.reshape(g.transpose(found, 0, 2, 3, 1) + grid, -1, layers * G, G, 2)
-        off = g.reshape(ray * g.reshape(g.sample(relief, at, G), -1, layers, 1, G, G), -1, 2, G, G)
-        found = off + g.sample(flows, g.transpose(off, 0, 2, 3, 1) + grid, G)
-    return g.reshape(found, -1, layers, 2, G, G), g.reshape(off, -1, layers, 2, G, G)
+    ray = g.reshape(g.slice(g.slice(turn, 1, 0, 2), 2, 2, 3), -1, 2, 1, 1) * g.reshape(scale, -1, 1, 1, 1)
+    off = ray * g.sample(relief, places(g, flow), G)
+    for _ in range(RELIEF_STEPS - 1):
+        off = ray * g.sample(relief, places(g, g.sample(flow, places(g, off), G) + off), G)
+    return off
 
 
-def surface(g: Graph, flow: Value, turns: Value, shape: Value) -> tuple[Value, Value, Value]:
+def surface(g: Graph, flow: Value, turns: Value, shape: Value) -> tuple[Value, Value, Value, Value]:
     """(unit normals [B,3,L,G*G] of what flow [B,2,G,G] fetches from the portrait, turned by turns [B,L,3,3], the same
-    as they are in the portrait [B,3,1,G*G], logarithm of the light on them there [B,3,1,G*G])."""
-    places = g.transpose(flow, 0, 2, 3, 1) + g.const(pixel_grid(G, G)[None])
-    found = g.sample(g.slice(shape, 1, 1, 8), places, G)
+    as they are in the portrait [B,3,1,G*G], logarithm of the light on them there [B,3,1,G*G], relief [B,1,G,G] in cm)."""
+    relief, found = g.split(g.sample(shape, places(g, flow), G), 1, 1, 7)
     old, share, glow = g.split(g.reshape(found, -1, 7, 1, G * G), 1, 3, 1, 3)
     turned = g.transpose(turns @ g.transpose(old, 0, 2, 1, 3), 0, 2, 1, 3)
     normal = g.mix(old, turned, share)
-    return normal / g.sqrt(g.sum(normal * normal, 1) + 1e-4), old, glow
+    return normal / g.sqrt(g.sum(normal * normal, 1) + 1e-4), old, glow, relief
 
 
 def light_on(g: Graph, light: Value, normals: Value, layers: int) -> list[Value]:
@@ -204,12 +210,12 @@ def aside(g: Graph, t: Tables, avatar: dict[str, Value], motion: Value) -> Aside
     """avatar: tensors without a batch; motion [2,58]: aside_motion, in training with the place and size that the truth has."""
     twice = lambda v: g.concat([g.unsqueeze(v, 0)] * 2, 0)  # noqa: E731
     inputs = Inputs({n: twice(avatar[n]) for n in ("pose", "anchors", "keypoints", "surface", "shape", "light", "rest")}, motion, g.const(np.zeros((2, 2))))
-    seen = see(g, t, inputs)
-    normal, _, glow = surface(g, seen.flow, g.slice(seen.turns, 1, 0, 1), inputs.avatar["shape"])
+    seen = see(g, inputs, *mean_head(g, t, inputs))
+    normal, _, glow, _ = surface(g, seen.flow, g.unsqueeze(seen.turn, 1), inputs.avatar["shape"])
     (now,) = light_on(g, inputs.avatar["light"], normal, 1)
     position, _ = g.split(inputs.avatar["surface"], 1, 3, 2)
     maps = {
-        "flow": seen.flow, "mirror": seen.mirror, "light": relight(g, now - glow), "normal": g.reshape(normal, -1, 3, G, G),
+        "flow": seen.flow, "mirror": across(g, inputs, seen), "light": relight(g, now - glow), "normal": g.reshape(normal, -1, 3, G, G),
         "position": g.sample(position, g.transpose(seen.nodes, 0, 2, 3, 1), G) * 0.1,
     }
     signs = {"flow": MIRROR[:2], "mirror": MIRROR[:2], "light": np.ones(3, np.float32), "normal": MIRROR, "position": MIRROR}

@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from portrait.adversary import Critic, critics, fooled, told_apart  # noqa: E402
 from portrait.blocks import Codebook, FusedBlock, pixel_grid, sample, softmax  # noqa: E402
 from portrait.build import build, count_gflop, load  # noqa: E402
-from portrait import drawing  # noqa: E402
 from portrait.dataset import colour_map, grey_light, shortened, to_batch  # noqa: E402
+from portrait.drawing import Drawing  # noqa: E402
 from portrait.layout import EYE_GEOMETRY, FEATURES, HARMONICS, IDENTITY, MOUTH_GEOMETRY, G, window_sizes  # noqa: E402
 from portrait.losses import edges, flow_loss  # noqa: E402
 from portrait.network import Encoder, Generator, Relighter, clearer, combine, composite, lit  # noqa: E402
@@ -41,7 +41,7 @@ def avatar(batch: int = 2, size: int = 256) -> tuple:
     rand = lambda *shape: torch.rand(batch, *shape)  # noqa: E731
     return (
         rand(4, size, size), rand(3, size, size), rand(4, 128, 128), rand(3, 128, 128), rand(4, 128, 128), rand(FEATURES, G, G), rand(IDENTITY), rand(HARMONICS, 3), rand(71),
-        *((rand(2, G, G) - 0.5) * 0.1 for _ in range(3)), *((rand(3, G, G) - 0.5) * 0.2 for _ in range(4)),
+        *((rand(2, G, G) - 0.5) * 0.1 for _ in range(2)), *((rand(3, G, G) - 0.5) * 0.2 for _ in range(4)),
     )
 
 
@@ -63,7 +63,7 @@ def training_batch(sources: int = 1, drivers: int = 2) -> dict:
         "mouth_geometry": rand(n, len(MOUTH_GEOMETRY), mh, mw), "eye_geometry": rand(n, 2, len(EYE_GEOMETRY), eh, ew),
         "mouth_corner": torch.randint(0, 180, (n, 2)), "eye_corner": torch.randint(0, 200, (n, 2, 2)),
         "true_flow": rand(n, 2, G, G), "visible": (rand(n, 1, G, G) > 0.5).float(), "region": torch.randint(0, 13, (n, 128, 128)),
-        **{name: (rand(n, c, G, G) - 0.5) * 0.1 for name, c in (("flow", 2), ("mirror", 2), ("side", 2), ("light", 3), ("side_light", 3), ("normal", 3), ("was", 3))},
+        **{name: (rand(n, c, G, G) - 0.5) * 0.1 for name, c in (("flow", 2), ("side", 2), ("light", 3), ("side_light", 3), ("normal", 3), ("was", 3))},
         "harmonics": rand(sources, HARMONICS, 3),
     }
 
@@ -276,7 +276,7 @@ def test_colour_augmentation_is_the_same_in_portrait_warp_and_target():
         "texture": torch.cat([planes, torch.from_numpy(alpha)], 1), "sides": torch.cat([planes, torch.from_numpy(alpha)], 1)[:, :, ::2, ::2], "backdrop": planes, "portrait": torch.from_numpy(image)[None],
         "target": torch.from_numpy(image)[None], "mouth": planes[:, :, :mh, :mw], "eyes": planes[:, None, :, :eh, :ew].expand(1, 2, 3, eh, ew),
         "true_flow": zeros(1, 64, 64, 2), "visible": zeros(1, 64, 64), "region": zeros(1, 128, 128), "flow": zeros(1, 2, 64, 64),
-        "mirror": zeros(1, 2, 64, 64), "side": zeros(1, 2, 64, 64), "code": zeros(1, 71), "mouth_geometry": zeros(1, 5, mh, mw), "eye_geometry": zeros(1, 2, 6, eh, ew),
+        "side": zeros(1, 2, 64, 64), "code": zeros(1, 71), "mouth_geometry": zeros(1, 5, mh, mw), "eye_geometry": zeros(1, 2, 6, eh, ew),
         "mouth_corner": zeros(1, 2), "eye_corners": zeros(1, 2, 2),
         **{name: zeros(1, 3, 64, 64) for name in ("light", "side_light", "normal", "was")}, "harmonics": torch.zeros(1, HARMONICS, 3),
     }
@@ -340,17 +340,16 @@ def test_the_built_graphs_draw_what_pytorch_draws(tmp_path):
     assert np.abs(identity[0].numpy() - tensors["identity"]).max() < 1e-3
 
     # The frame before its windows, built in a bare graph, against PyTorch.
-    names = ["texture", "backdrop", "texture128", "backdrop128", "sides", "features", "identity", "harmonics", "code", "flow", "mirror", "side", "light", "side_light", "normal", "was"]
+    names = ["texture", "backdrop", "texture128", "backdrop128", "sides", "features", "identity", "harmonics", "code", "flow", "side", "light", "side_light", "normal", "was"]
     net.choice[2].bias.data[4:] += 2  # so that every picture has a share
     for size in (128, 256):
         given = [torch.cat([v, v[:1]]) for v in map(smooth, avatar(2, size))]
-        if size == 128:
-            given[2:4] = given[:2]
+        given[2:4] = [torch.nn.functional.avg_pool2d(v, size // 128) for v in given[:2]]
         g = Graph("frame")
         values = {n: g.input(n, "float32", ["B", *v.shape[1:]]) for n, v in zip(names, given)}
-        levels = {n: values[k] * np.float32(255) for n, k in ((f"texture{size}", "texture"), (f"backdrop{size}", "backdrop"))}
-        drawn = SimpleNamespace(**{n: values[n] for n in ("code", "flow", "mirror", "side", "light", "side_light", "normal", "was")}, sides=values["sides"] * np.float32(255))
-        frame = drawing.draw(g, drawing.decide(g, net, drawn, SimpleNamespace(avatar=values | {"light": values["harmonics"]}), values["texture128"], values["backdrop128"]), levels, size)
+        levels = {f"{n}{s}": values[k] * np.float32(255) for n in ("texture", "backdrop") for s, k in ((128, f"{n}128"), (size, n))}
+        drawn = SimpleNamespace(**{n: values[n] for n in ("code", "flow", "side", "light", "side_light", "normal", "was")}, sides=values["sides"] * np.float32(255))
+        frame = Drawing(g, net, drawn, SimpleNamespace(avatar=values | {"light": values["harmonics"]}), levels, size).frame(size)
         g.output(frame, "frame", "float32", ["B", 3, size, size])
         session = onnxruntime.InferenceSession(g.model("frame").SerializeToString(), providers=["CPUExecutionProvider"])
         with torch.no_grad():

@@ -19,7 +19,7 @@ from portrait.reader import Reader  # noqa: E402
 from portrait.reader_train import log_irradiance, losses  # noqa: E402
 from portrait.reading import DARKEST, EXPONENT, READER_INPUTS, RESTING, harmonics, log_light, posed  # noqa: E402
 from portrait.turner import Turner  # noqa: E402
-from portrait.stage import REST, light_on, raise_relief, relight, surface  # noqa: E402
+from portrait.stage import REST, light_on, relief_shift, relight, surface  # noqa: E402
 from warp.encoder import Fitted  # noqa: E402
 from warp.facekit import INDEX  # noqa: E402
 from warp.graph import Graph, pixel_grid  # noqa: E402
@@ -111,18 +111,26 @@ def test_relief_moves_points_along_the_turned_view_and_finds_their_place_in_the_
     flow = np.full((1, 2, G, G), 0.05)
 
     def place(turn):
-        build = lambda g, flow, turn, scale, shape: list(raise_relief(g, flow, turn, scale, shape, 2))  # noqa: E731
-        flows, turns = np.stack([flow, flow * 0], 1), np.stack([turn, np.eye(3)])[None]
-        return compute([5, 5], build, flow=flows, turn=turns, scale=np.array([[scale]]), shape=shape)
+        (off,) = compute([4], lambda *a, **k: [relief_shift(*a, **k)], flow=flow, turn=turn[None], scale=np.array([[scale]]), shape=shape)
+        return off[0]
 
-    found, off = place(turn)
     # The point seen at u is the mean face's F(p) less the parallax of its height.
-    parallax = height * scale * turn[:2, 2]
-    assert np.allclose(found[0, 0, :, 32, 32], 0.05 + parallax, atol=1e-4)
-    assert np.allclose(found[0, 1], 0, atol=1e-5)  # a layer that is not turned stays where it is
-    assert np.allclose(off[0, 0, :, 32, 32], parallax, atol=1e-4) and np.abs(off[0, 1]).max() < 1e-5
-    still, _ = place(np.eye(3))
-    assert np.allclose(still[0, 0], flow[0], atol=1e-5)
+    assert np.allclose(place(turn)[:, 32, 32], height * scale * turn[:2, 2], atol=1e-4)
+    assert np.abs(place(np.eye(3))).max() < 1e-5
+
+
+def test_relief_is_that_of_the_place_from_where_it_is_seen():
+    """A step of height is found where its own height puts it, and the flow there is the one that counts."""
+    turn, scale = rotation(0, 0.4, 0), 0.05
+    shape = np.zeros((1, SHAPE, G, G))
+    shape[0, 0, :, 32:] = 2.0
+    parallax = 2.0 * scale * turn[0, 2]  # to the right: more than three cells
+    flow = np.zeros((1, 2, G, G))
+    flow[0, 0, :, 33:40] = -0.5  # the mean face shows the low left half here, the relief's right half beside it does not
+    (off,) = compute([4], lambda *a, **k: [relief_shift(*a, **k)], flow=flow, turn=turn[None], scale=np.array([[scale]]), shape=shape)
+    (plain,) = compute([4], lambda *a, **k: [relief_shift(*a, **k)], flow=flow * 0, turn=turn[None], scale=np.array([[scale]]), shape=shape)
+    assert plain[0, 0, 32, 50] == pytest.approx(parallax, abs=1e-4) and plain[0, 0, 32, 10] == pytest.approx(0, abs=1e-5)
+    assert off[0, 0, 32, 36] == pytest.approx(0, abs=1e-4)
 
 
 def test_a_cheek_that_turns_away_from_the_lamp_gets_darker_and_one_that_stays_does_not():
@@ -136,7 +144,7 @@ def test_a_cheek_that_turns_away_from_the_lamp_gets_darker_and_one_that_stays_do
         shape = np.concatenate([np.zeros((1, 1, G, G)), normal, np.full((1, 1, G, G), turns), glow], 1)
 
         def build(g, flow, turn, shape, light):
-            normals, was, there = surface(g, flow, turn, shape)
+            normals, was, there, _ = surface(g, flow, turn, shape)
             now, still = light_on(g, light, normals, 2)
             return relight(g, now - there), relight(g, still - there), normals, was
 

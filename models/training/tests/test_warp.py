@@ -354,6 +354,23 @@ def test_a_split_into_more_than_webgpu_can_bind_goes_by_groups_and_gives_the_sam
     assert np.array_equal(np.concatenate(parts, 1), x)
 
 
+def test_sampling_by_bands_is_sampling():
+    ort = pytest.importorskip("onnxruntime")
+    from warp.graph import MOST_PLANNED, Graph, pixel_grid
+
+    rng = np.random.default_rng(2)
+    image = rng.random((2, 3, 256, 256), np.float32)
+    grid = (pixel_grid(256, 256)[None] + rng.normal(0, 0.2, (2, 256, 256, 2))).astype(np.float32)  # beyond the border too
+    g = Graph("bands")
+    given = g.input("image", "float32", ["B", 3, 256, 256]), g.input("grid", "float32", ["B", 256, 256, 2])
+    g.output(g.sample(*given, 256), "whole", "float32", ["B", 3, 256, 256])
+    g.output(g.sample_all(*given, 256), "bands", "float32", ["B", 3, 256, 256])
+    assert sum(node.op_type == "GridSample" for node in g.nodes) == 1 + 256 * 256 // MOST_PLANNED
+    session = ort.InferenceSession(g.model("bands").SerializeToString(), providers=["CPUExecutionProvider"])
+    whole, bands = session.run(None, {"image": image, "grid": grid})
+    assert np.array_equal(whole, bands)
+
+
 def test_an_operator_that_webgpu_could_not_run_is_named_when_the_graph_is_built():
     from warp.graph import Graph
 

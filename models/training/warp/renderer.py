@@ -191,7 +191,7 @@ def renderer_graph(t: Tables, size: int) -> Graph:
     sampling = g.transpose(flow, 0, 2, 3, 1) + g.const(pixel_grid(size, size)[None])
 
     texture = g.cast(inputs.avatar[f"texture{size}"], "float32")
-    fore, alpha = g.split(g.sample(texture, sampling, size), 1, 3, 1)
+    fore, alpha = g.split(g.sample_all(texture, sampling, size), 1, 3, 1)
     backdrop = g.cast(inputs.avatar[f"backdrop{size}"], "float32")
     frame = fore + backdrop * (1.0 - alpha * np.float32(1 / 255))
     frame = paint_windows(g, t, frame, painter(g, inputs, head, texture, size))
