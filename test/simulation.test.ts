@@ -67,6 +67,83 @@ describe('the scheduler on a simulated device', () => {
     expect(simulateScheduler({ avatars: 3, device, seconds: 6 }).fairness).toBeGreaterThan(0.97);
   });
 
+  describe('with eight lanes of the CPU, 27 ms a picture each', () => {
+    const lane = { fixedMs: 5.4, perPictureMs: 21.6, maxBatch: 8, calibrated: true };
+    const cores = { encodeWorkers: 8, encodeMs: 0.5, seconds: 5 };
+    const eight = { ...cores, device: lane, rendersInFlight: 8, apart: true };
+    /** two runs of four threads each, planned as if they shared one processor: as it was before */
+    const quick = { ...lane, fixedMs: 0.6 * lane.fixedMs, perPictureMs: 0.6 * lane.perPictureMs };
+    const two = { ...cores, device: quick, rendersInFlight: 2 };
+
+    it.each([1, 4, 8])('%i avatars have all of their frames, at most a run and a packet old', (avatars) => {
+      const result = simulateScheduler({ ...eight, avatars });
+      expect(result.framesPerSecond).toBeGreaterThan(0.98 * 30 * avatars);
+      expect(result.latencyMs.p95).toBeLessThan(46);
+      expect(result.meanBatch).toBeLessThan(1.02);
+    });
+
+    it('a lone avatar waits for a tick and its run, and keeps an eighth of four fifths busy', () => {
+      const { latencyMs, reportedBusy } = simulateScheduler({ ...eight, avatars: 1 });
+      expect(latencyMs.p50).toBeLessThan(27 + 5);
+      expect(latencyMs.p95).toBeLessThan(27 * 1.1 + 1000 / 120 + 1);
+      expect(reportedBusy).toBeCloseTo((30 * 27) / 8000, 2);
+    });
+
+    it.each([8, 16, 32])('%i avatars get more than 1.6 times the frames of two lanes, and fresher ones', (avatars) => {
+      const before = simulateScheduler({ ...two, avatars });
+      const now = simulateScheduler({ ...eight, avatars });
+      expect(now.framesPerSecond).toBeGreaterThan(1.6 * before.framesPerSecond);
+      expect(now.latencyMs.p95).toBeLessThan(0.75 * before.latencyMs.p95);
+    });
+
+    it.each([16, 32])(
+      '%i, more than it can draw: all lanes are busy and known to be, and rates fall alike',
+      (avatars) => {
+        const result = simulateScheduler({ ...eight, avatars });
+        expect(result.framesPerSecond).toBeGreaterThan(0.97 * (8000 / 27));
+        expect(result.deviceBusy).toBeGreaterThan(0.98);
+        expect(result.reportedBusy).toBeGreaterThan(0.97);
+        expect(result.fairness).toBeGreaterThan(0.97);
+        expect(result.latencyMs.p95).toBeLessThan(66);
+      },
+    );
+
+    it('batches grow where runs gain enough by it, and only when there are more pictures than lanes', () => {
+      const device = { ...lane, fixedMs: 11, perPictureMs: 13.4 };
+      const sizes = [4, 8, 16].map((avatars) => simulateScheduler({ ...eight, device, avatars }).meanBatch);
+      expect(sizes[0]).toBeCloseTo(1, 1);
+      expect(sizes[1]).toBeLessThan(1.1);
+      expect(sizes[2]).toBeGreaterThan(1.9);
+      expect(sizes[2]).toBeLessThan(2.1);
+    });
+
+    it('are planned as well before anything was measured', () => {
+      const device = { ...lane, calibrated: false };
+      for (const avatars of [8, 16]) {
+        const { framesPerSecond, latencyMs } = simulateScheduler({ ...eight, device, avatars });
+        expect(framesPerSecond).toBeGreaterThan(0.97 * Math.min(30 * avatars, 8000 / 27));
+        expect(latencyMs.p95).toBeLessThan(90);
+      }
+    });
+  });
+
+  it.each([
+    [2, 60],
+    [4, 74],
+  ])(
+    'on two lanes of the CPU %i avatars get what they got, and the device is told to be as busy as it is',
+    (avatars, least) => {
+      const device = { fixedMs: 5.4, perPictureMs: 21.6, maxBatch: 8, calibrated: true };
+      const options = { avatars, device, rendersInFlight: 2, encodeWorkers: 2, encodeMs: 0.5, seconds: 5 };
+      const apart = simulateScheduler({ ...options, apart: true });
+      const sharing = simulateScheduler(options);
+      expect(apart.framesPerSecond).toBeGreaterThan(0.98 * least);
+      expect(apart.framesPerSecond).toBeGreaterThan(0.99 * sharing.framesPerSecond);
+      expect(apart.latencyMs.p95).toBeLessThan(1.05 * sharing.latencyMs.p95);
+      expect(Math.abs(apart.reportedBusy - apart.deviceBusy)).toBeLessThan(0.02);
+    },
+  );
+
   it('starves neither size when both wait', () => {
     const options = { avatars: 200, device: SMALL, sizes: [128, 256], ...ENOUGH, seconds: 3 };
     expect(simulateScheduler(options).fairness).toBeGreaterThan(0.8);

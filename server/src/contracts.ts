@@ -101,11 +101,12 @@ export interface BatchTime {
 
 export interface Renderer {
   readonly model: string;
+  /** e.g. "cuda:1"; renders in flight on "cpu" have threads of their own, elsewhere they share the device */
   readonly device: string;
   /** ascending, e.g. [128, 256, 512] */
   readonly sizes: readonly number[];
   readonly maxBatch: number;
-  /** how many calls of render() should be under way at once, so that copies hide behind computing; default 1 */
+  /** how many calls of render() should be under way at once, so that copies hide behind computing or all cores are used; default 1 */
   readonly rendersInFlight?: number;
   /** measured on this device for pictures of this size, ascending; empty as long as nothing was measured */
   batchTimes?(size: number): readonly BatchTime[];

@@ -73,8 +73,9 @@ export async function measureLadder(config: Config, sizes: readonly number[], ro
   const renderer = async (size: number, { threads, precision, tuning }: Rung): Promise<Subject> => {
     const opened = await OnnxRenderer.create({
       package: engine.package,
-      // Two runs share them: this one has the rung's.
-      threads: 2 * threads,
+      // One run has them all.
+      threads,
+      lanes: 1,
       precision,
       tuning,
       sizes: [size],

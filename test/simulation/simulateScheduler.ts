@@ -1,6 +1,7 @@
 import { type MotionSample, neutralMotion } from '@facewire/proto';
 import type { BatchTime, Participant, Stream } from '../../server/src/contracts.ts';
 import type { EncoderAssignment, LineageState } from '../../server/src/scheduler/assignEncoders.ts';
+import { DeviceTime, type Lanes } from '../../server/src/scheduler/DeviceTime.ts';
 import { LoadControl } from '../../server/src/scheduler/LoadControl.ts';
 import type { ResolvedMotion } from '../../server/src/scheduler/motionAt.ts';
 import { Pipeline } from '../../server/src/scheduler/Pipeline.ts';
@@ -39,6 +40,8 @@ export interface SimulationOptions {
   /** default 66, as the server has it */
   longestRenderMs?: number;
   rendersInFlight?: number;
+  /** whether the scheduler takes renders in flight for ones that do not make each other wait, as on the CPU; default false */
+  apart?: boolean;
   /** sizes to which everybody's pictures may be reduced under overload, ascending; default none */
   reduceTo?: readonly number[];
   /** share of the avatars whose players send packets: the others sent one and are still; default 1 */
@@ -62,6 +65,8 @@ export interface SimulationResult {
   reduced: number;
   /** share of the time in which the device drew */
   deviceBusy: number;
+  /** the same as the scheduler tells it (device_busy_share), mean */
+  reportedBusy: number;
   /** real time that one plan took on this machine, median: the scheduler's own cost */
   planMs: number;
   /** and what one tick took */
@@ -96,6 +101,8 @@ class Simulation {
   readonly #book: StreamBook;
   readonly #budget: RenderBudget;
   readonly #load: LoadControl;
+  readonly #lanes: Lanes;
+  readonly #deviceTime = new DeviceTime();
   readonly #streams: Stream[] = [];
   readonly #lineages = new Map<number, Lineage>();
   readonly #frames: number[] = [];
@@ -111,6 +118,7 @@ class Simulation {
   #runs = 0;
   #busyMs = 0;
   #reduced = 0;
+  readonly #reports: number[] = [];
   readonly #planMs: number[] = [];
   readonly #tickMs: number[] = [];
 
@@ -126,16 +134,19 @@ class Simulation {
       renderBudgetMs: 16,
       longestRenderMs: 66,
       rendersInFlight: 1,
+      apart: false,
       moving: 1,
       reduceTo: [],
       seed: 1,
       ...options,
     };
     this.#random = mulberry(this.#options.seed);
+    this.#lanes = { count: this.#options.rendersInFlight, apart: this.#options.apart };
     const { device, renderBudgetMs, longestRenderMs } = this.#options;
     this.#budget = new RenderBudget({
       budgetMs: renderBudgetMs,
       longestMs: Math.max(renderBudgetMs, longestRenderMs),
+      lanes: () => this.#lanes,
       maxBatch: device.maxBatch,
       batchTimes: device.calibrated ? calibrationOf(device) : () => [],
     });
@@ -177,6 +188,7 @@ class Simulation {
       meanBatch: this.#pictures / Math.max(1, this.#runs),
       reduced: this.#reduced / Math.max(1, total),
       deviceBusy: this.#busyMs / (seconds * 1000 * this.#options.rendersInFlight),
+      reportedBusy: this.#reports.reduce((sum, busy) => sum + busy, 0) / this.#reports.length,
       planMs: median(this.#planMs),
       tickMs: median(this.#tickMs),
     };
@@ -234,7 +246,8 @@ class Simulation {
     const startedAtMs = performance.now();
     this.#book.tick(this.#streams, this.#tickIndex++, this.#events.nowMs);
     this.#tickMs.push(performance.now() - startedAtMs);
-    this.#load.look(this.#events.nowMs, () => this.#book.takeTurnCount());
+    const report = this.#load.look(this.#events.nowMs, () => this.#book.takeTurnCount());
+    if (report) this.#reports.push(report.busy);
     this.#pump();
     this.#events.after(1000 / this.#options.ticksPerSecond, () => this.#tick());
   }
@@ -242,10 +255,15 @@ class Simulation {
   #pump(): void {
     for (;;) {
       const nowMs = this.#events.nowMs;
-      this.#held = !this.#pipeline.hasRoom(this.#options.rendersInFlight, nowMs);
+      this.#held = !this.#pipeline.hasRoom(this.#lanes.count, nowMs);
       if (this.#held) return;
       const startedAtMs = performance.now();
-      const booked = this.#book.plan(nowMs, this.#lineages, (size) => this.#budget.maxPictures(size));
+      const booked = this.#book.plan(
+        nowMs,
+        this.#lineages,
+        (size) => this.#budget.maxPictures(size),
+        this.#pipeline.lanesFor(this.#lanes),
+      );
       if (!booked) return;
       this.#planMs.push(performance.now() - startedAtMs);
       this.#begin(booked);
@@ -265,12 +283,14 @@ class Simulation {
       })),
     );
     const batch = this.#pipeline.begin(encodes.length);
+    const startMs = this.#events.nowMs;
     this.#events.after(renderMs, () => {
       batch.drawn(this.#events.nowMs);
       this.#pictures += count;
       this.#busyMs += renderMs;
-      this.#budget.measured(plan.size, count, renderMs);
-      this.#load.drew(renderMs);
+      const { runMs, busyMs } = this.#deviceTime.ended(startMs, this.#events.nowMs, this.#lanes);
+      this.#budget.measured(plan.size, count, runMs);
+      this.#load.drew(busyMs);
       for (const { encode, content, lineage } of encodes) {
         this.#encode(() => {
           batch.encoded();

@@ -17,6 +17,9 @@ export type CalibrationKey = {
   maxBatch: number;
 };
 
+/** As many as FACEWIRE_THREADS may be. */
+const lanesSchema = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(256));
+
 const schema = v.object({
   batchTimes: v.record(
     v.pipe(v.string(), v.regex(/^\d+$/)),
@@ -35,7 +38,8 @@ const schema = v.object({
     ),
   ),
   overlap: v.optional(v.pipe(v.number(), v.finite(), v.minValue(0))),
-  lanes: v.optional(v.picklist([1, 2])),
+  lanes: v.optional(lanesSchema),
+  comparedLanes: v.optional(v.array(lanesSchema)),
 });
 
 /** Calibrations on disk. */
@@ -43,8 +47,13 @@ export class CalibrationCache extends MachineCache<CalibrationKey, Calibration> 
   constructor(directory: string, warn?: (message: string) => void) {
     const withoutAbsent = v.pipe(
       schema,
-      v.transform(({ batchTimes, overlap, lanes }): Calibration => {
-        return { batchTimes, ...(overlap !== undefined && { overlap }), ...(lanes !== undefined && { lanes }) };
+      v.transform(({ batchTimes, overlap, lanes, comparedLanes }): Calibration => {
+        return {
+          batchTimes,
+          ...(overlap !== undefined && { overlap }),
+          ...(lanes !== undefined && { lanes }),
+          ...(comparedLanes && { comparedLanes }),
+        };
       }),
     );
     super({ directory, what: 'calibration', schema: withoutAbsent, ...(warn && { warn }) });

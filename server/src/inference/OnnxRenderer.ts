@@ -35,6 +35,8 @@ export interface OnnxRendererOptions {
   maxBatch?: number;
   /** threads of all runs under way together; default: all cores, at most 8 */
   threads?: number;
+  /** runs under way at once, which share the threads; default: as many as are fastest, see threadings() */
+  lanes?: number;
   /** ONNX Runtime's options that differ from the default */
   tuning?: Partial<SessionTuning>;
   /** most avatars in memory; default 64 */

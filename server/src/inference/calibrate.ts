@@ -8,6 +8,8 @@ export interface Calibration {
   overlap?: number;
   /** on the CPU: how many runs at once, each with its share of the threads, were fastest */
   lanes?: number;
+  /** on the CPU: of how many runs at once that was found; absent: of one and two */
+  comparedLanes?: number[];
 }
 
 export interface CalibrationResult extends Calibration {

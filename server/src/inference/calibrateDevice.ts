@@ -20,7 +20,7 @@ export async function calibrateDevice(
   const { cache, key, known, ways } = device.opened;
   const { kind } = device.opened.sizes.device;
   if (cache === undefined) return undefined;
-  if (known) return adopt(device, known);
+  if (known && comparesAll(known, ways)) return adopt(device, known);
   if (ways.length > 1 && !(await chooseThreading(device, mayGoOn))) return undefined;
   const found = await calibrate({
     sizes: [...device.renderers.keys()],
@@ -33,10 +33,18 @@ export async function calibrateDevice(
   });
   if (!found) return undefined;
   const { calibration, keep } = trusted(found);
-  if (kind === 'cpu') calibration.lanes = device.threading.lanes;
+  if (kind === 'cpu') {
+    calibration.lanes = device.threading.lanes;
+    calibration.comparedLanes = ways.map(({ lanes }) => lanes);
+  }
   adopt(device, calibration);
   if (keep) await cache.save(key, calibration);
   return calibration;
+}
+
+/** Whether a calibration knows of all these ways; one that was made when there were fewer is made again. */
+function comparesAll({ comparedLanes = [1, 2] }: Calibration, ways: readonly Threading[]): boolean {
+  return ways.every(({ lanes }) => comparedLanes.includes(lanes));
 }
 
 function adopt(device: DrawingDevice, calibration: Calibration): Calibration {
@@ -46,7 +54,7 @@ function adopt(device: DrawingDevice, calibration: Calibration): Calibration {
   return calibration;
 }
 
-/** Measures the ways to use the threads and takes the fastest; false when the measurement was ended. */
+/** Measures ways to use the threads and takes the fastest; false when the measurement was ended. */
 async function chooseThreading(device: DrawingDevice, mayGoOn: () => Promise<boolean>): Promise<boolean> {
   const { ways, sizes: options, lanes } = device.opened;
   const sizes = [...device.renderers.keys()];
@@ -54,14 +62,21 @@ async function chooseThreading(device: DrawingDevice, mayGoOn: () => Promise<boo
   const files = options.files.filter((file) => file.size === size);
   const current = device.renderers;
   const trials = new Map<Threading, ReadonlyMap<number, SizeRenderer>>();
-  try {
-    for (const way of ways) {
+  const count = Math.min(2, options.maxBatch);
+  const trial = {
+    open: async (way: Threading) => {
       const isCurrent = way.lanes === device.threading.lanes;
       trials.set(way, isCurrent ? current : await openSizes({ ...options, files, threading: way }));
-    }
-    const count = Math.min(2, options.maxBatch);
-    const run = (way: Threading) => device.measure(trials.get(way)!.get(size)!, count, way.lanes);
-    const chosen = await fastestThreading(ways, run, mayGoOn);
+    },
+    run: (way: Threading) => device.measure(trials.get(way)!.get(size)!, count, way.lanes),
+    close: (way: Threading) => {
+      const renderers = trials.get(way)!;
+      if (renderers !== current) closeSizes(renderers);
+      trials.delete(way);
+    },
+  };
+  try {
+    const chosen = await fastestThreading(ways, trial, mayGoOn);
     if (chosen === undefined) return false;
     if (trials.get(chosen) !== current) {
       await device.change({ ...device.opened, sizes: { ...options, threading: chosen } });
@@ -69,6 +84,6 @@ async function chooseThreading(device: DrawingDevice, mayGoOn: () => Promise<boo
     }
     return true;
   } finally {
-    for (const trial of trials.values()) if (trial !== current) closeSizes(trial);
+    for (const way of [...trials.keys()]) trial.close(way);
   }
 }

@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { slotsWithin } from './BankMemory.ts';
 import { CalibrationCache, type CalibrationKey } from './CalibrationCache.ts';
 import type { Calibration } from './calibrate.ts';
-import { type Device, deviceName } from './Device.ts';
+import { type Device, type DeviceKind, deviceName } from './Device.ts';
 import { machineName } from './machineName.ts';
 import type { Precision, RendererFile } from './manifest.ts';
 import type { OnnxRendererOptions } from './OnnxRenderer.ts';
@@ -61,7 +61,7 @@ export async function openDevice(options: OnnxRendererOptions, device: Device, p
     const machine = { machine: await machineName(kind), onnxruntime: OrtRuntime.get().version };
     const key = { package: model.digest, device: deviceName(device), precision, ...machine, threads, maxBatch };
     const known = await cache?.load(key);
-    const ways = threadings(kind, threads);
+    const ways = waysOf(options, kind, threads);
     const threading = ways.find((way) => way.lanes === known?.lanes) ?? ways[0]!;
     const files = filesOf(options, precision);
     const plain = { package: model, files, device, threading, memory, maxBatch, gate, ...(tuning && { tuning }) };
@@ -82,6 +82,12 @@ export async function openDevice(options: OnnxRendererOptions, device: Device, p
     memory.close();
     throw error;
   }
+}
+
+/** The one that was asked for, or those that are worth a measurement. */
+function waysOf({ lanes }: OnnxRendererOptions, kind: DeviceKind, threads: number): readonly Threading[] {
+  if (lanes === undefined) return threadings(kind, threads);
+  return [{ lanes: positiveInteger('lanes', lanes), threads: Math.ceil(threads / lanes) }];
 }
 
 /** The package's renderers of the sizes that are wanted. */

@@ -15,14 +15,14 @@ import { FrameScheduler } from './FrameScheduler.ts';
 const TICK_MS = 25;
 
 /** A renderer whose runs end when the test says so; the scheduler's clock is held as well. */
-function setUp(players: number, rendersInFlight: number) {
+function setUp(players: number, rendersInFlight: number, device: string) {
   let nowMs = 1000;
   let timer: { atMs: number; callback: () => void } | undefined;
   const released: string[] = [];
   const runs: { pictures: readonly Picture[]; end: () => void; fail: (error: Error) => void }[] = [];
   const renderer: Renderer = {
     model: 'fake',
-    device: 'fake',
+    device,
     sizes: [256],
     maxBatch: 2,
     rendersInFlight,
@@ -144,8 +144,8 @@ function setUp(players: number, rendersInFlight: number) {
 let close: (() => Promise<void>) | undefined;
 afterEach(() => close?.());
 
-function withPlayers(players: number, rendersInFlight: number) {
-  const room = setUp(players, rendersInFlight);
+function withPlayers(players: number, rendersInFlight: number, device = 'fake') {
+  const room = setUp(players, rendersInFlight, device);
   close = async () => {
     for (const run of room.runs) run.end();
     await room.scheduler.close();
@@ -171,6 +171,24 @@ test('with two renders in flight two batches of different pictures are under way
   expect(room.delivered).toEqual([1, 1, 0, 0, 1, 1]);
   await room.end(1);
   expect(room.delivered).toEqual([1, 1, 1, 1, 1, 1]);
+});
+
+test('on the CPU, whose renders do not share a processor, pictures are spread over those that may begin', async () => {
+  const room = withPlayers(6, 4, 'cpu');
+  const drawn = () => room.runs.map(({ pictures }) => pictures.map(({ avatar }) => avatar));
+  await room.tick();
+  // Nothing is known of its runs.
+  expect(drawn()).toEqual([['a0'], ['a1'], ['a2'], ['a3']]);
+  // All others are taken.
+  await room.end(0);
+  expect(drawn().slice(4)).toEqual([['a4', 'a5']]);
+  for (const run of [1, 2, 3, 4]) await room.end(run);
+  await room.tick();
+  expect(
+    drawn()
+      .slice(5)
+      .map(({ length }) => length),
+  ).toEqual([2, 2, 1, 1]);
 });
 
 test('one render at a time is the rule for a renderer that does not say otherwise', async () => {

@@ -2,6 +2,7 @@ import type { EncodedFrame, EncoderFactory, FanOut, Metrics, RenderedPicture, Re
 import { AvatarHealth } from './AvatarHealth.ts';
 import type { EncoderAssignment } from './assignEncoders.ts';
 import { DevicePause } from './DevicePause.ts';
+import { DeviceTime, type Lanes } from './DeviceTime.ts';
 import { EncoderLineage } from './EncoderLineage.ts';
 import { LoadControl } from './LoadControl.ts';
 import { type MotionAt, motionAt, type ResolvedMotion } from './motionAt.ts';
@@ -43,7 +44,7 @@ export interface FrameSchedulerOptions {
    * which a frame counts as late; shared by the renders in flight.
    */
   longestRenderMs?: number;
-  /** default what the renderer asks for, else 1: two renders on one device mostly make each other slower */
+  /** default what the renderer asks for, else 1: two renders that share a device mostly make each other slower */
   maxRendersInFlight?: number;
   /** whether lasting overload may make everybody's pictures smaller, see LoadControl; default true */
   reduceSizes?: boolean;
@@ -70,12 +71,13 @@ export class FrameScheduler {
   readonly #metrics: Metrics;
   readonly #log: SchedulerLog | undefined;
   readonly #clock: Clock;
-  readonly #maxRendersInFlight: () => number;
+  readonly #lanes: () => Lanes;
   readonly #book: StreamBook;
   readonly #budget: RenderBudget;
   readonly #load: LoadControl;
   readonly #health: AvatarHealth;
   readonly #devicePause = new DevicePause();
+  readonly #deviceTime = new DeviceTime();
   readonly #packets: PacketTimes;
   readonly #timer: TickTimer;
   readonly #lineages = new Map<number, EncoderLineage>();
@@ -84,7 +86,6 @@ export class FrameScheduler {
   readonly #pipeline = new Pipeline();
   /** the pipeline had no room when there may have been something to draw */
   #held = false;
-  #lastRenderedMs = 0;
   #picturesThisTick = 0;
   #lookedForIdleMs = Number.NEGATIVE_INFINITY;
   #warnedMs = Number.NEGATIVE_INFINITY;
@@ -101,14 +102,17 @@ export class FrameScheduler {
     this.#packets = new PacketTimes(options.metrics);
     this.#log = options.log;
     this.#clock = options.clock ?? systemClock;
-    // Asked for at every plan: a calibration may find another number.
-    this.#maxRendersInFlight = () => options.maxRendersInFlight ?? options.renderer.rendersInFlight ?? 1;
+    // Asked for at every plan: a calibration may find another number, and the CPU may stand in for a GPU.
+    this.#lanes = () => ({
+      count: options.maxRendersInFlight ?? options.renderer.rendersInFlight ?? 1,
+      apart: options.renderer.device === 'cpu',
+    });
     this.#health = new AvatarHealth(1000 / ticksPerSecond);
     const budgetMs = options.renderBudgetMs ?? 16;
     this.#budget = new RenderBudget({
       budgetMs,
       longestMs: Math.max(budgetMs, options.longestRenderMs ?? 66),
-      inFlight: this.#maxRendersInFlight,
+      lanes: this.#lanes,
       maxBatch: options.renderer.maxBatch,
       batchTimes: (size) => options.renderer.batchTimes?.(size) ?? [],
     });
@@ -174,11 +178,17 @@ export class FrameScheduler {
   #pump(): void {
     while (!this.#closed) {
       const nowMs = this.#clock.now();
-      this.#held = !this.#pipeline.hasRoom(this.#maxRendersInFlight(), nowMs);
+      const lanes = this.#lanes();
+      this.#held = !this.#pipeline.hasRoom(lanes.count, nowMs);
       if (this.#held) return;
       if (!this.#devicePause.isOver(nowMs)) return;
       const startedAtMs = performance.now();
-      const booked = this.#book.plan(nowMs, this.#lineages, (size) => this.#budget.maxPictures(size));
+      const booked = this.#book.plan(
+        nowMs,
+        this.#lineages,
+        (size) => this.#budget.maxPictures(size),
+        this.#pipeline.lanesFor(lanes),
+      );
       if (!booked) return;
       this.#metrics.observe('plan_ms', performance.now() - startedAtMs);
       this.#begin(booked, nowMs);
@@ -236,15 +246,12 @@ export class FrameScheduler {
   ): void {
     const nowMs = this.#clock.now();
     const endMs = performance.now();
-    const elapsedMs = endMs - startMs;
-    // Of two in flight the second waits for the first: what it cost the device begins when the first was done.
-    const deviceMs = endMs - Math.max(startMs, this.#lastRenderedMs);
-    this.#lastRenderedMs = endMs;
-    this.#load.drew(deviceMs);
+    const { runMs, busyMs } = this.#deviceTime.ended(startMs, endMs, this.#lanes());
+    this.#load.drew(busyMs);
     const succeeded = results.filter(({ status }) => status === 'fulfilled').length;
-    this.#metrics.observe('render_ms', elapsedMs);
+    this.#metrics.observe('render_ms', endMs - startMs);
     this.#metrics.count('pictures_rendered_total', succeeded);
-    if (succeeded === results.length) this.#budget.measured(plan.size, results.length, deviceMs);
+    if (succeeded === results.length) this.#budget.measured(plan.size, results.length, runMs);
     this.#noteDevice(results, nowMs);
     results.forEach((result, index) => {
       const { avatar, participant } = contents[index]!;

@@ -43,7 +43,7 @@ export class LoadControl {
     return reducedSize(asked, this.#reduction.steps, this.#options.sizes);
   }
 
-  /** The device drew for so long. */
+  /** All of the device drew for so long, or a part of it for longer. */
   drew(ms: number): void {
     this.#drawnMs += ms;
   }

@@ -43,3 +43,19 @@ test('a batch whose encodes end before it is called drawn is gone when it is', (
   pipeline.begin(1).drawn(1);
   expect(pipeline.hasRoom(1, 1)).toBe(true);
 });
+
+test('what is due is spread over the lanes that draw nothing, where each has a processor of its own', () => {
+  const pipeline = new Pipeline();
+  const [cpu, gpu] = [
+    { count: 3, apart: true },
+    { count: 3, apart: false },
+  ];
+  expect(pipeline.lanesFor(cpu)).toBe(3);
+  const first = pipeline.begin(1);
+  pipeline.begin(1);
+  expect(pipeline.lanesFor(cpu)).toBe(1);
+  // Encoding takes no lane.
+  first.drawn(5);
+  expect(pipeline.lanesFor(cpu)).toBe(2);
+  expect(pipeline.lanesFor(gpu)).toBe(1);
+});

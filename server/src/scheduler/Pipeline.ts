@@ -1,3 +1,5 @@
+import type { Lanes } from './DeviceTime.ts';
+
 /** A batch counts as gone so long after its pictures were drawn: one encoder that hangs must not hold everybody. */
 const GIVEN_UP_MS = 100;
 
@@ -23,6 +25,17 @@ export class Pipeline {
       else if (nowMs - drawnAtMs < GIVEN_UP_MS) encoding++;
     }
     return drawing < rendersInFlight && drawing + encoding <= rendersInFlight;
+  }
+
+  /**
+   * Over how many lanes the pictures that are due are spread: those that draw nothing now, where each has a processor of
+   * its own. Lanes that share one gain nothing by it.
+   */
+  lanesFor({ count, apart }: Lanes): number {
+    if (!apart) return 1;
+    let drawing = 0;
+    for (const { drawnAtMs } of this.#batches) if (drawnAtMs === undefined) drawing++;
+    return Math.max(1, count - drawing);
   }
 
   /** Returns what to call when the batch is drawn, and when one of its encodes has come to an end. */

@@ -1,5 +1,6 @@
 import type { BatchTime } from '../contracts.ts';
 import { batchMs, chooseBatch } from './batchCost.ts';
+import type { Lanes } from './DeviceTime.ts';
 import { guessedShape, RunTimes } from './RunTimes.ts';
 
 export interface RenderBudgetOptions {
@@ -7,8 +8,8 @@ export interface RenderBudgetOptions {
   budgetMs: number;
   /** how long a batch may take where throughput gains enough from it; default budgetMs */
   longestMs?: number;
-  /** runs under way at once, default 1: a picture waits for those before its own, so they share longestMs */
-  inFlight?: () => number;
+  /** default one; where they share the device a picture waits for the runs before its own, so these share longestMs */
+  lanes?: () => Lanes;
   maxBatch: number;
   /** the device's calibration; empty where there is none (yet) */
   batchTimes?: (size: number) => readonly BatchTime[];
@@ -32,13 +33,17 @@ export class RenderBudget {
   readonly #known = new Map<number, Known>();
 
   constructor(options: RenderBudgetOptions) {
-    this.#options = { longestMs: options.budgetMs, inFlight: () => 1, batchTimes: () => [], ...options };
+    this.#options = { longestMs: options.budgetMs, lanes: () => ONE_LANE, batchTimes: () => [], ...options };
   }
 
-  /** 1…maxBatch; maxBatch before anything is known */
+  /**
+   * 1…maxBatch. Before anything is known maxBatch, but 1 where lanes have a processor each: there large batches gain little,
+   * and as many as there are lanes would take memory that their host then keeps.
+   */
   maxPictures(size: number): number {
     const known = this.#of(size);
-    return isUnknown(known) ? this.#options.maxBatch : this.#choose(known);
+    if (!isUnknown(known)) return this.#choose(known);
+    return this.#options.lanes().apart ? 1 : this.#options.maxBatch;
   }
 
   measured(size: number, pictures: number, elapsedMs: number): void {
@@ -70,12 +75,15 @@ export class RenderBudget {
     if (known.choice && areAlike(times, known.choice.times, 0.02)) return known.choice.pictures;
     // A guess says too little to leave out pictures that fit.
     const unsure = known.calibration.length === 0 && { worthWaiting: 0 };
-    const { budgetMs, inFlight } = this.#options;
-    const longestMs = Math.max(budgetMs, this.#options.longestMs / inFlight());
+    const { budgetMs, lanes } = this.#options;
+    const { count, apart } = lanes();
+    const longestMs = Math.max(budgetMs, this.#options.longestMs / (apart ? 1 : count));
     known.choice = { times, pictures: chooseBatch({ ...this.#options, times, longestMs, ...unsure }) };
     return known.choice.pictures;
   }
 }
+
+const ONE_LANE: Lanes = { count: 1, apart: false };
 
 function isUnknown({ calibration, runs }: Known): boolean {
   return calibration.length === 0 && runs.runs === 0;

@@ -82,9 +82,19 @@ describe('RenderBudget of a slow device', () => {
     expect(share(settledSizes(new RenderBudget(options), oneByOneMs), 1)).toBeGreaterThan(0.8);
   });
 
-  it('makes shorter runs where several are under way at once', () => {
-    const budget = new RenderBudget({ ...options, inFlight: () => 2, batchTimes: () => timesOf(slowMs) });
+  it('makes shorter runs where several share the device, but not where each has a processor of its own', () => {
+    const choice = (apart: boolean) =>
+      new RenderBudget({ ...options, lanes: () => ({ count: 2, apart }), batchTimes: () => timesOf(slowMs) });
+    expect(choice(false).maxPictures(128)).toBe(1);
+    expect(choice(true).maxPictures(128)).toBe(2);
+  });
+
+  it('begins with one picture a run where there are several processors and nothing was measured', () => {
+    const budget = new RenderBudget({ ...options, lanes: () => ({ count: 8, apart: true }) });
     expect(budget.maxPictures(128)).toBe(1);
+    budget.measured(128, 1, slowMs(1));
+    expect(budget.maxPictures(128)).toBe(2);
+    expect(budget.maxPictures(512)).toBe(1);
   });
 
   it('forgets a calibration that promised more than batches bring', () => {

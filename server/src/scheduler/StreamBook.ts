@@ -104,11 +104,12 @@ export class StreamBook {
     return count;
   }
 
-  /** The next batch, from the newest motion. Undefined when there is nothing to do. */
+  /** The next batch, from the newest motion, as planBatch() makes it. Undefined when there is nothing to do. */
   plan(
     nowMs: number,
     lineages: ReadonlyMap<number, LineageState>,
     maxPictures: (size: number) => number,
+    lanes = 1,
   ): BookedPlan | undefined {
     const pictures = new Map<string, PictureContent>();
     const congested = new Map<object, boolean>();
@@ -118,7 +119,7 @@ export class StreamBook {
       return found;
     };
     const open = (subject: Subject) => this.#open(subject, { nowMs, lineages, orphans, pictures, congested });
-    const plan = planBatch(this.#waiting(nowMs), open, maxPictures);
+    const plan = planBatch(this.#waiting(nowMs), open, maxPictures, lanes);
     return plan && { plan, contents: plan.pictures.map(({ picture }) => pictures.get(picture)!) };
   }
 

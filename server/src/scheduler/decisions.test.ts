@@ -112,6 +112,7 @@ function plan(
   lineages: readonly LineageState[],
   maxPictures: (size: number) => number,
   nowMs: number,
+  lanes?: number,
 ): BatchPlan | undefined {
   const contenders = [...new Set(demands.map(({ picture }) => picture))].map((picture, order) => {
     const own = demands.filter((each) => each.picture === picture);
@@ -124,7 +125,8 @@ function plan(
       servedAtMs: least(own.map(({ servedAtMs }) => servedAtMs ?? 0)),
     };
   });
-  return planBatch(contenders, ({ own, order }) => candidatesOf(own, lineages, () => [], nowMs, order), maxPictures);
+  const open = ({ own, order }: (typeof contenders)[number]) => candidatesOf(own, lineages, () => [], nowMs, order);
+  return planBatch(contenders, open, maxPictures, lanes);
 }
 const pictures = (plan: BatchPlan | undefined) => plan?.pictures.map(({ picture }) => picture);
 
@@ -136,6 +138,16 @@ test('a batch begins with the earliest deadline and takes others of its size by 
     demand(4, 'second', { deadlineMs: 20 }),
   ];
   expect(pictures(plan(demands, [], () => 2, 0))).toEqual(['first', 'second']);
+});
+
+test('pictures that are due are spread over the free lanes, and a batch grows only when there are more than lanes', () => {
+  const due = (count: number) => Array.from({ length: count }, (_, index) => demand(index, `p${index}`));
+  const batch = (count: number, lanes: number, most = 4) =>
+    pictures(plan(due(count), [], () => most, 0, lanes))!.length;
+  expect([1, 3, 4].map((count) => batch(count, 4))).toEqual([1, 1, 1]);
+  expect([5, 8, 9, 16, 40].map((count) => batch(count, 4))).toEqual([2, 2, 3, 4, 4]);
+  expect([1, 3, 40].map((count) => batch(count, 1))).toEqual([1, 3, 4]);
+  expect(batch(40, 4, 1)).toBe(1);
 });
 
 test('of pictures with one deadline, the one served least recently goes first', () => {

@@ -42,13 +42,17 @@ export interface Contender extends Turn {
  * first. A deadline once missed does not move, so under overload everybody's rate falls alike and nobody starves. Undefined when
  * there is nothing to do.
  *
+ * Where several lanes are free the pictures that are due are spread over them: batches grow when there are more than lanes.
+ *
  * @param contenders no picture of a contender may come before the contender's own turn
- * @param open the pictures of a contender; called only for those whose turn comes before the batch is full
+ * @param open the pictures of a contender; called only for those whose turn comes before the lanes are full
+ * @param lanes that are free, this batch's among them
  */
 export function planBatch<T extends Contender>(
   contenders: Iterable<T>,
   open: (contender: T) => Candidate[],
   maxPictures: (size: number) => number,
+  lanes = 1,
 ): BatchPlan | undefined {
   const bySize = new Map<number, T[]>();
   for (const contender of contenders) {
@@ -65,11 +69,12 @@ export function planBatch<T extends Contender>(
   if (!queue || !first) return undefined;
   const chosen = [first];
   const most = first.suspect ? 1 : Math.max(1, maxPictures(first.size));
-  while (chosen.length < most) {
+  while (chosen.length < most * lanes) {
     const next = queue.take();
     if (!next) break;
     if (!next.suspect) chosen.push(next);
   }
+  chosen.length = Math.ceil(chosen.length / lanes);
   return { size: first.size, pictures: chosen.map(({ picture, size, encodes }) => ({ picture, size, encodes })) };
 }
 
