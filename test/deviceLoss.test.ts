@@ -1,26 +1,13 @@
 import { decodeFrame, encodeMotion, FacewireError, neutralMotion, type ServerControl } from '@facewire/proto';
 import { afterEach, expect, it } from 'vitest';
-import type { EncoderFactory, Peer } from '../server/src/contracts.ts';
-import { LatestFrameFanOut } from '../server/src/fanout/index.ts';
+import type { Peer } from '../server/src/contracts.ts';
 import { ModelPackage } from '../server/src/inference/ModelPackage.ts';
 import { type DeviceRenderer, MultiRenderer } from '../server/src/inference/MultiRenderer.ts';
-import { OnnxRenderer } from '../server/src/inference/OnnxRenderer.ts';
-import { TINY_MODEL, tinyAvatar } from '../server/src/inference/testdata/tinyAvatar.ts';
-import { MetricsRegistry } from '../server/src/metrics/index.ts';
-import { RoomRegistry } from '../server/src/room/index.ts';
-import { FrameScheduler } from '../server/src/scheduler/index.ts';
+import type { OnnxRenderer } from '../server/src/inference/OnnxRenderer.ts';
+import { TINY_MODEL } from '../server/src/inference/testdata/tinyAvatar.ts';
+import { encoders, openTiny, roomsOn } from './tinyRooms.ts';
 
 const GREY = '0.5';
-
-/** Passes pictures on as they are: what is asked here is whether they come. */
-const encoders: EncoderFactory = {
-  codecs: ['jpeg'],
-  create: (codec) => ({
-    codec,
-    encode: async ({ rgb }) => ({ codec, keyFrame: true, data: rgb!.slice(0, 1) }),
-    close: () => undefined,
-  }),
-};
 
 function peerOf(id: string) {
   const heard: ServerControl[] = [];
@@ -70,8 +57,7 @@ afterEach(async () => {
 /** A room with one player and one viewer on a device that can break, with the CPU standing by. */
 async function playedRoom() {
   const model = await ModelPackage.load(TINY_MODEL);
-  const open = () =>
-    OnnxRenderer.create({ package: model, threads: 1, loadAvatar: async (id) => tinyAvatar(id, Number(id)) });
+  const open = () => openTiny(model);
   const gpu = breakable(await open());
   const told: string[] = [];
   const renderer = new MultiRenderer({
@@ -79,16 +65,7 @@ async function playedRoom() {
     openStandby: open,
     onChange: (message) => told.push(message),
   });
-  const metrics = new MetricsRegistry();
-  const fanOut = new LatestFrameFanOut({ metrics });
-  const registry = new RoomRegistry({
-    avatars: { get: (id) => ({ id, name: id, model: model.id, builtIn: true, createdAt: '' }) },
-    codecs: encoders.codecs,
-    sizes: renderer.sizes,
-    fanOut,
-    metrics,
-  });
-  const scheduler = new FrameScheduler({ source: registry, renderer, encoders, fanOut, metrics });
+  const { registry, scheduler, metrics } = roomsOn(renderer, model);
   scheduler.start();
   const [player, viewer] = [peerOf('player'), peerOf('viewer')];
   const common = { type: 'join' as const, version: 1, room: 'r', codecs: [...encoders.codecs] };

@@ -1,34 +1,18 @@
 import { synthesizeMotion } from '@facewire/proto';
 import { expect, it } from 'vitest';
-import type { EncoderFactory, Peer } from '../server/src/contracts.ts';
-import { LatestFrameFanOut } from '../server/src/fanout/index.ts';
+import type { Peer } from '../server/src/contracts.ts';
 import { ModelPackage } from '../server/src/inference/ModelPackage.ts';
 import { type DeviceRenderer, MultiRenderer } from '../server/src/inference/MultiRenderer.ts';
-import { OnnxRenderer } from '../server/src/inference/OnnxRenderer.ts';
-import { TINY_MODEL, tinyAvatar } from '../server/src/inference/testdata/tinyAvatar.ts';
-import { MetricsRegistry } from '../server/src/metrics/index.ts';
-import { RoomRegistry } from '../server/src/room/index.ts';
-import { FrameScheduler } from '../server/src/scheduler/index.ts';
+import type { OnnxRenderer } from '../server/src/inference/OnnxRenderer.ts';
+import { TINY_MODEL } from '../server/src/inference/testdata/tinyAvatar.ts';
+import { encoders, openTiny, roomsOn } from './tinyRooms.ts';
 
 /** Whose are which: avatars of the tests' model are named after their grey. */
 const ROOMS = { red: ['0.1', '0.2', '0.3'], blue: ['0.5', '0.6'], green: ['0.8'] };
 
-const encoders: EncoderFactory = {
-  codecs: ['jpeg'],
-  create: (codec) => ({
-    codec,
-    encode: async ({ rgb }) => ({ codec, keyFrame: true, data: rgb!.slice(0, 1) }),
-    close: () => undefined,
-  }),
-};
-
 /** A device that remembers what it drew. */
 async function recordingDevice(model: ModelPackage) {
-  const real = await OnnxRenderer.create({
-    package: model,
-    threads: 1,
-    loadAvatar: async (id) => tinyAvatar(id, Number(id)),
-  });
+  const real = await openTiny(model);
   const drawn = new Map<string, number>();
   const renderer: DeviceRenderer = Object.assign(Object.create(real) as OnnxRenderer, {
     render: async (...values: Parameters<OnnxRenderer['render']>) => {
@@ -44,16 +28,7 @@ it('draws all pictures of a room on one device, and rooms on different ones, eac
   const model = await ModelPackage.load(TINY_MODEL);
   const devices = [await recordingDevice(model), await recordingDevice(model)];
   const renderer = new MultiRenderer({ renderers: devices.map((device) => device.renderer) });
-  const metrics = new MetricsRegistry();
-  const fanOut = new LatestFrameFanOut({ metrics });
-  const registry = new RoomRegistry({
-    avatars: { get: (id) => ({ id, name: id, model: model.id, builtIn: true, createdAt: '' }) },
-    codecs: encoders.codecs,
-    sizes: renderer.sizes,
-    fanOut,
-    metrics,
-  });
-  const scheduler = new FrameScheduler({ source: registry, renderer, encoders, fanOut, metrics });
+  const { registry, scheduler } = roomsOn(renderer, model);
   const players = Object.entries(ROOMS).flatMap(([room, avatars]) => {
     const members = avatars.map((avatar) => registry.addLocalParticipant({ room, name: avatar, avatar, bot: false }));
     const viewer: Peer = {

@@ -155,7 +155,8 @@ def places(g: Graph, displacement: Value) -> Value:
 
 
 def relief_shift(g: Graph, flow: Value, turn: Value, scale: Value, shape: Value) -> Value:
-    """How far what stands out of the mean face moves what is seen (relief mapping): its flow p + flow(p) holds at p - shift.
+    """How far what stands out of the mean face moves what is seen (relief mapping): cell u shows what the mean face's flow has
+    at u + shift(u), shift(u) further on.
 
     A point that stands r cm nearer to the viewer of the portrait is seen at F(p) - r s (turn z) instead of F(p). Its
     place p for a given point of the frame is found by fixed-point steps. flow, shift [B,2,G,G]; turn [B,3,3]: the portrait's
