@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from evaluation.cost import best_ms, count_gflop, count_parameters
+from portrait.marker import Marker
 from warp.run import Package, stack
 
 SIZE = 256
@@ -94,6 +95,18 @@ class PackageRow:
             count_parameters(self.folder / file) + count_parameters(self.folder / "encoder.onnx"),
             best_ms(lambda: session.run(["rgb"], feed)),
         )
+
+
+class TrackedRow(PackageRow):
+    """The same, but for landmarks that models/tracker finds in the portrait, as an upload without landmarks has them."""
+
+    def __init__(self, name: str, folder: Path, *, threads: int = 2):
+        super().__init__(name, folder, threads=threads)
+        self.note = "landmarks of the portraits from models/tracker, as of an upload without landmarks; the others get the true ones"
+        self.marker = Marker()
+
+    def encode(self, source: np.ndarray, landmarks: np.ndarray, motion: np.ndarray) -> dict[str, np.ndarray]:
+        return super().encode(source, self.marker.tracked(source, landmarks), motion)
 
 
 def package_version(folder: Path) -> str:

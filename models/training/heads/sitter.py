@@ -43,16 +43,24 @@ class Studio:
         return Studio(rig, Stage(rig), Barber(rig), tracks, adjacency(len(rig.neutral), rig.skin_triangles).astype(np.float32))
 
 
-def sample_shape(rig: Rig, rng: np.random.Generator) -> np.ndarray:
-    """Identity coefficients, the later modes amplified because they fade quickly."""
-    count = len(rig.identity)
+def sample_coefficients(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Identity coefficients [count] (standard deviations), the later modes amplified because they fade quickly."""
     use = min(60, count)
     coefficients = np.zeros(count)
     coefficients[:use] = rng.normal(size=use) * rng.uniform(0.6, 1.05)
     coefficients[1:use] *= np.linspace(1.15, 1.6, use - 1)
-    shape = rig.shape(np.clip(coefficients, -3, 3))
-    stretch = rng.uniform(0.95, 1.05)
-    return shape * np.array([stretch, 1 / stretch**0.5, 1], np.float32)
+    return np.clip(coefficients, -3, 3)
+
+
+def stretch(rng: np.random.Generator) -> np.ndarray:
+    """[3]: by what a head's width, height and depth are multiplied."""
+    wider = rng.uniform(0.95, 1.05)
+    return np.array([wider, 1 / wider**0.5, 1], np.float32)
+
+
+def sample_shape(rig: Rig, rng: np.random.Generator) -> np.ndarray:
+    shape = rig.shape(sample_coefficients(rng, len(rig.identity)))
+    return shape * stretch(rng)
 
 
 def identity(studio: Studio, seed: int, turns: tuple[float, ...] = ()) -> dict[str, np.ndarray]:

@@ -15,15 +15,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from portrait.encoding import avatar_graph, avatar_tensors as encoded_tensors
+from portrait.encoding import Looks, avatar_graph, avatar_tensors as encoded_tensors, load_looks
 from portrait.graft import export, inline
 from portrait.layout import EYE_GEOMETRY, FEATURES, HARMONICS, IDENTITY, MOUTH_GEOMETRY, SIDE, G, window_sizes
 from portrait.blocks import Codebook
 from portrait.drawing import LEVELS, Drawing, blended, mouth_of_one_tone, read_windows, refine
 from portrait.network import Encoder, Generator
-from portrait.reader import WEIGHTS as READER, Reader, load as load_reader
 from portrait.stage import paint, stage
-from portrait.turner import WEIGHTS as TURNER, Turner, load as load_turner
 from warp.facekit import EXPRESSIONS, Tables, tables
 from warp.graph import Graph, Value
 from warp.renderer import HALF, renderer_inputs, write_outputs
@@ -31,7 +29,7 @@ from warp.windows import write_places
 
 SIZES = (128, 256, 512)
 ROOT = Path(__file__).resolve().parents[3]
-VERSION = "1.5.0"
+VERSION = "1.6.0"
 WARP_GFLOP = {128: 0.006, 256: 0.015, 512: 0.050}
 
 
@@ -46,7 +44,7 @@ def avatar_tensors() -> list[dict]:
 def renderer_tensors(size: int) -> list[dict]:
     """The subset that the renderer of one size reads."""
     sizes = {128: (128,), 256: (128, 256), 512: (128, 256, 512)}[size]
-    keep = {"pose", "anchors", "keypoints", "surface", "shape", "light", "rest", "sides", "side_place", "features", "identity"} | {f"{n}{s}" for s in sizes for n in ("texture", "backdrop")}
+    keep = {"pose", "anchors", "keypoints", "surface", "shape", "light", "shading", "rest", "sides", "side_place", "features", "identity"} | {f"{n}{s}" for s in sizes for n in ("texture", "backdrop")}
     return [t for t in avatar_tensors() if t["name"] in keep]
 
 
@@ -79,8 +77,8 @@ def renderer_graph(t: Tables, net: Generator, size: int) -> Graph:
     return g
 
 
-def encoder_model(t: Tables, encoder: Encoder, reader: Reader, turner: Turner) -> Graph:
-    g = avatar_graph(t, reader, turner)
+def encoder_model(t: Tables, encoder: Encoder, looks: Looks) -> Graph:
+    g = avatar_graph(t, looks)
     image = g.pool(g.transpose(g.unsqueeze(g.cast(Value(g, "portrait"), "float32"), 0), 0, 3, 1, 2) * np.float32(1 / 255), 2)
     features, identity = inline(g, "encoder", export(encoder, {"portrait": torch.rand(2, 3, 256, 256)}, ["features", "identity"]), {"portrait": image}, halves=True)
     g.output(g.reshape(features, FEATURES, G, G), "features", "float32", [FEATURES, G, G])
@@ -127,7 +125,7 @@ def load(checkpoint: Path) -> tuple[Encoder, Generator, dict]:
     return models["encoder"].eval(), models["net"].eval(), {"seen": state["seen"], "before": state["before"], "config": state["config"]}
 
 
-def build(facekit: Path, encoder: Encoder, reader: Reader, turner: Turner, net: Generator, out: Path, seen: int) -> dict:
+def build(facekit: Path, encoder: Encoder, looks: Looks, net: Generator, out: Path, seen: int) -> dict:
     out.mkdir(parents=True, exist_ok=True)
     t = tables(facekit)
 
@@ -137,7 +135,7 @@ def build(facekit: Path, encoder: Encoder, reader: Reader, turner: Turner, net: 
         return hashlib.sha256(data).hexdigest()
 
     files = [{
-        "role": "encoder", "file": "encoder.onnx", "sha256": write("encoder.onnx", encoder_model(t, encoder, reader, turner), "Facewire portrait encoder"),
+        "role": "encoder", "file": "encoder.onnx", "sha256": write("encoder.onnx", encoder_model(t, encoder, looks), "Facewire portrait encoder"),
         "inputs": [{"name": "portrait", "dtype": "uint8", "shape": [512, 512, 3]}, {"name": "landmarks", "dtype": "float32", "shape": [68, 2]}],
         "outputs": avatar_tensors(),
     }]
@@ -170,15 +168,14 @@ def main() -> None:
     parser.add_argument("--facekit", type=Path, default=ROOT.parent / "shared/ict-facekit/ict-facekit.npz")
     parser.add_argument("--out", type=Path, default=ROOT / "models/portrait")
     parser.add_argument("--weights", type=Path, help="keep the averaged weights here, in half precision: python -m portrait.train --start takes them")
-    parser.add_argument("--reader", type=Path, default=READER, help="weights of portrait.reader_train")
-    parser.add_argument("--turner", type=Path, default=TURNER, help="weights of portrait.turner_train")
+    parser.add_argument("--looks", type=Path, default=Path(__file__).parent, help="folder of lifter.pt, reader.pt and turner.pt")
     a = parser.parse_args()
     encoder, net, state = load(a.checkpoint)
     if a.weights:
         average = {f"{n}.{k}": v.half() for n, m in (("encoder", encoder), ("net", net)) for k, v in m.state_dict().items()}
         torch.save({"average": average, **state}, a.weights)
         encoder, net, state = load(a.weights)  # what is kept is what is built
-    for entry in build(a.facekit, encoder, load_reader(a.reader), load_turner(a.turner), net, a.out, state["seen"] + state["before"])["files"]:
+    for entry in build(a.facekit, encoder, load_looks(a.looks), net, a.out, state["seen"] + state["before"])["files"]:
         print(entry["file"], entry.get("gflop", ""), (a.out / entry["file"]).stat().st_size)
 
 

@@ -1,20 +1,37 @@
-"""The encoder's graph up to everything that geometry, reader and turner find: all of an avatar but its learned features."""
+"""The encoder's graph up to everything that geometry, lifter, reader and turner find: all of an avatar but its learned features."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from portrait.graft import export, inline, inlined_reader
+from portrait.graft import export, inline, inlined_lifter, inlined_reader
 from portrait.layout import SIDE, G
-from portrait.reader import Reader
+from portrait.lifter import Lifter, load as load_lifter
+from portrait.reader import Reader, load as load_reader
 from portrait.reading import avatar_tensors as reading_tensors, read_with
 from portrait.stage import aside, aside_motion, mirror_first
-from portrait.turner import INPUTS, Turner
+from portrait.turner import INPUTS, Turner, load as load_turner
 from warp.encoder import encoder_graph
 from warp.facekit import Tables
 from warp.graph import Graph, Value
 from warp.layout import avatar_tensors as warp_tensors
+
+
+class Looks(NamedTuple):
+    """The networks that look at a portrait once, when it becomes an avatar."""
+
+    lifter: Lifter
+    reader: Reader
+    turner: Turner
+
+
+def load_looks(folder: Path = Path(__file__).parent) -> Looks:
+    """From lifter.pt, reader.pt and turner.pt in a folder."""
+    return Looks(load_lifter(folder / "lifter.pt"), load_reader(folder / "reader.pt"), load_turner(folder / "turner.pt"))
 
 
 def avatar_tensors() -> list[dict]:
@@ -27,12 +44,12 @@ def avatar_tensors() -> list[dict]:
     ]
 
 
-def avatar_graph(t: Tables, reader: Reader, turner: Turner) -> Graph:
+def avatar_graph(t: Tables, looks: Looks) -> Graph:
     """portrait uint8 [512,512,3], landmarks [68,2] -> avatar_tensors()."""
-    g = encoder_graph(t, read_with(inlined_reader(reader)))
+    g = encoder_graph(t, read_with(inlined_reader(looks.reader)), inlined_lifter(looks.lifter))
     seen = aside(g, t, {x.name: Value(g, x.name) for x in g.outputs}, g.const(aside_motion()))
     example = {n: torch.rand(2, *shape) * 0.1 for n, shape in INPUTS.items()}
-    (sides,) = inline(g, "turner", export(turner, example, ["turned"]), {n: seen.given[n] for n in INPUTS}, halves=True)
+    (sides,) = inline(g, "turner", export(looks.turner, example, ["turned"]), {n: seen.given[n] for n in INPUTS}, halves=True)
     sides = mirror_first(g, sides, SIDE, np.ones((1, 1, 1), np.float32))
     g.output(g.cast(sides * np.float32(255) + np.float32(0.5), "uint8"), "sides", "uint8", [2, 4, SIDE, SIDE])
     g.output(seen.place, "side_place", "float32", [2, 2, G, G])

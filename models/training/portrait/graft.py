@@ -12,8 +12,10 @@ import onnx
 import torch
 from torch import nn
 
+from portrait.lifter import INPUTS as LIFTER_INPUTS, LANDMARKS, Lifted, Lifter
 from portrait.reader import Reader
 from portrait.reading import READER_INPUTS, READER_OUTPUTS
+from warp.encoder import Lifting
 from warp.graph import OPSET, Graph, Value
 
 # The tracing exporter, which Debian's torch has too, keeps to plain operators.
@@ -74,3 +76,15 @@ def inlined_reader(reader: Reader) -> Callable[[Graph, dict[str, Value]], dict[s
     """For reading.read_with."""
     model = export(reader, {n: torch.rand(2, *shape) for n, shape in READER_INPUTS.items()}, [f"found.{n}" for n in READER_OUTPUTS])  # inputs have the same names
     return lambda g, given: dict(zip(READER_OUTPUTS, inline(g, "reader", model, given, halves=True)))
+
+
+def inlined_lifter(lifter: Lifter) -> Lifting:
+    """For warp.encoder.encoder_graph."""
+    model = export(lifter, {n: torch.rand(2, *shape) for n, shape in LIFTER_INPUTS.items()}, [f"lifted.{n}" for n in Lifted._fields])
+
+    def lift(g: Graph, rotation: Value, residual: Value) -> tuple[Value, Value, Value]:
+        given = {"residual": g.reshape(residual, 1, 3 * LANDMARKS), "rotation": g.reshape(rotation, 1, 9)}
+        pose, depth, doubt = inline(g, "lifter", model, given, halves=True)
+        return g.reshape(pose, 6), g.reshape(depth, LANDMARKS, 1), g.reshape(doubt, 1)
+
+    return lift

@@ -12,7 +12,7 @@ PLACED = 10  # channels of the fitted face in the portrait (reading.py)
 HARMONICS = 9  # of the light that was read
 SIDE = 128  # of the side pictures, pixels
 SIDE_YAW = 50 * np.pi / 180  # by which the head is turned in them
-SHAPE = 8  # channels of the avatar tensor `shape` (reading.py)
+SHAPE = 9  # channels of the avatar tensor `shape` (reading.py)
 
 # Width and height of the windows that the refiners work in, as parts of the frame's side: 72x72 and 48x40 at 256.
 MOUTH_WINDOW = (72 / 256, 72 / 256)

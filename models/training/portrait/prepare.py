@@ -17,11 +17,10 @@ import cv2
 import numpy as np
 import onnxruntime as ort
 
-from portrait.encoding import avatar_graph, avatar_tensors
+from portrait.encoding import avatar_graph, avatar_tensors, load_looks
 from portrait.layout import window_sizes
-from portrait.reader import WEIGHTS as READER, load as load_reader
+from portrait.marker import Marker
 from portrait.stage import paint, stage
-from portrait.turner import WEIGHTS as TURNER, load as load_turner
 from warp.facekit import Tables, tables
 from warp.graph import Graph
 from warp.renderer import renderer_inputs
@@ -30,9 +29,7 @@ SIZE = 256
 ROOT = Path(__file__).resolve().parents[3]
 FACEKIT = ROOT.parent / "shared/ict-facekit/ict-facekit.npz"
 SOURCES = 2
-# Landmarks of uploaded portraits come from a tracker or a hand: about a pixel off at 256.
-LANDMARK_NOISE = 0.8 * 2 / SIZE
-STAGE_TENSORS = ("pose", "anchors", "keypoints", "surface", "texture256", "backdrop256", "shape", "light", "rest", "sides", "side_place")
+STAGE_TENSORS = ("pose", "anchors", "keypoints", "surface", "texture256", "backdrop256", "shape", "light", "shading", "rest", "sides", "side_place")
 
 
 def stage_model(t: Tables) -> bytes:
@@ -62,9 +59,10 @@ def session(model: bytes, threads: int) -> ort.InferenceSession:
 
 
 class Preparer:
-    def __init__(self, facekit: Path, threads: int, reader: Path, turner: Path):
+    def __init__(self, facekit: Path, threads: int, looks: Path):
         t = tables(facekit)
-        self.encoder = session(avatar_graph(t, load_reader(reader), load_turner(turner)).model("encoder").SerializeToString(), threads)
+        self.marker = Marker()
+        self.encoder = session(avatar_graph(t, load_looks(looks)).model("encoder").SerializeToString(), threads)
         self.stage = session(stage_model(t), threads)
         self.encoder_outputs = [o.name for o in self.encoder.get_outputs()]
         self.stage_outputs = [o.name for o in self.stage.get_outputs()]
@@ -90,7 +88,7 @@ class Preparer:
             rows = np.flatnonzero(identity == person)
             for source in range(SOURCES):
                 s = rows[frame[rows] == source][0]
-                avatar = self.encode(images[s], landmarks[s] + rng.normal(0, LANDMARK_NOISE, (68, 2)))
+                avatar = self.encode(images[s], self.marker(images[s], landmarks[s], rng))
                 relative = motion[rows].copy()
                 relative[:, 3:6] -= motion[s, 3:6]
                 made = self.drive(avatar, relative)
@@ -122,12 +120,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("/tmp/facewire-heads"))
     parser.add_argument("--out", type=Path, default=Path("/tmp/facewire-portrait"))
     parser.add_argument("--facekit", type=Path, default=FACEKIT)
-    parser.add_argument("--reader", type=Path, default=READER, help="weights of portrait.reader_train")
-    parser.add_argument("--turner", type=Path, default=TURNER, help="weights of portrait.turner_train")
+    parser.add_argument("--looks", type=Path, default=Path(__file__).parent, help="folder of lifter.pt, reader.pt and turner.pt")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--wait", type=float, default=0, help="seconds to go on looking for new shards")
     a = parser.parse_args()
-    preparer = Preparer(a.facekit, a.threads, a.reader, a.turner)
+    preparer = Preparer(a.facekit, a.threads, a.looks)
     until = time.time() + a.wait
     while True:
         todo = [f.parent for f in sorted(a.data.glob("*/meta.json")) if not (a.out / f.parent.name / "meta.json").exists()]

@@ -21,7 +21,10 @@ from torch import Tensor
 from heads.look import harmonics
 from heads.motion import rotation
 from portrait.dataset import colour_map
-from portrait.reader import POSE_UNITS, RELIEF_UNIT, WEIGHTS, Reader, load
+from portrait.graft import inlined_lifter
+from portrait.lifter import POSE_UNITS, WEIGHTS as LIFTER, load as load_lifter
+from portrait.marker import Marker
+from portrait.reader import RELIEF_UNIT, WEIGHTS, Reader, load
 from portrait.reading import DARKEST, READER_INPUTS, RESTING, reader_inputs
 from portrait.timed import Timed
 from warp.encoder import encoder_graph
@@ -29,13 +32,12 @@ from warp.facekit import tables
 
 ROOT = Path(__file__).resolve().parents[3]
 FACEKIT = ROOT.parent / "shared/ict-facekit/ict-facekit.npz"
-LANDMARK_NOISE = 0.8 * 2 / 256
-EACH = 5  # frames of an identity that are used, both portraits among them
+EACH = 5  # frames of an identity that are used, both portraits among them, where there are so many
 # Regions whose normals are a surface's; hair, brows, lashes and beards are strands.
 SMOOTH = torch.tensor([0, 1, 0, 0.5, 0, 0, 1, 0.3, 0, 0, 0, 0, 0.3])
 
 
-def input_model(facekit: Path) -> ort.InferenceSession:
+def input_model(facekit: Path, lifter: Path) -> ort.InferenceSession:
     """The encoder up to what the Reader is given."""
 
     def keep(g, image, fitted, alpha, backdrop):
@@ -46,24 +48,23 @@ def input_model(facekit: Path) -> ort.InferenceSession:
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
-    return ort.InferenceSession(encoder_graph(tables(facekit), keep).model("inputs").SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(encoder_graph(tables(facekit), keep, inlined_lifter(load_lifter(lifter))).model("inputs").SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def cache(session: ort.InferenceSession, data: Path, out: Path) -> None:
-    """Inputs of EACH frames per identity: rows [n], alpha, backdrop uint8, placed, residual float16; fit [n,32] (`pose`)."""
+    """Inputs of EACH frames per identity (of both portraits alone, where the other frames are the Turner's): rows [n], alpha,
+    backdrop uint8, placed, residual float16; fit [n,32] (`pose`)."""
     read = lambda name: np.load(data / f"{name}.npy", mmap_mode="r")  # noqa: E731
     images, landmarks, frame, identity = (read(n) for n in ("images", "landmarks", "frame", "identity"))
-    rng = np.random.default_rng(int(identity[0]) + 11)
-    rows = np.concatenate([
-        np.concatenate([own[frame[own] < 2], rng.choice(own[frame[own] >= 2], EACH - 2, replace=False)])
-        for own in (np.flatnonzero(identity == person) for person in np.unique(identity))
-    ])
+    rng, marker = np.random.default_rng(int(identity[0]) + 11), Marker()
+    people = [np.flatnonzero(identity == person) for person in np.unique(identity)]
+    others = EACH - 2 if len(people[0]) > EACH else 0
+    rows = np.concatenate([np.concatenate([own[frame[own] < 2], rng.choice(own[frame[own] >= 2], others, replace=False)]) for own in people])
     names = [n for n in READER_INPUTS if n != "portrait"]
     kept: dict[str, list[np.ndarray]] = {n: [] for n in (*names, "fit")}
     for row in rows:
         portrait = cv2.resize(images[row], (512, 512), interpolation=cv2.INTER_CUBIC)
-        noisy = (landmarks[row] + rng.normal(0, LANDMARK_NOISE, (68, 2))).astype(np.float32)
-        *values, fit = session.run([*(f"reader.{n}" for n in names), "pose"], {"portrait": portrait, "landmarks": noisy})
+        *values, fit = session.run([*(f"reader.{n}" for n in names), "pose"], {"portrait": portrait, "landmarks": marker(images[row], landmarks[row], rng)})
         kept["fit"].append(fit)
         for name, value in zip(names, values):
             kept[name].append(np.round(value[0] * 255).astype(np.uint8) if name in ("alpha", "backdrop") else value[0].astype(np.float16))
@@ -94,7 +95,7 @@ def truth_of(data: dict[str, np.ndarray], row: int, placed: np.ndarray, fit: np.
     turn = rotation(*motion[:3]) @ fit[3:12].reshape(3, 3).T  # small: the vector of its skew part is angle and axis
     pose = [*(turn[[2, 0, 1], [1, 2, 0]] - turn[[1, 2, 0], [2, 0, 1]]) / 2, *(motion[3:5] - fit[1:3]) / scale, motion[5] - np.log(scale)]
     return {
-        "matte": data["cover"][row], "backdrop": data["backdrop"][person], "relief": np.clip(relief, -9, 9), "solid": (weight > 0.9).astype(np.float32),
+        "matte": data["cover"][row], "relief": np.clip(relief, -9, 9), "solid": (weight > 0.9).astype(np.float32),
         "normal": half(normal), "region": data["region"][row][::2, ::2], "light": data["light"][person], "rest": np.clip(motion[6:], 0, 1), "pose": np.array(pose, np.float32),
     }
 
@@ -102,9 +103,9 @@ def truth_of(data: dict[str, np.ndarray], row: int, placed: np.ndarray, fit: np.
 class Portraits:
     """All cached frames of one split."""
 
-    NAMES = ("images", "motion", "identity", "frame", "cover", "depth", "backdrop", "light", "region")
+    NAMES = ("images", "motion", "identity", "frame", "cover", "depth", "light", "region")
 
-    def __init__(self, cache: Path, data: Path, prefix: str):
+    def __init__(self, cache: Path, data: list[Path], prefix: str):
         self.cache, self.data, self.prefix, self.open = cache, data, prefix, {}
         self.refresh()
 
@@ -113,7 +114,8 @@ class Portraits:
             name = rows.parent.name
             if name not in self.open:
                 given = {n: np.load(rows.parent / f"{n}.npy", mmap_mode="r") for n in ("alpha", "backdrop", "placed", "residual", "fit", "rows")}
-                self.open[name] = given, {n: np.load(self.data / name / f"{n}.npy", mmap_mode="r") for n in self.NAMES}
+                (folder,) = (d / name for d in self.data if (d / name).exists())
+                self.open[name] = given, {n: np.load(folder / f"{n}.npy", mmap_mode="r") for n in self.NAMES}
         return len(self.open)
 
     def sample(self, shard: str, k: int) -> dict[str, np.ndarray]:
@@ -128,8 +130,10 @@ class Portraits:
         rows = []
         for _ in range(count):
             shard = names[rng.integers(len(names))]
-            person, k = rng.integers(len(self.open[shard][0]["rows"]) // EACH), rng.integers(EACH) if rng.random() < 0.5 else rng.integers(2)
-            rows.append(self.sample(shard, int(person) * EACH + int(k)))
+            given, data = self.open[shard]
+            people = len(data["light"])
+            each = len(given["rows"]) // people
+            rows.append(self.sample(shard, int(rng.integers(people)) * each + int(rng.integers(each) if rng.random() < 0.5 else rng.integers(2))))
         return {n: np.stack([r[n] for r in rows]) for n in rows[0]}
 
 
@@ -138,7 +142,7 @@ def to_batch(raw: dict[str, np.ndarray], rng: np.random.Generator | None) -> tup
     count = len(raw["given.portrait"])
     t = {n: torch.from_numpy(np.ascontiguousarray(v)) for n, v in raw.items()}
     picture = t["given.portrait"].permute(0, 3, 1, 2).float() / 255
-    flooded, behind = t["given.backdrop"].float() / 255, t["true.backdrop"].permute(0, 3, 1, 2).float() / 255
+    flooded = t["given.backdrop"].float() / 255
     lit = torch.ones(count)
     if rng:
         m, b = torch.empty(count, 3, 3), torch.zeros(count, 3)
@@ -149,7 +153,7 @@ def to_batch(raw: dict[str, np.ndarray], rng: np.random.Generator | None) -> tup
                 matrix, offset = colour_map(rng)
                 m[i], b[i], lit[i] = torch.from_numpy(matrix), torch.from_numpy(offset), 0
         recolour = lambda v: (torch.einsum("bij,bjhw->bihw", m, v) + b[:, :, None, None]).clamp(0, 1)  # noqa: E731
-        picture, flooded, behind = recolour(picture), recolour(flooded), recolour(behind)
+        picture, flooded = recolour(picture), recolour(flooded)
         noise = torch.from_numpy(rng.uniform(0, 0.03, (count, 1, 1, 1)) * (rng.random((count, 1, 1, 1)) < 0.3)).float()
         picture = (picture + noise * torch.randn(picture.shape)).clamp(0, 1)
     given = {
@@ -157,7 +161,7 @@ def to_batch(raw: dict[str, np.ndarray], rng: np.random.Generator | None) -> tup
         "residual": t["given.residual"].float(),
     }
     true = {
-        "matte": t["true.matte"][:, None].float() / 255, "backdrop": F.avg_pool2d(behind, 4), "relief": t["true.relief"][:, None],
+        "matte": t["true.matte"][:, None].float() / 255, "relief": t["true.relief"][:, None],
         "solid": t["true.solid"][:, None], "normal": t["true.normal"], "region": t["true.region"].long()[:, None], "light": t["true.light"],
         "rest": t["true.rest"], "pose": t["true.pose"], "lit": lit,
     }
@@ -185,12 +189,10 @@ def losses(found, given: dict[str, Tensor], true: dict[str, Tensor]) -> dict[str
     slope = lambda v: (v[..., 1:, :] - v[..., :-1, :], v[..., 1:] - v[..., :-1])  # noqa: E731
     cover, wrong = true["matte"], (found.matte - true["matte"]).abs()
     edge = (F.max_pool2d(cover, 9, 1, 4) - (-F.max_pool2d(-cover, 9, 1, 4))).clamp(0, 1)
-    person = F.avg_pool2d(cover, 4)
     solid, turns = true["solid"], given["placed"][:, 4:5]
     normals = SMOOTH[true["region"]] + 0.25 * solid
     return {
         "matte": (wrong * (1 + 3 * edge)).mean() * 4 + sum((a - b).abs().mean() for a, b in zip(slope(found.matte), slope(cover))) * 2,
-        "backdrop": ((found.backdrop - true["backdrop"]).abs() * (0.5 + 1.5 * person)).mean() * 2,
         "relief": (F.smooth_l1_loss(found.relief / RELIEF_UNIT, true["relief"] / RELIEF_UNIT, reduction="none", beta=0.3) * solid * (0.05 + turns)).mean(),
         "normal": ((1 - (found.normal * true["normal"]).sum(1, keepdim=True)) * solid * normals).mean(),
         "light": 0.4 * ((log_irradiance(found.light) - log_irradiance(true["light"])).abs().mean((1, 2)) * true["lit"]).mean(),
@@ -204,8 +206,8 @@ def losses(found, given: dict[str, Tensor], true: dict[str, Tensor]) -> dict[str
 def validate(reader: Reader, portraits: Portraits) -> dict[str, float]:
     """Mean losses over the portraits proper (frames 0 and 1), colours as they are."""
     sums: dict[str, list[float]] = {}
-    for shard, (given, _) in portraits.open.items():
-        for k in range(0, len(given["rows"]), EACH):
+    for shard, (given, data) in portraits.open.items():
+        for k in range(0, len(given["rows"]), len(given["rows"]) // len(data["light"])):
             raw = [portraits.sample(shard, k + j) for j in (0, 1)]
             inputs, true = to_batch({n: np.stack([r[n] for r in raw]) for n in raw[0]}, None)
             for name, value in losses(reader(**inputs), inputs, true).items():
@@ -235,9 +237,10 @@ def train(portraits: Portraits, tests: Portraits, *, minutes: float, batch: int,
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("/tmp/facewire-heads"))
+    parser.add_argument("--data", type=Path, nargs="+", default=[Path("/tmp/facewire-heads")], help="also the Turner's people, for their portraits")
     parser.add_argument("--cache", type=Path, default=Path("/tmp/facewire-reader"))
     parser.add_argument("--facekit", type=Path, default=FACEKIT)
+    parser.add_argument("--lifter", type=Path, default=LIFTER, help="weights of portrait.lifter_train")
     parser.add_argument("--minutes", type=float, default=12, help="of processor time")
     parser.add_argument("--batch", type=int, default=6)
     parser.add_argument("--rate", type=float, default=1e-3)
@@ -245,8 +248,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     parser.add_argument("--only-cache", action="store_true", help="make the inputs of all complete shards and stop")
     a = parser.parse_args()
-    todo = [f.parent for f in sorted(a.data.glob("*/meta.json")) if not (a.cache / f.parent.name / "rows.npy").exists()]
-    session = input_model(a.facekit) if todo else None
+    todo = [f.parent for data in a.data for f in sorted(data.glob("*/meta.json")) if not (a.cache / f.parent.name / "rows.npy").exists()]
+    session = input_model(a.facekit, a.lifter) if todo else None
     for data in todo:
         began = time.time()
         cache(session, data, a.cache / data.name)

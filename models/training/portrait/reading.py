@@ -10,8 +10,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from portrait.behind import fill_behind
 from portrait.layout import HARMONICS, PLACED, SHAPE
-from warp.encoder import Fitted, Reading, prior_coordinates
+from portrait.shading import fit_shading
+from warp.encoder import Fitted, Reading, corrected, prior_coordinates, skin_light
 from warp.facekit import EXPRESSIONS
 from warp.geometry import constant_weights, project_head, to_grid
 from warp.graph import Graph, Value, pixel_grid
@@ -20,13 +22,13 @@ from warp.renderer import EDGE, facing_plane, invert
 
 DARKEST = 0.12  # irradiance is not trusted below this part of its mean
 # Pictures show about the root of the light; what is glossy, shaded or badly placed turns less than that. Fitted to pictures.
-EXPONENT = 0.25
+EXPONENT = 0.3
 # Coefficients whose rest is taken off: lids and gaze are seen in the portrait itself.
 RESTING = np.array([not name.startswith("eye") and name != "tongueOut" for name in EXPRESSIONS], np.float32)
 READER_INPUTS = {
     "portrait": (3, 256, 256), "alpha": (1, 256, 256), "backdrop": (3, G, G), "placed": (PLACED, G, G), "residual": (204,),
 }
-READER_OUTPUTS = ("matte", "backdrop", "relief", "normal", "light", "rest", "pose")
+READER_OUTPUTS = ("matte", "relief", "normal", "light", "rest", "pose")
 
 
 def harmonics(g: Graph, normal: Value) -> Value:
@@ -35,10 +37,14 @@ def harmonics(g: Graph, normal: Value) -> Value:
     return g.concat([z * 0.0 + 1.0, x, y, z, x * y, y * z, x * z, x * x - y * y, z * z * 3.0 - 1.0], 1)
 
 
-def log_light(g: Graph, light: Value, normal: Value) -> Value:
-    """Logarithm [B,3,n] of how bright a picture shows normals [B,3,n] in light [B,9,3]."""
-    gathered = g.transpose(light, 0, 2, 1) @ harmonics(g, normal)
-    return g.op("Log", g.max(gathered, np.float32(DARKEST))) * EXPONENT
+def shade(g: Graph, coefficients: Value, basis: Value) -> Value:
+    """[B,3,n]: the function of the normal that coefficients [B,9,3] are, at harmonics [B,9,n]."""
+    return g.transpose(coefficients, 0, 2, 1) @ basis
+
+
+def log_light(g: Graph, light: Value, basis: Value) -> Value:
+    """Logarithm [B,3,n] of how bright a picture shows normals of harmonics [B,9,n] in light [B,9,3]."""
+    return g.op("Log", g.max(shade(g, light, basis), np.float32(DARKEST))) * EXPONENT
 
 
 def reader_inputs(g: Graph, image: Value, fitted: Fitted, alpha: Value, backdrop: Value) -> tuple[dict[str, Value], Value]:
@@ -56,7 +62,7 @@ def reader_inputs(g: Graph, image: Value, fitted: Fitted, alpha: Value, backdrop
     depth = g.reshape(g.slice(fitted.rotation, 0, 2, 3) @ g.reshape(position, 3, G * G), 1, 1, G, G)
     rho, x, y = prior_coordinates(g, fitted.scale, fitted.shift, fitted.rotation)
     placed = g.concat([position * 0.1, depth * 0.1, weights, g.clip(rho * 0.5, 0, 2), g.clip(x * 0.05, -2, 2), g.clip(y * 0.05, -2, 2), fitted_scale(g, fitted)], 1)
-    residual = g.concat([fitted.residual, g.const(np.zeros((68, 1)))], 1) @ fitted.rotation
+    residual = fitted.residual @ fitted.rotation
     given = {
         "portrait": g.pool(image, 2), "alpha": alpha, "backdrop": backdrop, "placed": placed,
         "residual": g.reshape(g.clip(residual, -3, 3), 1, 204),
@@ -73,7 +79,8 @@ def read_with(reader: Callable[[Graph, dict[str, Value]], dict[str, Value]]) -> 
     """A hook for warp.encoder.encoder_graph. reader: inlines the network, {input: value} -> {output: value}.
 
     Outputs added to the graph: shape [SHAPE,G,G] over the portrait (relief in cm, less where little turns with the head,
-    the view's normal 3, how far it turns with the head, log of the light on it 3), light [9,3], rest [52].
+    the view's normal 3, how far it turns with the head, how much is skin, log of the light on it 3), light [9,3], shading
+    [9,3] (shading.py), rest [52].
     """
 
     def read(g: Graph, image: Value, fitted: Fitted, alpha: Value, backdrop: Value) -> tuple[Fitted, Value, Value]:
@@ -84,32 +91,34 @@ def read_with(reader: Callable[[Graph, dict[str, Value]], dict[str, Value]]) -> 
         # What stands out of the mean face. What lies behind it is the outline's business (geometry.project_head): there relief
         # is steep, and fixed-point steps would not settle. Squared: collars do not turn at all.
         relief = g.blur(g.max(found["relief"], np.float32(0)) * (inside * turns * turns), 1, 1.2)
-        glow = g.reshape(log_light(g, found["light"], g.reshape(found["normal"], 1, 3, G * G)), 1, 3, G, G)
-        pose = g.reshape(found["pose"], 6)
-        shape = g.concat([relief * g.exp(-g.slice(pose, 0, 5, 6)), found["normal"], turns, glow], 1)
+        maps = lambda v: g.reshape(v, 1, 3, G, G)  # noqa: E731
+        basis = harmonics(g, g.reshape(found["normal"], 1, 3, G * G))
+        glow = maps(log_light(g, found["light"], basis))
+        cover = g.smoothstep(g.pool(found["matte"], 4), 0.8, 1.0)
+        shading, skin = fit_shading(
+            g, g.pool(image, 8), skin_light(g, image, fitted.landmarks), found["normal"], g.reshape(basis, HARMONICS, G * G), glow, cover,
+        )
+        glow = glow + maps(shade(g, g.unsqueeze(shading, 0), basis)) * skin
+        pose = g.reshape(found["pose"], 6) * fitted.doubt
+        shape = g.concat([relief * g.exp(-g.slice(pose, 0, 5, 6)), found["normal"], turns, skin, glow], 1)
         g.output(g.reshape(shape, SHAPE, G, G), "shape", "float32", [SHAPE, G, G])
         g.output(g.reshape(found["light"], HARMONICS, 3), "light", "float32", [HARMONICS, 3])
+        g.output(shading, "shading", "float32", [HARMONICS, 3])
         g.output(g.reshape(g.clip(found["rest"], 0, 1) * RESTING, len(EXPRESSIONS)), "rest", "float32", [len(EXPRESSIONS)])
         fitted = replace(fitted, keypoints=raised(g, fitted, relief))
-        return posed(g, fitted, pose), found["matte"], found["backdrop"]
+        return posed(g, fitted, pose), found["matte"], fill_behind(g, g.pool(image, 2), found["matte"])
 
     return read
 
 
 def posed(g: Graph, fitted: Fitted, pose: Value) -> Fitted:
     """The same surface in the portrait (but for its outline), its head frame turned, shifted and scaled by pose [6] (reader.py)."""
-    turn, shift, grow = g.split(pose, 0, 3, 2, 1)
-    x, y, z = g.split(g.unsqueeze(turn, 1), 0, 1, 1, 1)
-    nothing = x * 0.0
-    cross = g.concat([g.concat([nothing, -z, y], 1), g.concat([z, nothing, -x], 1), g.concat([-y, x, nothing], 1)], 0)
-    # exp of the cross product's matrix; angles are small.
-    small = g.const(np.eye(3)) + cross + cross @ cross * 0.5
-    rotation = small @ fitted.rotation
-    moved = fitted.shift + shift * fitted.scale
-    back, off = g.exp(-grow), g.concat([g.unsqueeze(shift, 1), nothing], 0)  # view: V' = (V - off) / e^grow
+    scale, moved, rotation = corrected(g, fitted.scale, fitted.shift, fitted.rotation, pose)
+    _, shift, grow = g.split(pose, 0, 3, 2, 1)
+    back, off = g.exp(-grow), g.concat([g.unsqueeze(shift, 1), g.const(np.zeros((1, 1)))], 0)  # view: V' = (V - off) / e^grow
     frame = lambda points: g.transpose(rotation, 1, 0) @ ((fitted.rotation @ points - off) * back)  # noqa: E731
     keypoints = g.transpose(frame(g.transpose(fitted.keypoints, 1, 0)), 1, 0)
-    position, scale = frame(fitted.position), fitted.scale * g.exp(grow)
+    position = frame(fitted.position)
     # The outline is the head ellipsoid's in the frame that holds now: with the old one, a head at rest would seem to have moved.
     batch = lambda v: g.unsqueeze(v, 0)  # noqa: E731
     place = project_head(g, g.reshape(position, 1, 1, 3, G * G), 1, batch(rotation), batch(scale), batch(moved), slack=0.0)
@@ -129,5 +138,6 @@ def avatar_tensors() -> list[dict]:
     return [
         {"name": "shape", "dtype": "float32", "shape": [SHAPE, G, G]},
         {"name": "light", "dtype": "float32", "shape": [HARMONICS, 3]},
+        {"name": "shading", "dtype": "float32", "shape": [HARMONICS, 3]},
         {"name": "rest", "dtype": "float32", "shape": [len(EXPRESSIONS)]},
     ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from portrait.layout import EYE_GEOMETRY, EYE_WINDOW, MOUTH_GEOMETRY, MOUTH_WINDOW, SIDE, SIDE_YAW
-from portrait.reading import log_light
+from portrait.reading import harmonics, log_light, shade
 from warp.facekit import Tables
 from warp.graph import Graph, Value, pixel_grid
 from warp.layout import G
@@ -21,7 +21,7 @@ from warp.windows import frame_index, paint_eyes, paint_mouth, read_places, wind
 FINE_STEPS = 2
 RELIEF_STEPS = 2
 LIGHT_REACH = 0.8
-REST = 0.5  # how much of the expression that was read is taken off: the reading is noisy, and half of it gave the least landmark error
+REST = 0.8  # how much of the expression that was read is taken off: the reading is noisy
 MIRROR = np.array([-1, 1, 1], np.float32)
 
 
@@ -119,14 +119,14 @@ def stage(g: Graph, t: Tables, inputs: Inputs) -> Stage:
     mean = g.sample(side_map, g.transpose(nodes, 0, 2, 3, 1), G) - pixel_grid(G, G).transpose(2, 0, 1)[None]
     mean = g.op("AveragePool", mean, kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1], count_include_pad=0)
     seen = see(g, inputs, head, nodes, mean)
-    normals, was, glow, relief = surface(g, seen.flow, g.concat([g.unsqueeze(v, 1) for v in (seen.turn, side_turn)], 1), avatar["shape"])
+    found = surface(g, seen.flow, g.concat([g.unsqueeze(v, 1) for v in (seen.turn, side_turn)], 1), avatar["shape"])
     ray = g.reshape(g.slice(g.slice(side_turn, 1, 0, 2), 2, 2, 3), -1, 2, 1, 1) * g.reshape(inputs.pose(g, "scale"), -1, 1, 1, 1)
-    side = seen.beside + seen.off - ray * relief
-    now, there = light_on(g, avatar["light"], normals, 2)
-    normal = g.slice(normals, 2, 0, 1)
+    side = seen.beside + seen.off - ray * found.relief
+    now, there = light_on(g, avatar, found, 2)
+    normal = g.slice(found.normals, 2, 0, 1)
     code = g.concat([seen.head.expression, g.reshape(head.rotation, 0, 9), inputs.pose(g, "rotation"), log_scale(g, inputs)], 1)
     maps = lambda v: g.reshape(v, -1, 3, G, G)  # noqa: E731
-    return Stage(seen.head, seen.flow, side, sides, code, relight(g, now - glow), relight(g, now - there), maps(normal), maps(was))
+    return Stage(seen.head, seen.flow, side, sides, code, relight(g, now - found.glow), relight(g, now - there), maps(normal), maps(found.was))
 
 
 def back_turn(g: Graph, inputs: Inputs) -> Value:
@@ -170,20 +170,34 @@ def relief_shift(g: Graph, flow: Value, turn: Value, scale: Value, shape: Value)
     return off
 
 
-def surface(g: Graph, flow: Value, turns: Value, shape: Value) -> tuple[Value, Value, Value, Value]:
-    """(unit normals [B,3,L,G*G] of what flow [B,2,G,G] fetches from the portrait, turned by turns [B,L,3,3], the same
-    as they are in the portrait [B,3,1,G*G], logarithm of the light on them there [B,3,1,G*G], relief [B,1,G,G] in cm)."""
-    relief, found = g.split(g.sample(shape, places(g, flow), G), 1, 1, 7)
-    old, share, glow = g.split(g.reshape(found, -1, 7, 1, G * G), 1, 3, 1, 3)
+@dataclass(frozen=True)
+class Surface:
+    """What is seen of the head's surface. normals [B,3,L,G*G]: unit vectors, in L views; was [B,3,1,G*G] as they are in the
+    portrait; skin [B,1,1,G*G]: how much is skin; glow [B,3,1,G*G]: logarithm of the light on it in the portrait; relief
+    [B,1,G,G] in cm."""
+
+    normals: Value
+    was: Value
+    skin: Value
+    glow: Value
+    relief: Value
+
+
+def surface(g: Graph, flow: Value, turns: Value, shape: Value) -> Surface:
+    """Of what flow [B,2,G,G] fetches from the portrait, turned by turns [B,L,3,3]."""
+    relief, found = g.split(g.sample(shape, places(g, flow), G), 1, 1, 8)
+    old, share, skin, glow = g.split(g.reshape(found, -1, 8, 1, G * G), 1, 3, 1, 1, 3)
     turned = g.transpose(turns @ g.transpose(old, 0, 2, 1, 3), 0, 2, 1, 3)
     normal = g.mix(old, turned, share)
-    return normal / g.sqrt(g.sum(normal * normal, 1) + 1e-4), old, glow, relief
+    return Surface(normal / g.sqrt(g.sum(normal * normal, 1) + 1e-4), old, skin, glow, relief)
 
 
-def light_on(g: Graph, light: Value, normals: Value, layers: int) -> list[Value]:
-    """Logarithm of the light [B,9,3] on each layer of normals [B,3,L,G*G], [B,3,1,G*G] each."""
-    found = g.reshape(log_light(g, light, g.reshape(normals, 0, 3, layers * G * G)), -1, 3, layers, G * G)
-    return g.split(found, 2, *[1] * layers)
+def light_on(g: Graph, avatar: dict[str, Value], found: Surface, layers: int) -> list[Value]:
+    """Logarithm of the light on each layer of normals, [B,3,1,G*G] each: the one that was read, and how skin shades in it."""
+    basis = harmonics(g, g.reshape(found.normals, 0, 3, layers * G * G))
+    every = lambda v: g.reshape(v, -1, 3, layers, G * G)  # noqa: E731
+    lit = every(log_light(g, avatar["light"], basis)) + every(shade(g, avatar["shading"], basis)) * found.skin
+    return g.split(lit, 2, *[1] * layers)
 
 
 def relight(g: Graph, change: Value) -> Value:
@@ -210,13 +224,13 @@ def aside_motion() -> np.ndarray:
 def aside(g: Graph, t: Tables, avatar: dict[str, Value], motion: Value) -> Aside:
     """avatar: tensors without a batch; motion [2,58]: aside_motion, in training with the place and size that the truth has."""
     twice = lambda v: g.concat([g.unsqueeze(v, 0)] * 2, 0)  # noqa: E731
-    inputs = Inputs({n: twice(avatar[n]) for n in ("pose", "anchors", "keypoints", "surface", "shape", "light", "rest")}, motion, g.const(np.zeros((2, 2))))
+    inputs = Inputs({n: twice(avatar[n]) for n in ("pose", "anchors", "keypoints", "surface", "shape", "light", "shading", "rest")}, motion, g.const(np.zeros((2, 2))))
     seen = see(g, inputs, *mean_head(g, t, inputs))
-    normal, _, glow, _ = surface(g, seen.flow, g.unsqueeze(seen.turn, 1), inputs.avatar["shape"])
-    (now,) = light_on(g, inputs.avatar["light"], normal, 1)
+    found = surface(g, seen.flow, g.unsqueeze(seen.turn, 1), inputs.avatar["shape"])
+    (now,) = light_on(g, inputs.avatar, found, 1)
     position, _ = g.split(inputs.avatar["surface"], 1, 3, 2)
     maps = {
-        "flow": seen.flow, "mirror": across(g, inputs, seen), "light": relight(g, now - glow), "normal": g.reshape(normal, -1, 3, G, G),
+        "flow": seen.flow, "mirror": across(g, inputs, seen), "light": relight(g, now - found.glow), "normal": g.reshape(found.normals, -1, 3, G, G),
         "position": g.sample(position, g.transpose(seen.nodes, 0, 2, 3, 1), G) * 0.1,
     }
     signs = {"flow": MIRROR[:2], "mirror": MIRROR[:2], "light": np.ones(3, np.float32), "normal": MIRROR, "position": MIRROR}

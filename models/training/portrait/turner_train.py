@@ -23,10 +23,12 @@ from portrait import observer as observing
 from portrait.adversary import Critic, fooled, told_apart
 from portrait.blocks import enlarge, pixel_grid, sample
 from portrait.dataset import colour_map, grey_light
-from portrait.graft import inlined_reader
+from portrait.graft import inlined_lifter, inlined_reader
+from portrait.lifter import load as load_lifter
 from portrait.losses import WEIGHTS as REGIONS, picture
-from portrait.prepare import FACEKIT, LANDMARK_NOISE, SOURCES, session as open_session
-from portrait.reader import WEIGHTS as READER, load as load_reader
+from portrait.marker import Marker
+from portrait.prepare import FACEKIT, SOURCES, session as open_session
+from portrait.reader import load as load_reader
 from portrait.reading import read_with
 from portrait.stage import aside, aside_motion
 from portrait.timed import Timed
@@ -40,10 +42,10 @@ CRITIC_AHEAD = 0.08  # share of the time that the critic learns before it is lis
 KNOWN = 2  # frames of a person that are portraits; the views from the left and from the right follow
 
 
-def input_model(facekit: Path, reader: Path) -> ort.InferenceSession:
+def input_model(facekit: Path, looks: Path) -> ort.InferenceSession:
     """portrait, landmarks, motion [2,58] -> what the Turner is given and the portrait's pose."""
     t = tables(facekit)
-    g = encoder_graph(t, read_with(inlined_reader(load_reader(reader))))
+    g = encoder_graph(t, read_with(inlined_reader(load_reader(looks / "reader.pt"))), inlined_lifter(load_lifter(looks / "lifter.pt")))
     motion = g.input("motion", "float32", [2, 58])
     seen = aside(g, t, {x.name: Value(g, x.name) for x in list(g.outputs)}, motion)
     for name, value in seen.given.items():
@@ -54,7 +56,7 @@ def input_model(facekit: Path, reader: Path) -> ort.InferenceSession:
 def cache(session: ort.InferenceSession, data: Path, out: Path) -> None:
     read = lambda name: np.load(data / f"{name}.npy", mmap_mode="r")  # noqa: E731
     images, landmarks, motion, identity, frame = (read(n) for n in ("images", "landmarks", "motion", "identity", "frame"))
-    rng = np.random.default_rng(int(identity[0]) + 11)
+    rng, marker = np.random.default_rng(int(identity[0]) + 11), Marker()
     names = ("texture128", "backdrop128", *MAPS)
     kept: dict[str, list[np.ndarray]] = {n: [] for n in (*names, "rows")}
     for source in np.flatnonzero(frame[:] < SOURCES):
@@ -62,8 +64,7 @@ def cache(session: ort.InferenceSession, data: Path, out: Path) -> None:
         turned = aside_motion()
         turned[:, 3:6] = motion[rows, 3:6] - motion[source, 3:6]
         portrait = cv2.resize(images[source], (512, 512), interpolation=cv2.INTER_CUBIC)
-        noisy = (landmarks[source] + rng.normal(0, LANDMARK_NOISE, (68, 2))).astype(np.float32)
-        found = dict(zip(names, session.run([f"turner.{n}" for n in names], {"portrait": portrait, "landmarks": noisy, "motion": turned})))
+        found = dict(zip(names, session.run([f"turner.{n}" for n in names], {"portrait": portrait, "landmarks": marker(images[source], landmarks[source], rng), "motion": turned})))
         kept["rows"].append(rows)
         for name in names:
             kept[name].append(np.round(found[name] * 255).astype(np.uint8) if name.endswith("128") else found[name].astype(np.float16))
@@ -218,7 +219,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("/tmp/facewire-sides"))
     parser.add_argument("--cache", type=Path, default=Path("/tmp/facewire-turner"))
     parser.add_argument("--facekit", type=Path, default=FACEKIT)
-    parser.add_argument("--reader", type=Path, default=READER)
+    parser.add_argument("--looks", type=Path, default=WEIGHTS.parent, help="folder of lifter.pt and reader.pt")
     parser.add_argument("--minutes", type=float, default=40, help="of processor time")
     parser.add_argument("--batch", type=int, default=6)
     parser.add_argument("--rate", type=float, default=1e-3)
@@ -228,7 +229,7 @@ def main() -> None:
     parser.add_argument("--only-cache", action="store_true", help="make the inputs of all complete shards and stop")
     a = parser.parse_args()
     todo = [f.parent for f in sorted(a.data.glob("*/meta.json")) if not (a.cache / f.parent.name / "rows.npy").exists()]
-    session = input_model(a.facekit, a.reader) if todo else None
+    session = input_model(a.facekit, a.looks) if todo else None
     for data in todo:
         began = time.time()
         cache(session, data, a.cache / data.name)

@@ -21,7 +21,7 @@ from evaluation import metrics, run, scenes, sheets, table  # noqa: E402
 from evaluation.cost import count_gflop, count_parameters  # noqa: E402
 from evaluation.data import DataMissing, drive_rows, load_people  # noqa: E402
 from evaluation.identity import MIDDLE, crop  # noqa: E402
-from evaluation.rows import Drive, PackageRow, SourceRow  # noqa: E402
+from evaluation.rows import Drive, PackageRow, SourceRow, TrackedRow  # noqa: E402
 from evaluation.placement import Placement, load_warp  # noqa: E402
 from evaluation.strangers import STRANGERS  # noqa: E402
 from evaluation.suite import Clip, Judges, Link, flicker, judge_the_judges, means, reconstruct, reenact  # noqa: E402
@@ -278,7 +278,7 @@ def test_a_batch_of_drives_gives_as_many_frames():
     pixels, points = read_portrait(PORTRAITS[0])
     small = np.asarray(Image.fromarray(pixels).resize((256, 256), Image.Resampling.BOX))
     drive = Drive(np.zeros((3, 58), np.float32))
-    for row in (SourceRow(), PackageRow("warp", ROOT / "models/warp")):
+    for row in (SourceRow(), PackageRow("warp", ROOT / "models/warp"), TrackedRow("warp+tracker", ROOT / "models/warp")):
         made = row.render(row.encode(small, points, np.zeros(58, np.float32)), drive)
         assert made.shape == (3, 256, 256, 3) and made.dtype == np.uint8
 

@@ -17,9 +17,11 @@ from portrait.blocks import Codebook, FusedBlock, pixel_grid, sample, softmax  #
 from portrait.build import build, count_gflop, load  # noqa: E402
 from portrait.dataset import colour_map, grey_light, shortened, to_batch  # noqa: E402
 from portrait.drawing import Drawing  # noqa: E402
+from portrait.encoding import Looks  # noqa: E402
 from portrait.layout import EYE_GEOMETRY, FEATURES, HARMONICS, IDENTITY, MOUTH_GEOMETRY, G, window_sizes  # noqa: E402
 from portrait.losses import edges, flow_loss  # noqa: E402
 from portrait.network import Encoder, Generator, Relighter, clearer, combine, composite, lit  # noqa: E402
+from portrait.lifter import Lifter  # noqa: E402
 from portrait.reader import Reader  # noqa: E402
 from portrait.objective import choice_loss, draw, losses, window_points  # noqa: E402
 from portrait.observer import Observer  # noqa: E402
@@ -328,7 +330,7 @@ def test_the_built_graphs_draw_what_pytorch_draws(tmp_path):
     from warp.run import Package, motion_row, read_portrait, stack
 
     encoder, net = shake(Encoder()), shake(Generator())
-    manifest = build(FACEKIT, encoder, Reader(), shake(Turner()), net, tmp_path, 0)
+    manifest = build(FACEKIT, encoder, Looks(Lifter(), Reader(), shake(Turner())), net, tmp_path, 0)
     assert [f["role"] for f in manifest["files"]] == ["encoder", "renderer", "renderer", "renderer"]
     package = Package(tmp_path)
     pixels, landmarks = read_portrait(ROOT / "models/portraits/ada.jpg")

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from heads.look import harmonics as studio_harmonics  # noqa: E402
 from heads.motion import rotation  # noqa: E402
 from portrait.layout import SHAPE, G  # noqa: E402
+from portrait.lifter import Lifter  # noqa: E402
 from portrait.reader import Reader  # noqa: E402
 from portrait.reader_train import log_irradiance, losses  # noqa: E402
 from portrait.reading import DARKEST, EXPONENT, READER_INPUTS, RESTING, harmonics, log_light, posed  # noqa: E402
@@ -45,11 +46,10 @@ def given(batch: int = 2) -> dict[str, torch.Tensor]:
     return {n: torch.rand(batch, *shape) for n, shape in READER_INPUTS.items()}
 
 
-def test_an_untrained_reader_keeps_the_geometric_matte_and_backdrop_and_finds_nothing_else():
+def test_an_untrained_reader_keeps_the_geometric_matte_and_finds_nothing_else():
     inputs = given()
     found = Reader().eval()(**inputs)
     assert (found.matte - inputs["alpha"]).abs().max() < 0.011
-    assert torch.equal(found.backdrop, inputs["backdrop"])
     assert found.relief.shape == (2, 1, G, G) and found.relief.abs().max() == 0
     assert torch.allclose(found.normal[:, 2], torch.full((2, G, G), -1.0), atol=1e-3)
     assert found.light.shape == (2, 9, 3) and found.rest.shape == (2, 52) and found.pose.shape == (2, 6)
@@ -81,17 +81,17 @@ def test_the_graphs_harmonics_are_the_studios():
     (found,) = compute([3], lambda g, n: [harmonics(g, n)], n=normals)
     assert np.allclose(found[0], studio_harmonics(normals[0].T).T, atol=1e-5)
     light = np.eye(9)[None, :, :1] + 0.3 * np.random.default_rng(1).normal(size=(1, 9, 3))
-    (found,) = compute([3], lambda g, n, light: [log_light(g, light, n)], n=normals, light=light)
+    (found,) = compute([3], lambda g, n, light: [log_light(g, light, harmonics(g, n))], n=normals, light=light)
     assert np.allclose(found[0], EXPONENT * np.log(np.maximum(studio_harmonics(normals[0].T) @ light[0], DARKEST)).T, atol=1e-4)
 
 
 def test_a_corrected_pose_leaves_every_point_where_the_portrait_shows_it():
     rng = np.random.default_rng(2)
     points, turn = rng.normal(size=(3, G * G)) * 5, rotation(0.1, -0.2, 0.05)
-    nothing = np.zeros((68, 2))
+    nothing = np.zeros((68, 3))
 
     def correct(g, points, turn, pose):
-        fitted = Fitted(g.const([0.05]), g.const([0.1, -0.1]), turn, g.const(nothing), points, None, g.const(nothing), g.transpose(points, 1, 0))
+        fitted = Fitted(g.const([0.05]), g.const([0.1, -0.1]), turn, g.const(nothing), points, None, g.const(nothing), g.transpose(points, 1, 0), g.const([1.0]))
         made = posed(g, fitted, pose)
         return [made.scale, made.shift, made.rotation, made.position, made.keypoints]
 
@@ -139,23 +139,27 @@ def test_a_cheek_that_turns_away_from_the_lamp_gets_darker_and_one_that_stays_do
     normal = np.zeros((1, 3, G, G))
     normal[:, 2] = -1
     glow = np.zeros((1, 3, G, G))
+    shading = np.zeros((1, 9, 3))
+    shading[:, 1] = 0.5, 0.2, 0.1
 
-    def lit(turns: float, angle: float):
-        shape = np.concatenate([np.zeros((1, 1, G, G)), normal, np.full((1, 1, G, G), turns), glow], 1)
+    def lit(turns: float, angle: float, skin: float = 0.0):
+        shape = np.concatenate([np.zeros((1, 1, G, G)), normal, np.full((1, 1, G, G), turns), np.full((1, 1, G, G), skin), glow], 1)
 
-        def build(g, flow, turn, shape, light):
-            normals, was, there, _ = surface(g, flow, turn, shape)
-            now, still = light_on(g, light, normals, 2)
-            return relight(g, now - there), relight(g, still - there), normals, was
+        def build(g, flow, turn, shape, light, shading):
+            found = surface(g, flow, turn, shape)
+            now, still = light_on(g, {"light": light, "shading": shading}, found, 2)
+            return relight(g, now - found.glow), relight(g, still - found.glow), found.normals, found.was
 
         turns = np.stack([rotation(0, angle, 0), np.eye(3)])[None]
-        found = compute([4, 4, 4, 4], build, flow=np.zeros((1, 2, G, G)), turn=turns, shape=shape, light=light)
+        found = compute([4, 4, 4, 4], build, flow=np.zeros((1, 2, G, G)), turn=turns, shape=shape, light=light, shading=shading)
         return [v.reshape(1, 3, -1, G, G) for v in found]
 
     change, still, turned, was = lit(1.0, 0.5)  # positive yaw: to the left of the picture
     assert change[0, 0, 0, 32, 32] == pytest.approx(EXPONENT * np.log(1 - 0.6 * np.sin(0.5)), abs=1e-3)
     assert turned[0, 0, 0, 32, 32] == pytest.approx(-np.sin(0.5), abs=1e-3) and np.allclose(was[0, :, 0], normal[0], atol=1e-5)
     assert np.abs(still).max() < 1e-3 and turned[0, 2, 1, 32, 32] == pytest.approx(-1, abs=1e-3)
+    of_skin = lit(1.0, 0.5, skin=0.5)[0] - change
+    assert np.allclose(of_skin[0, :, 0, 32, 32], -0.5 * np.sin(0.5) * shading[0, 1], atol=1e-3)
     assert np.abs(lit(1.0, 0.0)[0]).max() < 1e-3 and np.abs(lit(0.0, 0.5)[0]).max() < 1e-3
 
 
@@ -169,9 +173,10 @@ def test_a_portrait_that_smiles_and_is_told_to_smile_as_much_stays_as_it_is(tmp_
     from portrait.timed import save
     from warp.run import motion_row, pose_angles, read_portrait
 
+    save(Lifter().state_dict(), tmp_path / "lifter.pt")
     save(Reader().state_dict(), tmp_path / "reader.pt")
     save(Turner().state_dict(), tmp_path / "turner.pt")
-    preparer = Preparer(FACEKIT, 1, tmp_path / "reader.pt", tmp_path / "turner.pt")
+    preparer = Preparer(FACEKIT, 1, tmp_path)
     pixels, landmarks = read_portrait(ROOT / "models/portraits/ada.jpg")
     avatar = preparer.encode(pixels[::2, ::2], landmarks)
     smile = {"mouthSmileLeft": 0.6, "mouthSmileRight": 0.6}

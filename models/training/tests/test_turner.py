@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from portrait.adversary import Critic  # noqa: E402
 from portrait.dataset import SIDEWAYS  # noqa: E402
 from portrait.layout import SIDE, SIDE_YAW  # noqa: E402
+from portrait.lifter import Lifter  # noqa: E402
 from portrait.observer import Observer  # noqa: E402
 from portrait.reader import Reader  # noqa: E402
 from portrait.stage import aside_motion, mirror_first, side_rotation  # noqa: E402
@@ -81,6 +82,7 @@ def test_only_the_first_picture_is_put_in_the_mirror():
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
+    save(Lifter().state_dict(), folder / "lifter.pt")
     save(Reader().state_dict(), folder / "reader.pt")
     save(shaken(Turner()).state_dict(), folder / "turner.pt")
     return folder
@@ -90,7 +92,7 @@ def weights(tmp_path_factory):
 def preparer(weights):
     from portrait.prepare import Preparer
 
-    return Preparer(FACEKIT, 1, weights / "reader.pt", weights / "turner.pt")
+    return Preparer(FACEKIT, 1, weights)
 
 
 @needs_facekit
@@ -103,7 +105,7 @@ def test_the_graph_makes_the_side_pictures_that_pytorch_makes(preparer, weights)
     found = preparer.encode(pixels[::2, ::2], landmarks)["sides"].astype(float)
     portrait = cv2.resize(pixels[::2, ::2], (512, 512), interpolation=cv2.INTER_CUBIC)
     names = list(INPUTS)
-    session = input_model(FACEKIT, weights / "reader.pt")
+    session = input_model(FACEKIT, weights)
     feed = {"portrait": portrait, "landmarks": landmarks.astype(np.float32), "motion": aside_motion()}
     inputs = {n: torch.from_numpy(v) for n, v in zip(names, session.run([f"turner.{n}" for n in names], feed))}
     with torch.no_grad():

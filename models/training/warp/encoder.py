@@ -44,11 +44,24 @@ def fit_pose(g: Graph, landmarks: Value, t: Tables):
     return g.reshape(scale, 1), g.reshape(shift, 2), g.concat([a, b, c], 0)
 
 
+def corrected(g: Graph, scale: Value, shift: Value, rotation: Value, pose: Value) -> tuple[Value, Value, Value]:
+    """scale [1], shift [2] and rotation [3,3] of a head, with the correction pose [6]: turn about the view's axes (rad, small),
+    shift (cm), logarithm of the scale."""
+    turn, move, grow = g.split(pose, 0, 3, 2, 1)
+    x, y, z = g.split(g.unsqueeze(turn, 1), 0, 1, 1, 1)
+    nothing = x * 0.0
+    cross = g.concat([g.concat([nothing, -z, y], 1), g.concat([z, nothing, -x], 1), g.concat([-y, x, nothing], 1)], 0)
+    # exp of the cross product's matrix; angles are small.
+    small = g.const(np.eye(3)) + cross + cross @ cross * 0.5
+    return scale * g.exp(grow), shift + move * scale, small @ rotation
+
+
 @dataclass(frozen=True)
 class Fitted:
-    """The mean face as it was fitted to the portrait: scale [1], shift [2], rotation [3,3]; residual [68,2], what the
-    landmarks miss it by (cm of the view plane); position [3,G*G] of the surface's nodes in the head frame (cm), place
-    [1,1,2,G*G] of them in the portrait; landmarks [68,2]; keypoints [78,3] in the head frame."""
+    """The mean face as it was fitted to the portrait: scale [1], shift [2], rotation [3,3]; residual [68,3], what the
+    landmarks miss it by (cm of the view; depth is 0 unless it was lifted); position [3,G*G] of the surface's nodes in the head frame (cm), place
+    [1,1,2,G*G] of them in the portrait; landmarks [68,2]; keypoints [78,3] in the head frame; doubt [1], how
+    likely the landmarks are not exact."""
 
     scale: Value
     shift: Value
@@ -58,51 +71,54 @@ class Fitted:
     place: Value
     landmarks: Value
     keypoints: Value
+    doubt: Value
 
 
 # (graph, image [1,3,512,512], fitted, alpha [1,1,256,256], backdrop [1,3,64,64]) -> the last three, better
 Reading = Callable[[Graph, Value, Fitted, Value, Value], tuple[Fitted, Value, Value]]
+# (graph, rotation [3,3] as fitted, residual [68,3] in the head's frame) -> pose [6] as `corrected` takes it, depth [68,1] of
+# the landmarks behind the mean face's (cm of the view), doubt [1] of their being exact
+Lifting = Callable[[Graph, Value, Value], tuple[Value, Value, Value]]
 
 
-def encoder_graph(t: Tables, read: Reading | None = None) -> Graph:
-    """read: what looks at the portrait once more, and may add outputs of its own."""
+def encoder_graph(t: Tables, read: Reading | None = None, lift: Lifting | None = None) -> Graph:
+    """lift: what knows of faces other than the mean one which pose and depth their landmarks tell of. read: what looks at the
+    portrait once more, and may add outputs of its own."""
     g = Graph("encoder")
     portrait = g.input("portrait", "uint8", [512, 512, 3])
     landmarks = g.input("landmarks", "float32", [68, 2])
     outputs: dict[str, Value] = {}
 
     scale, shift, rotation = fit_pose(g, landmarks, t)
+    depth, doubt = g.const(np.zeros((68, 1))), g.const(np.ones(1))
+    if lift:
+        pose, depth, doubt = lift(g, rotation, g.concat([missed(g, t, landmarks, scale, shift, rotation), depth], 1) @ rotation)
+        scale, shift, rotation = corrected(g, scale, shift, rotation, pose)
     turn_back = g.transpose(rotation, 1, 0)
 
-    # Residuals of the mean face, in centimetres of the view plane, as a smooth field over the frontal grid.
-    mean_view = t.landmarks @ turn_back  # [68,3] = R X
-    seen = (landmarks - shift) / scale
-    residual = seen - g.slice(mean_view, 1, 0, 2)
-    bend = g.transpose(residual, 1, 0) @ t.residual_map  # [2, n]
+    # Residuals of the mean face, in centimetres of the view, as a smooth field over the frontal grid.
+    residual = g.concat([missed(g, t, landmarks, scale, shift, rotation), depth], 1)
     resting = np.concatenate([node_positions().T, t.depth])
-    position = g.const(resting) + turn_back @ g.concat([bend, g.const(np.zeros((1, G * G)))], 0)
+    position = g.const(resting) + turn_back @ (g.transpose(residual, 1, 0) @ t.residual_map)
     batch = lambda v: g.unsqueeze(v, 0)  # noqa: E731
     place = project_head(
         g, g.reshape(position, 1, 1, 3, G * G), 1, batch(rotation), batch(scale), batch(shift), slack=0.0,
     )
     outputs["surface"] = g.reshape(g.concat([position, g.reshape(place, 2, G * G)], 0), 5, G, G)
 
-    # Keypoints: landmarks and teeth, lifted.
-    lift = g.slice(mean_view, 1, 2, 3)
-    outputs["keypoints"] = g.concat(
-        [g.concat([seen, lift], 1) @ rotation, g.const(t.teeth) + g.concat([g.mean(g.slice(residual, 0, 48, 68), 0), g.const(np.zeros((1, 1)))], 1) @ rotation], 0,
-    )
+    # Keypoints: landmarks and teeth, which move with the mouth.
+    outputs["keypoints"] = g.concat([t.landmarks + residual @ rotation, g.const(t.teeth) + g.mean(g.slice(residual, 0, 48, 68), 0) @ rotation], 0)
     outputs["anchors"] = landmarks * 1.0
 
     image = g.transpose(g.unsqueeze(g.cast(portrait, "float32"), 0), 0, 3, 1, 2) * np.float32(1 / 255)
     light = skin_light(g, image, landmarks)
     alpha, backdrop = matte(g, image, *prior_coordinates(g, scale, shift, rotation))
     if read:
-        fitted = Fitted(scale, shift, rotation, residual, position, place, landmarks, outputs["keypoints"])
+        fitted = Fitted(scale, shift, rotation, residual, position, place, landmarks, outputs["keypoints"], doubt)
         fitted, alpha, backdrop = read(g, image, fitted, alpha, backdrop)
         scale, shift, rotation, outputs["keypoints"] = fitted.scale, fitted.shift, fitted.rotation, fitted.keypoints
         outputs["surface"] = g.reshape(g.concat([fitted.position, g.reshape(fitted.place, 2, G * G)], 0), 5, G, G)
-    outputs |= layers(g, image, alpha, backdrop)
+    outputs |= layers(g, image, alpha, backdrop, sure=read is not None)
 
     iris = iris_centres(g, image, landmarks)
     pose = g.concat(
@@ -114,18 +130,30 @@ def encoder_graph(t: Tables, read: Reading | None = None) -> Graph:
     return g
 
 
-def layers(g: Graph, image: Value, alpha: Value, backdrop: Value) -> dict[str, Value]:
-    """texture and backdrop of every size, from image [1,3,512,512], alpha [1,1,256,256] and backdrop [1,3,b,b] of any size."""
+def missed(g: Graph, t: Tables, landmarks: Value, scale: Value, shift: Value, rotation: Value) -> Value:
+    """[68,2] by which landmarks [68,2] miss the mean face's in this pose, cm."""
+    return (landmarks - shift) / scale - g.slice(t.landmarks @ g.transpose(rotation, 1, 0), 1, 0, 2)
+
+
+def layers(g: Graph, image: Value, alpha: Value, backdrop: Value, *, sure: bool) -> dict[str, Value]:
+    """texture and backdrop of every size, from image [1,3,512,512], alpha [1,1,256,256] and backdrop [1,3,b,b] of any size.
+
+    The picture itself is the backdrop wherever a guessed alpha is not sure of the person; where alpha is sure, the outline's
+    pixels, which hold the person's colours, are not believed either.
+    """
     outputs: dict[str, Value] = {}
+    cover = g.op("MaxPool", alpha, kernel_shape=[3, 3], strides=[1, 1], pads=[1] * 4) if sure else alpha
+    hidden = (0.2, 0.6) if sure else (0.5, 0.95)
     for size in SIZES:
         picture = image if size == 512 else g.pool(image, 512 // size)
-        a = g.pool(alpha, 2) if size == 128 else alpha if size == 256 else g.resize(alpha, 512, 512, 1)
+        of_size = lambda v: g.pool(v, 2) if size == 128 else v if size == 256 else g.resize(v, 512, 512, 1)  # noqa: B023, E731
+        a = of_size(alpha)
         b = g.resize(backdrop, size, size, 3)
         # Matting equation I = F + (1 - a) B with 0 <= F <= a; what does not fit stays behind, in the backdrop,
         # so that the portrait's own pose gives the portrait back.
         fore = g.max(g.min(picture - b * (1.0 - a), a), np.float32(0))
         exact = g.clip((picture - fore) / g.max(1.0 - a, np.float32(0.04)), 0, 1)
-        b = g.mix(exact, b, g.smoothstep(a, 0.5, 0.95))
+        b = g.mix(exact, b, g.smoothstep(of_size(cover), *hidden))
         to_bytes = lambda v: g.reshape(g.cast(g.clip(v * 255.0 + 0.5, 0, 255), "uint8"), -1, size, size)  # noqa: B023, E731
         outputs[f"texture{size}"] = to_bytes(g.concat([fore, a], 1))
         outputs[f"backdrop{size}"] = to_bytes(b)
@@ -218,6 +246,17 @@ def flood(g: Graph, fine: Value, small: Value, seed: Value) -> Value:
     return free
 
 
+def plane(g: Graph, colour: Value, weight: Value, side: int) -> Value:
+    """The plane [1,3,side,side] through colours [1,3,side,side] of weight [1,1,side,side], by least squares."""
+    x, y = (g.const(axis[None, None]) for axis in pixel_grid(side, side).transpose(2, 0, 1))
+    average = lambda v: g.sum(v * weight, 2, 3) / (g.sum(weight, 2, 3) + 1e-3)  # noqa: E731
+    dx, dy, rest = x - average(x), y - average(y), colour - average(colour)
+    xx, xy, yy = average(dx * dx) + 0.02, average(dx * dy), average(dy * dy) + 0.02
+    cx, cy = average(rest * dx), average(rest * dy)
+    det = xx * yy - xy * xy
+    return average(colour) + dx * ((yy * cx - xy * cy) / det) + dy * ((xx * cy - xy * cx) / det)
+
+
 def matte(g: Graph, image: Value, rho: Value, x: Value, y: Value):
     """(alpha [1,1,256,256], backdrop [1,3,64,64]): a soft guess of what belongs to the person.
 
@@ -237,14 +276,7 @@ def matte(g: Graph, image: Value, rho: Value, x: Value, y: Value):
     rim[:, :, :2], rim[..., :2], rim[..., -2:] = 1, 1, 1
     free = flood(g, fine, small, g.sigmoid((prior + 4.5) * -3.0) * g.const(rim)) * (1.0 - core)
     # A plane through the free colours first, so that a gradient goes on behind the head; then what it misses.
-    pixels = pixel_grid(G, G).transpose(2, 0, 1)
-    average = lambda v: g.sum(v * free, 2, 3) / (g.sum(free, 2, 3) + 1e-3)  # noqa: E731
-    dx, dy = g.const(pixels[:1][None]) - average(g.const(pixels[:1][None])), g.const(pixels[1:][None]) - average(g.const(pixels[1:][None]))
-    rest = small - average(small)
-    xx, xy, yy = average(dx * dx) + 0.02, average(dx * dy), average(dy * dy) + 0.02
-    cx, cy = average(rest * dx), average(rest * dy)
-    det = xx * yy - xy * xy
-    gradient = average(small) + dx * ((yy * cx - xy * cy) / det) + dy * ((xx * cy - xy * cx) / det)
+    gradient = plane(g, small, free, G)
     rest = (small - gradient) * free
     weight, colour = free * 1e-6 + 1e-5, rest * 1e-6
     for sigma, strength in ((0.8, 1.0), (1.5, 0.1), (4.0, 0.005), (10.0, 0.0003)):
