@@ -90,7 +90,7 @@ def encoder_graph(t: Tables, read: Reading | None = None, lift: Lifting | None =
     outputs: dict[str, Value] = {}
 
     scale, shift, rotation = fit_pose(g, landmarks, t)
-    depth, doubt = g.const(np.zeros((68, 1))), g.const(np.ones(1))
+    depth, doubt = g.const(np.zeros((68, 1))), None
     if lift:
         pose, depth, doubt = lift(g, rotation, g.concat([missed(g, t, landmarks, scale, shift, rotation), depth], 1) @ rotation)
         scale, shift, rotation = corrected(g, scale, shift, rotation, pose)
@@ -114,7 +114,7 @@ def encoder_graph(t: Tables, read: Reading | None = None, lift: Lifting | None =
     light = skin_light(g, image, landmarks)
     alpha, backdrop = matte(g, image, *prior_coordinates(g, scale, shift, rotation))
     if read:
-        fitted = Fitted(scale, shift, rotation, residual, position, place, landmarks, outputs["keypoints"], doubt)
+        fitted = Fitted(scale, shift, rotation, residual, position, place, landmarks, outputs["keypoints"], doubt or g.const(np.ones(1)))
         fitted, alpha, backdrop = read(g, image, fitted, alpha, backdrop)
         scale, shift, rotation, outputs["keypoints"] = fitted.scale, fitted.shift, fitted.rotation, fitted.keypoints
         outputs["surface"] = g.reshape(g.concat([fitted.position, g.reshape(fitted.place, 2, G * G)], 0), 5, G, G)
