@@ -2,7 +2,7 @@
 
 The geometric encoder fits the mean face to the landmarks. Whoever's nose is longer or whose eyes lie lower then seems to have
 turned: by a degree on average, which shows in every frame. How faces differ is known (ICT-FaceKit's morphable model), so
-a small network learned from a million faces of it, landmarks only, which part of the misfit is pose and which is the person.
+a small network learned from half a million faces of it, landmarks only, which part of the misfit is pose and which is the person.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -68,6 +69,21 @@ def mirrored(given: Tensor) -> Tensor:
     residual, rotation = given.split([3 * LANDMARKS, 9], 1)
     residual = residual.reshape(-1, LANDMARKS, 3)[:, LANDMARK_MIRROR] * torch.tensor([-1.0, 1.0, 1.0])
     return torch.cat([residual.reshape(-1, 3 * LANDMARKS), rotation * torch.tensor([1.0, -1.0, -1.0, -1.0, 1.0, 1.0, -1.0, 1.0, 1.0])], 1)
+
+
+class Pose(NamedTuple):
+    """rotation [3,3], shift [2] and scale of a head in a picture (image units, a centimetre is `scale`)."""
+
+    rotation: np.ndarray
+    shift: np.ndarray
+    scale: float
+
+
+def lacking(fitted: Pose, true: Pose) -> np.ndarray:
+    """[6]: what the fitted pose lacks, as in Lifted."""
+    turn = true.rotation @ fitted.rotation.T  # small: the vector of its skew part is angle and axis
+    turn = (turn[[2, 0, 1], [1, 2, 0]] - turn[[1, 2, 0], [2, 0, 1]]) / 2
+    return np.concatenate([turn, (true.shift - fitted.shift) / fitted.scale, [np.log(true.scale / fitted.scale)]])
 
 
 def load(path: Path = WEIGHTS) -> Lifter:

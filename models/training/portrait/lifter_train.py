@@ -21,7 +21,7 @@ from torch import Tensor
 from heads.motion import driven_motion, load_tracks, rotation, source_motion
 from heads.rig import Rig, load_rig
 from heads.sitter import sample_coefficients, stretch
-from portrait.lifter import DEPTH_UNIT, INPUTS, LANDMARKS, POSE_UNITS, WEIGHTS, Lifted, Lifter, load
+from portrait.lifter import DEPTH_UNIT, INPUTS, LANDMARKS, POSE_UNITS, WEIGHTS, Lifted, Lifter, Pose, lacking, load
 from portrait.marker import Marker, jittered
 from portrait.prepare import FACEKIT, session as open_session
 from portrait.timed import Timed
@@ -120,10 +120,7 @@ class Faces:
                 way = kind or KINDS[rng.integers(3 if self.errors else 2)]
                 marks = self.found(rng, view, self.mean @ turned.T, scale, way) + shift
                 fitted = dict(zip(("scale", "shift", "rotation", "residual"), self.fit.run(None, {"landmarks": marks.astype(np.float32)})))
-                turn = turned @ fitted["rotation"].T  # small: the vector of its skew part is angle and axis
-                pose = np.concatenate([
-                    (turn[[2, 0, 1], [1, 2, 0]] - turn[[1, 2, 0], [2, 0, 1]]) / 2, (shift - fitted["shift"]) / fitted["scale"], np.log(scale / fitted["scale"]),
-                ])
+                pose = lacking(Pose(fitted["rotation"], fitted["shift"], float(fitted["scale"][0])), Pose(turned, shift, scale))
                 depth = view[:, 2] - self.mean @ turned[2]
                 given.append(np.concatenate([fitted["residual"].ravel(), fitted["rotation"].ravel()]))
                 true.append(np.concatenate([pose / POSE_UNITS, depth / DEPTH_UNIT, [way != "exact"]]))

@@ -30,6 +30,7 @@ class Marker:
         return self.tracked(image, true)
 
     def tracked(self, image: np.ndarray, true: np.ndarray) -> np.ndarray:
+        """As the tracker finds them: it looks where the face truly is, and again from where it then saw it."""
         size = image.shape[0]
         found, roll = (true + 1) * size / 2, 0.0
         for _ in range(LOOKS):

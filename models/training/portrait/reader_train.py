@@ -1,4 +1,4 @@
-"""Trains the Reader on the studio's portraits, whose matte, backdrop, depth, light and expression are known.
+"""Trains the Reader on the studio's portraits, whose matte, depth, light and expression are known.
 
     python -m portrait.reader_train --data /tmp/facewire-heads --cache /tmp/facewire-reader --minutes 12
 
@@ -22,7 +22,7 @@ from heads.look import harmonics
 from heads.motion import rotation
 from portrait.dataset import colour_map
 from portrait.graft import inlined_lifter
-from portrait.lifter import POSE_UNITS, WEIGHTS as LIFTER, load as load_lifter
+from portrait.lifter import POSE_UNITS, WEIGHTS as LIFTER, Pose, lacking, load as load_lifter
 from portrait.marker import Marker
 from portrait.reader import RELIEF_UNIT, WEIGHTS, Reader, load
 from portrait.reading import DARKEST, READER_INPUTS, RESTING, reader_inputs
@@ -92,11 +92,10 @@ def truth_of(data: dict[str, np.ndarray], row: int, placed: np.ndarray, fit: np.
     # In units of the fitted head, so that the picture's own lengths are right.
     scale = fit[0]
     relief = near * np.exp(motion[5]) / scale + placed[3] * 10
-    turn = rotation(*motion[:3]) @ fit[3:12].reshape(3, 3).T  # small: the vector of its skew part is angle and axis
-    pose = [*(turn[[2, 0, 1], [1, 2, 0]] - turn[[1, 2, 0], [2, 0, 1]]) / 2, *(motion[3:5] - fit[1:3]) / scale, motion[5] - np.log(scale)]
+    pose = lacking(Pose(fit[3:12].reshape(3, 3), fit[1:3], scale), Pose(rotation(*motion[:3]), motion[3:5], np.exp(motion[5])))
     return {
         "matte": data["cover"][row], "relief": np.clip(relief, -9, 9), "solid": (weight > 0.9).astype(np.float32),
-        "normal": half(normal), "region": data["region"][row][::2, ::2], "light": data["light"][person], "rest": np.clip(motion[6:], 0, 1), "pose": np.array(pose, np.float32),
+        "normal": half(normal), "region": data["region"][row][::2, ::2], "light": data["light"][person], "rest": np.clip(motion[6:], 0, 1), "pose": pose.astype(np.float32),
     }
 
 
@@ -110,12 +109,11 @@ class Portraits:
         self.refresh()
 
     def refresh(self) -> int:
-        for rows in sorted(self.cache.glob(f"{self.prefix}-*/rows.npy")):
-            name = rows.parent.name
-            if name not in self.open:
+        for folder in (shard for data in self.data for shard in sorted(data.glob(f"{self.prefix}-*"))):
+            rows = self.cache / folder.name / "rows.npy"
+            if folder.name not in self.open and rows.exists():
                 given = {n: np.load(rows.parent / f"{n}.npy", mmap_mode="r") for n in ("alpha", "backdrop", "placed", "residual", "fit", "rows")}
-                (folder,) = (d / name for d in self.data if (d / name).exists())
-                self.open[name] = given, {n: np.load(folder / f"{n}.npy", mmap_mode="r") for n in self.NAMES}
+                self.open[folder.name] = given, {n: np.load(folder / f"{n}.npy", mmap_mode="r") for n in self.NAMES}
         return len(self.open)
 
     def sample(self, shard: str, k: int) -> dict[str, np.ndarray]:

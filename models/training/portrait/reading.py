@@ -1,6 +1,6 @@
 """The encoder's second look: the fitted face is drawn into the portrait, and the Reader sees both.
 
-    portrait -> warp's encoder -> alpha, backdrop, fitted face -> Reader -> better alpha and backdrop, shape, light, rest
+    portrait -> warp's encoder -> alpha, backdrop, fitted face -> Reader -> better alpha, shape, light, rest
 """
 
 from __future__ import annotations
