@@ -180,7 +180,7 @@ def main(arguments: list[str] | None = None) -> dict:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, ONNX Runtime CPU, {options.threads} threads",
         "conditions": (
             f"{len(people)} test identities {drawn}, {pairs} pairs at 256², frame 0 of each is the portrait. Means over frames. "
-            "L1 in 0..1; PSNR in dB, boxes of mouth and eyes from the true landmarks; AKD (AKD-M: mouth) between landmarks that the "
+            "L1 in 0..1; PSNR in dB, boxes of mouth and eyes from the true landmarks, insides of mouths (cavity, teeth, tongue) and eyeballs where the truth shows them; AKD (AKD-M: mouth) between landmarks that the "
             "tracker finds in output and truth, pixels at 256. ms: renderer at batch 1 on two threads, best of repeated runs. "
             f"Load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores meanwhile: "
             "above that, ms are too high. A dash was not measured."

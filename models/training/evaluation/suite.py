@@ -17,6 +17,9 @@ from evaluation.trackers import Embedder, Tracker
 
 Figures = dict[str, float | None]
 
+INSIDE, EYEBALLS = (7, 8, 9), (4, 5)  # regions of models/training/heads: cavity, teeth, tongue; whites and irises
+ENOUGH = 40  # pixels
+
 
 @dataclass(frozen=True)
 class Judges:
@@ -47,8 +50,15 @@ def reconstruct(row: Row, people: Sequence[Person], judges: Judges) -> Figures:
     return means(columns)
 
 
+def region_psnr(a: np.ndarray, b: np.ndarray, labels: np.ndarray, regions: tuple[int, ...]) -> float:
+    """PSNR over the pixels of some regions of the truth; NaN where it shows less than ENOUGH of them."""
+    times = a.shape[0] // labels.shape[0]
+    mask = np.isin(labels, regions).repeat(times, 0).repeat(times, 1)
+    return metrics.psnr(a, b, mask) if mask.sum() >= ENOUGH else float("nan")
+
+
 def picture_figures(made: np.ndarray, truth: np.ndarray, landmarks: np.ndarray, region: np.ndarray) -> list[dict[str, float]]:
-    """Per frame: l1 and psnr (whole, mouth, eyes, foreground), ssim, msSsim."""
+    """Per frame: l1 and psnr (whole, boxes of mouth and eyes, foreground, inside of the mouth, eyeballs), ssim, msSsim."""
     size = truth.shape[1]
     out = []
     for a, b, points, labels in zip(made, truth, landmarks, region):
@@ -60,6 +70,8 @@ def picture_figures(made: np.ndarray, truth: np.ndarray, landmarks: np.ndarray, 
             "psnrMouth": metrics.boxed_psnr(a, b, metrics.mouth_boxes(points, size)),
             "psnrEyes": metrics.boxed_psnr(a, b, metrics.eye_boxes(points, size)),
             "psnrForeground": metrics.psnr(a, b, person),
+            "psnrInside": region_psnr(a, b, labels, INSIDE),
+            "psnrEyeballs": region_psnr(a, b, labels, EYEBALLS),
             "ssim": ssim,
             "msSsim": multi,
         })

@@ -12,7 +12,7 @@ BEGIN, END = "<!-- evaluation -->", "<!-- /evaluation -->"
 # (key, heading, digits, better: "up" or "down")
 RECONSTRUCTION = (
     ("l1", "L1", 4, "down"), ("psnr", "PSNR", 2, "up"), ("psnrMouth", "PSNR mouth", 2, "up"), ("psnrEyes", "PSNR eyes", 2, "up"),
-    ("psnrForeground", "PSNR person", 2, "up"), ("ssim", "SSIM", 3, "up"), ("msSsim", "MS-SSIM", 3, "up"), ("akd", "AKD px", 2, "down"),
+    ("psnrForeground", "PSNR person", 2, "up"), ("psnrInside", "PSNR inside mouth", 2, "up"), ("psnrEyeballs", "PSNR eyeballs", 2, "up"), ("ssim", "SSIM", 3, "up"), ("msSsim", "MS-SSIM", 3, "up"), ("akd", "AKD px", 2, "down"),
     ("akdMouth", "AKD-M px", 2, "down"), ("identityDistance", "identity distance", 3, "down"),
     ("warpingError", "temporal warping error", 2, "none"),
 )

@@ -12,8 +12,8 @@ import numpy as np
 
 from portrait.behind import fill_behind
 from portrait.layout import HARMONICS, PLACED, SHAPE
-from portrait.shading import fit_shading
-from warp.encoder import Fitted, Reading, corrected, prior_coordinates, skin_light
+from portrait.shading import fit_shading, skin_light
+from warp.encoder import Fitted, Reading, corrected, prior_coordinates
 from warp.facekit import EXPRESSIONS
 from warp.geometry import constant_weights, project_head, to_grid
 from warp.graph import Graph, Value, pixel_grid

@@ -21,6 +21,12 @@ BLACK = 0.02
 STRENGTH = 1.2  # the ridge takes so much off; fitted to pictures
 
 
+def skin_light(g: Graph, image: Value, landmarks: Value) -> Value:
+    """Mean colour [3] of the cheeks."""
+    cheeks = g.gather(landmarks, [2, 14, 3, 13], 0) * 0.45 + g.gather(landmarks, [31, 35, 31, 35], 0) * 0.55
+    return g.mean(g.reshape(g.sample(g.pool(image, 8), g.reshape(cheeks, 1, 1, 4, 2), 64), 3, 4), 1, keep=False)
+
+
 def fit_shading(g: Graph, colour: Value, cheeks: Value, normal: Value, harmonics: Value, glow: Value, cover: Value) -> tuple[Value, Value]:
     """(shading [HARMONICS,3], skin [1,1,G,G]): the logarithm of skin's colour as a function of the normal, beyond glow, and how much of
     a cell is skin.

@@ -24,7 +24,7 @@ from evaluation.identity import MIDDLE, crop  # noqa: E402
 from evaluation.rows import Drive, PackageRow, SourceRow, TrackedRow  # noqa: E402
 from evaluation.placement import Placement, load_warp  # noqa: E402
 from evaluation.strangers import STRANGERS  # noqa: E402
-from evaluation.suite import Clip, Judges, Link, flicker, judge_the_judges, means, reconstruct, reenact  # noqa: E402
+from evaluation.suite import EYEBALLS, INSIDE, Clip, Judges, Link, flicker, judge_the_judges, means, reconstruct, reenact, region_psnr  # noqa: E402
 from evaluation.trackers import Remembering  # noqa: E402
 from warp import reference  # noqa: E402
 from warp.run import pose_angles, read_portrait  # noqa: E402
@@ -180,6 +180,19 @@ def test_a_renderer_that_follows_the_motion_beats_the_copied_source(tmp_path):
     source, warp = (reconstruct(r, people, Judges()) for r in (SourceRow(), row))
     assert set(source) == set(warp) and "akd" not in source
     assert warp["psnrMouth"] > source["psnrMouth"] + 2 and warp["psnrEyes"] > source["psnrEyes"] + 2
+
+
+def test_regions_are_judged_where_the_truth_shows_enough_of_them():
+    labels = np.zeros((128, 128), np.uint8)
+    labels[10:14, 10:14] = 8  # 64 pixels of teeth
+    truth = np.zeros((256, 256, 3), np.uint8)
+    made = truth.copy()
+    made[20:28, 20:28] = 51
+    made[100:] = 255  # elsewhere
+    assert region_psnr(made, truth, labels, INSIDE) == pytest.approx(20 * np.log10(5))
+    assert np.isnan(region_psnr(made, truth, labels, EYEBALLS))
+    labels[10:14, 11:14] = 0  # too few
+    assert np.isnan(region_psnr(made, truth, labels, INSIDE))
 
 
 class Echo:

@@ -22,6 +22,7 @@ FLOOD_TOLERANCE = 0.04  # colour distance per step
 FLOOD_SLACK = 0.10
 FLOOD_SHARP = 0.028  # colour distance of a pixel from its surroundings
 CALM = 4  # the calmest of so many cells shows a picture's grain
+WHITE, BETWEEN = 36, 0.14  # so many of the brightest places at most so far (in half eye widths) from the middle between the lids are an eye's white
 GRAIN = 1.5  # how much sharper grain is elsewhere
 
 
@@ -111,7 +112,6 @@ def encoder_graph(t: Tables, read: Reading | None = None, lift: Lifting | None =
     outputs["anchors"] = landmarks * 1.0
 
     image = g.transpose(g.unsqueeze(g.cast(portrait, "float32"), 0), 0, 3, 1, 2) * np.float32(1 / 255)
-    light = skin_light(g, image, landmarks)
     alpha, backdrop = matte(g, image, *prior_coordinates(g, scale, shift, rotation))
     if read:
         fitted = Fitted(scale, shift, rotation, residual, position, place, landmarks, outputs["keypoints"], doubt or g.const(np.ones(1)))
@@ -120,9 +120,9 @@ def encoder_graph(t: Tables, read: Reading | None = None, lift: Lifting | None =
         outputs["surface"] = g.reshape(g.concat([fitted.position, g.reshape(fitted.place, 2, G * G)], 0), 5, G, G)
     outputs |= layers(g, image, alpha, backdrop, sure=read is not None)
 
-    iris = iris_centres(g, image, landmarks)
+    iris, white = look_at_eyes(g, image, landmarks)
     pose = g.concat(
-        [scale, shift, g.reshape(rotation, 9), light, iris, *one_tone(g, image), g.const(np.zeros(POSE_LENGTH - POSE["tone"][1]))], 0,
+        [scale, shift, g.reshape(rotation, 9), white, iris, *one_tone(g, image), g.const(np.zeros(POSE_LENGTH - POSE["tone"][1]))], 0,
     )
     outputs["pose"] = pose
     for tensor in avatar_tensors():
@@ -173,12 +173,6 @@ def prior_coordinates(g: Graph, scale: Value, shift: Value, rotation: Value):
     return tuple(g.reshape(v, 1, 1, G, G) for v in (rho, x, y))
 
 
-def skin_light(g: Graph, image: Value, landmarks: Value) -> Value:
-    """Mean colour [3] of the cheeks, the measure of how bright and how warm teeth and mouth are lit."""
-    cheeks = g.gather(landmarks, [2, 14, 3, 13], 0) * 0.45 + g.gather(landmarks, [31, 35, 31, 35], 0) * 0.55
-    return g.mean(g.reshape(g.sample(g.pool(image, 8), g.reshape(cheeks, 1, 1, 4, 2), 64), 3, 4), 1, keep=False)
-
-
 def one_tone(g: Graph, image: Value) -> tuple[Value, Value, Value]:
     """toned [1], dark [3] and tone [3] as in layout.POSE: 1 for grey, sepia and the like, whose colours are a straight
     function of their luma, 0 for everything that has colours."""
@@ -193,10 +187,10 @@ def one_tone(g: Graph, image: Value) -> tuple[Value, Value, Value]:
     return g.reshape(toned, 1), g.reshape(mean - tone * (weights @ mean), 3), g.reshape(tone, 3)
 
 
-def iris_centres(g: Graph, image: Value, landmarks: Value) -> Value:
-    """Iris centres [4] = (h, v) per eye in the eye's own coordinates: the dark pixels' centroid."""
+def look_at_eyes(g: Graph, image: Value, landmarks: Value) -> tuple[Value, Value]:
+    """Iris centres [4] = (h, v) per eye in the eye's own coordinates, the dark pixels' centroid; and luma [1] of the whites, 0..1."""
     h, v = np.meshgrid(np.linspace(-0.75, 0.75, 31), np.linspace(-0.45, 0.45, 19))
-    out = []
+    out, whites = [], []
     for eye in (36, 42):
         a, b = g.gather(landmarks, [eye], 0), g.gather(landmarks, [eye + 3], 0)
         mid, half = (a + b) * 0.5, (b - a) * 0.5
@@ -214,8 +208,10 @@ def iris_centres(g: Graph, image: Value, landmarks: Value) -> Value:
         total = g.sum(dark, 1) + 1e-4
         ch = g.sum(dark * h.reshape(1, -1).astype(np.float32), 1) / total
         cv = g.sum(dark * v.reshape(1, -1).astype(np.float32), 1) / total
+        brightest, _ = g.op("TopK", g.reshape(luma * g.cast(g.abs(g.const(v.reshape(1, -1)) - lid_v) < BETWEEN, "float32"), h.size), g.ints(WHITE), outputs=2)
+        whites.append(g.mean(brightest, 0))
         out += [g.reshape(g.clip(ch, -0.35, 0.35), 1), g.reshape(cv * 0.5 + lid_v * 0.5, 1)]
-    return g.concat(out, 0)
+    return g.concat(out, 0), (whites[0] + whites[1]) * 0.5
 
 
 def flood(g: Graph, fine: Value, small: Value, seed: Value) -> Value:

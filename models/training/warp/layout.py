@@ -8,10 +8,10 @@ KEYPOINTS = 78  # 68 landmarks, then 5 + 5 points of the rows of teeth
 
 # `surface` [5, G, G] over the frontal grid (geometry.py): head-frame position in cm, then its place in the portrait
 
-# `pose` [32]: scale (image units per cm), translation, rotation (row major), light, iris centres in eye
+# `pose` [32]: scale (image units per cm), translation, rotation (row major), luma of the eyes' whites, iris centres in eye
 # coordinates (h, v per eye); how far the picture is of one tone (0..1), and that tone: colour = dark + luma * tone
 POSE = {
-    "scale": (0, 1), "shift": (1, 3), "rotation": (3, 12), "light": (12, 15), "iris": (15, 19), "toned": (19, 20), "dark": (20, 23), "tone": (23, 26),
+    "scale": (0, 1), "shift": (1, 3), "rotation": (3, 12), "white": (12, 13), "iris": (13, 17), "toned": (17, 18), "dark": (18, 21), "tone": (21, 24),
 }
 POSE_LENGTH = 32
 

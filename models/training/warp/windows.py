@@ -18,11 +18,13 @@ MOUTH_WINDOW = (0.27, 0.29)
 EYE_WINDOW = (0.165, 0.14)
 ROW_SCALE = 1.6 / 3  # premolars are 1.6 cm from the middle, the row's ends 3 cm
 LID_REACH, LID_EDGE = 0.55, 0.13  # in half eye widths
-GAZE_YAW, GAZE_PITCH = 0.46, 0.34  # iris shift at coefficient 1, in half eye widths
+GAZE_YAW, GAZE_PITCH = 0.56, 0.34  # iris shift at coefficient 1, in half eye widths
+OWN_GAZE = 0.42  # share of an iris's place across its eye that is the portrait's own gaze, and not the eye's shape
 
-# Columns of red, green and blue: cavity, what its entrance is brighter, tongue, enamel of either row, what their gums are redder.
+# Columns of red, green and blue where an eye's white is as bright as on average: cavity, tongue, enamel of either row, what their gums are redder.
 ENAMEL, GUM = (0.90, 0.87, 0.80), (-0.28, -0.56, -0.50)
-MOUTH_COLOURS = np.array([(0.10, 0.028, 0.028), (0.12, 0.04, 0.04), (0.60, 0.25, 0.25), ENAMEL, ENAMEL, GUM, GUM], np.float32).T
+MOUTH_COLOURS = np.array([(0.23, 0.15, 0.145), (0.78, 0.45, 0.44), ENAMEL, ENAMEL, GUM, GUM], np.float32).T
+TONGUE = (0.52, 0.72)  # half width and height, in half widths of the lower row
 
 
 def corners(g: Graph, mouth: Value, eyes: Value, size: int, sizes: tuple[tuple[int, int], tuple[int, int]]) -> tuple[Value, Value]:
@@ -150,7 +152,6 @@ def paint_mouth(w: Windows, points: Value, under: Value) -> Value:
     from_top, from_bottom = v - curve(g, frame["upper"], h), curve(g, frame["lower"], h) - v
     pixel = (2.0 / w.size) / frame["length"]
     cover = g.clip(g.min(from_top, from_bottom) / pixel, 0, 1)
-    gap = frame["lower"][0] - frame["upper"][0]  # at h = 0
     w.seen |= {"mouth_h": h, "mouth_v": v, "mouth_top": from_top, "mouth_bottom": from_bottom, "mouth_cover": cover}
     # In a pursed mouth's own units the window reaches far: unbounded, exp() of these overflows, and inf * 0 is NaN.
     from_top, from_bottom = g.clip(from_top, 0, 4), g.clip(from_bottom, 0, 4)
@@ -161,32 +162,33 @@ def paint_mouth(w: Windows, points: Value, under: Value) -> Value:
     both = lambda low, high: np.array([low, high], np.float32).reshape(1, 2, -1, 1)  # noqa: E731
     x, below = along_row(g, rows, points)  # [B,2,1,P]
     lh, low = (g.split(v, 1, 1, 1)[0] for v in (x, below))
+    out = g.reshape(g.slice(w.expression, 1, INDEX["tongueOut"], INDEX["tongueOut"] + 1), -1, 1, 1, 1)
     # Tongue: a rounded body that rises behind the lower teeth.
-    low = low - 0.05
-    body = 1.0 - lh * lh * (1 / 0.60**2) - low * low * (1 / 0.42**2)
-    flesh = (0.45 + 0.55 * g.clip(body, 0, 1)) * (1.0 - 0.25 * bump(g, lh, 0.07))
+    body = 1.0 - lh * lh * (1 / TONGUE[0] ** 2) - low * low * (1 / TONGUE[1] ** 2)
+    flesh = (0.85 + 0.15 * g.clip(body, 0, 1)) * (1.0 - 0.12 * bump(g, lh, 0.07))
     tongue = g.clip(body * 3.0, 0, 0.95)
     a = g.abs(x)
     joints = both((0.0, 0.2, 0.4, 0.62, 0.85), (0.0, 0.29, 0.53, 0.77, 9.0))
     gaps = np.ones((1, 5), np.float32) @ bump(g, a - joints, 0.022)
-    d = below * both(1, -1) - gaps * 0.025  # rounded corners
+    d = below * both(1, -1) - (gaps + 1.0) * 0.025  # rounded corners
     tooth = g.clip(d * (rows["length"] * (w.size / 2 / ROW_SCALE)) + 0.5, 0, 1) * g.clip((0.98 - a) * 6.0, 0, 1)
-    bright = both(0.80, 1.0)
-    shade = (bright - 0.62 * bright * g.min(x * x, np.float32(1))) * (1.0 - 0.28 * gaps)
+    bright = both(0.88, 1.0)
+    shade = (bright - 0.4 * bright * g.min(x * x, np.float32(1))) * (1.0 - 0.28 * gaps)
     gum = g.clip((d - both(0.40, 0.34)) * 14.0, 0, 1)
     # Cavity, tongue, lower and upper teeth, each over those before it: how much of each shows, and then their colours at once.
+    before = g.clip(body * 3.0, 0, 1) * g.clip(out * 4.0, 0, 1)  # a tongue that is put out lies before the lower teeth
+    tooth = tooth * g.concat([1.0 - before, before * 0.0 + 1.0], 1)
     lower_gap, upper_gap = g.split(1.0 - tooth, 1, 1, 1)
     lower, upper = g.split(tooth * shade, 1, 1, 1)
     clear = lower_gap * upper_gap
     behind, enamel = (1.0 - tongue) * clear, g.concat([lower * upper_gap, upper], 1)
     gums = g.split(enamel * gum, 1, 1, 1)
-    parts = [behind, behind * g.clip(from_top * 1.2, 0, 1), tongue * clear * flesh, *g.split(enamel, 1, 1, 1), *gums]
+    parts = [behind, tongue * clear * flesh, *g.split(enamel, 1, 1, 1), *gums]
     colour = MOUTH_COLOURS @ g.concat(parts, 2)
-    # The lips' shadow, and less light the less the mouth is open.
-    shadow = (1.0 - 0.62 * g.exp(from_top * -7.0)) * (1.0 - 0.35 * g.exp(from_bottom * -12.0))
-    opening = 0.55 + 0.45 * g.clip(gap * 2.2, 0, 1)
-    luma = g.sum(w.part("light") * np.array([LUMA], np.float32), 1)
-    strength = g.reshape(g.clip(0.42 + luma * 0.85, 0.4, 1.05) * 255.0, -1, 1, 1, 1) * opening
+    # The lips' shadow. How bright it is in a mouth the eyes' whites tell: skin may be of any colour.
+    shadow = (1.0 - 0.2 * g.exp(from_top * -7.0)) * (1.0 - 0.1 * g.exp(from_bottom * -12.0))
+    white = w.part("white")
+    strength = g.reshape(g.min(0.66 + 0.42 * white, white * 2.2) * 255.0, -1, 1, 1, 1)
     return over(g, lip, of_one_tone(g, w.part, colour * (shadow * strength), 255), cover)
 
 
@@ -252,7 +254,8 @@ def paint_eyes(w: Windows, t: Tables, points: Value, under: Value) -> Value:
     close_l = g.clip(close_l, -0.3, 0.5)
     close_u = g.min(g.clip(close_u, -0.3, 1.0), 1.0 - close_l)
     gaze_h, gaze_v = per_eye(gaze_functionals())
-    gaze_h, gaze_v = g.clip(gaze_h, -GAZE_YAW, GAZE_YAW), g.clip(gaze_v, -GAZE_PITCH, GAZE_PITCH)
+    iris_h, iris_v = g.split(g.reshape(w.part("iris"), -1, 2, 2, 1), 2, 1, 1)
+    gaze_h, gaze_v = g.clip(gaze_h, -GAZE_YAW, GAZE_YAW) - iris_h * OWN_GAZE, g.clip(gaze_v, -GAZE_PITCH, GAZE_PITCH)
     closing = g.clip(close_u * 1.3, 0, 1)
     top, bottom = upper + close_u * aperture, lower - close_l * aperture
 
@@ -264,7 +267,6 @@ def paint_eyes(w: Windows, t: Tables, points: Value, under: Value) -> Value:
     lid_v = g.where(g.op("Less", v, (top + bottom) * 0.5), lid_u, lid_l)
 
     # Eyeball: shifted by the gaze. What the lids hid is taken from beside the iris, at the same distance from it.
-    iris_h, iris_v = g.split(g.reshape(w.part("iris"), -1, 2, 2, 1), 2, 1, 1)
     ball_h = g.where(g.abs(h) > 1.0, h, g.clip(h - gaze_h, -0.9, 0.9) + (h - g.clip(h, -0.9, 0.9)))
     ball_v = v - gaze_v
     margin = g.clip((g.abs(gaze_h) + g.abs(gaze_v) + g.abs(close_u)) * 0.6, 0, 0.09)
