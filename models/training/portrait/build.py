@@ -29,7 +29,7 @@ from warp.windows import write_places
 
 SIZES = (128, 256, 512)
 ROOT = Path(__file__).resolve().parents[3]
-VERSION = "1.6.0"
+VERSION = "1.7.0"
 WARP_GFLOP = {128: 0.006, 256: 0.015, 512: 0.050}
 
 
@@ -45,6 +45,7 @@ def renderer_tensors(size: int) -> list[dict]:
     """The subset that the renderer of one size reads."""
     sizes = {128: (128,), 256: (128, 256), 512: (128, 256, 512)}[size]
     keep = {"pose", "anchors", "keypoints", "surface", "shape", "light", "shading", "rest", "sides", "side_place", "features", "identity"} | {f"{n}{s}" for s in sizes for n in ("texture", "backdrop")}
+    keep |= {"side_detail"} if size > 128 else set()
     return [t for t in avatar_tensors() if t["name"] in keep]
 
 

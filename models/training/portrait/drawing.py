@@ -13,16 +13,18 @@ import torch
 
 from portrait.fold import Decided, FoldedGenerator, FoldedMover, FoldedRefiner, Moved
 from portrait.graft import export, inline
-from portrait.layout import EYE_GEOMETRY, FEATURES, HARMONICS, IDENTITY, MOUTH_GEOMETRY, SIDE, G
+from portrait.layout import DETAIL_PART, EYE_GEOMETRY, FEATURES, HARMONICS, IDENTITY, MOUTH_GEOMETRY, SIDE, SIDE_DETAIL, G
 from portrait.network import Generator, Scene
 from portrait.refiner import window_feather
 from portrait.stage import PaintedWindow, Stage
-from warp.graph import Graph, Value, pixel_grid
+from warp.graph import Graph, Value, pixel_grid, spreading
 from warp.renderer import HALF, Inputs
 from warp.windows import of_one_tone, read_places
 
 UNIT = np.float32(1 / 255)
 LEVELS = np.float32(255)
+DETAIL_BANDS = 2  # in which detail is fetched, as by Graph.sample_all
+FADE = 8  # pixels
 
 
 class Drawing:
@@ -57,6 +59,7 @@ class Drawing:
         values |= self.moved | {"found": self.found * UNIT}
         self.decided = run(FoldedGenerator(net), "frame", Decided._fields)
         self.decided["rest"] = self.decided["rest"] + HALF
+        self.detail = self.side_detail(s.detail, s.side) if s.detail else None
 
     def fetch(self, size: int) -> tuple[Value, Value]:
         """What the refined flow fetches from the portrait of one size: premultiplied colour [B,3,size,size], lit, and alpha
@@ -70,14 +73,33 @@ class Drawing:
 
     def frame(self, size: int) -> Value:
         """[B,3,size,size] in levels."""
-        g, backdrop, (keep, behind, rest) = self.g, self.levels[f"backdrop{size}"], self.decided.values()
+        g, backdrop, (keep, behind, rest, _) = self.g, self.levels[f"backdrop{size}"], self.decided.values()
         if size == 128:
             return self.found * keep + backdrop * behind + rest
         large = lambda v, channels: g.resize(v, size, size, channels)  # noqa: E731
         fore, alpha = self.fetch(size)
         # The backdrop shows where it is chosen, and where the portrait is chosen and has no person.
         shown = large(keep, 1)
-        return fore * shown + backdrop * (large(keep + behind, 1) - shown * (alpha * UNIT)) + large(rest, 3)
+        frame = fore * shown + backdrop * (large(keep + behind, 1) - shown * (alpha * UNIT)) + large(rest, 3)
+        if self.detail is None:
+            return frame
+        return frame + (self.detail if size == SIDE_DETAIL else large(self.detail, 3))
+
+    def side_detail(self, detail: Value, side: Value) -> Value:
+        """[B,3,256,256] in levels: what is finer in the side picture, detail [B,3,256,256] (128 is none), fetched by side [B,2,64,64], in the
+        middle part of the frame, where heads are."""
+        g, (top, bottom, left, right) = self.g, DETAIL_PART
+        rows, columns = spreading(G, SIDE_DETAIL)[top:bottom], spreading(G, SIDE_DETAIL)[left:right]
+        grid = pixel_grid(SIDE_DETAIL, SIDE_DETAIL)[top:bottom, left:right]
+        at = g.transpose(rows @ (side @ g.const(np.ascontiguousarray(columns.T))), 0, 2, 3, 1) + g.const(grid[None].copy())
+        bands = g.split(g.clip(at, 1 / SIDE_DETAIL - 1, 1 - 1 / SIDE_DETAIL), 1, *[(bottom - top) // DETAIL_BANDS] * DETAIL_BANDS)
+        found = g.concat([g.sample(detail, band, SIDE_DETAIL, inside=True) for band in bands], 2) - 128.0
+        # By matrices, which take the part of the frame that is wanted, and fade it out at the edges.
+        fade = lambda first, last: np.clip((np.minimum(np.arange(first, last) - first, last - 1 - np.arange(first, last)) + 0.5) / FADE, 0, 1)  # noqa: E731
+        rows = spreading(128, SIDE_DETAIL)[top:bottom] * fade(top, bottom)[:, None].astype(np.float32)
+        columns = spreading(128, SIDE_DETAIL)[left:right] * fade(left, right)[:, None].astype(np.float32)
+        found = found * (rows @ (self.decided["aside"] @ g.const(np.ascontiguousarray(columns.T))))
+        return g.op("Pad", found, g.ints(0, 0, top, left, 0, 0, SIDE_DETAIL - bottom, SIDE_DETAIL - right))
 
 
 def refine(g: Graph, net: Generator, windows, bases: list[Value], motion: Value, identity: Value, sizes) -> list[tuple[Value, ...]]:

@@ -184,14 +184,16 @@ class FoldedMover(nn.Module):
 
 class Decided(NamedTuple):
     """What the network decides about a frame, at 128 cells. In levels of 0..255 the frame is
-    found * keep + backdrop * behind + rest, with found what the refined flow fetches from the portrait, lit and over the backdrop.
+    found * keep + backdrop * behind + rest, with found what the refined flow fetches from the portrait, lit and over the backdrop;
+    the side picture is in the rest, and aside is what its finer detail is to be multiplied by.
 
-    keep, behind [B,1,128,128]; rest [B,3,128,128].
+    keep, behind [B,1,128,128]; rest, aside [B,3,128,128].
     """
 
     keep: Tensor
     behind: Tensor
     rest: Tensor
+    aside: Tensor
 
 
 class FoldedGenerator(nn.Module):
@@ -245,7 +247,8 @@ class FoldedGenerator(nn.Module):
     ) -> Decided:
         """found [B,3,128,128] as in Decided and backdrop128, 0..1; the rest as in Moved and in Generator.forward."""
         fore, alpha = sample(sides, pixel_grid(128, 128).to(flow) + spread(side, 2)).split([3, 1], 1)
-        fore = fore * spread(torch.exp(side_light), 2)
+        bright = spread(torch.exp(side_light), 2)
+        fore = fore * bright
         aside = fore + backdrop128 * (1 - alpha)
         pictures = torch.cat([found, aside, alpha], 1) - 0.5
         x = self.reduce(torch.cat([features, seen, flow, light, side_light, normal, was, side], 1))
@@ -260,7 +263,7 @@ class FoldedGenerator(nn.Module):
         first, second, third, fourth = torch.exp(logits - most).split(1, 1)
         share = 1 / (first + second + third + fourth)
         rest = (aside * second + spread(colour, 2) * fourth) * (share * 255) + shade
-        return Decided(first * share, third * share, rest)
+        return Decided(first * share, third * share, rest, bright * (second * share))
 
 
 class FoldedRefiner(nn.Module):

@@ -11,6 +11,8 @@ CODE = 71  # expression 52, rotation of the driver 9, of the source 9, log scale
 PLACED = 10  # channels of the fitted face in the portrait (reading.py)
 HARMONICS = 9  # of the light that was read
 SIDE = 128  # of the side pictures, pixels
+SIDE_DETAIL = 256  # of what they have beyond that
+DETAIL_PART = (24, 184, 48, 208)  # rows and columns of a frame of 256 that show it: head and neck
 SIDE_YAW = 50 * np.pi / 180  # by which the head is turned in them
 SHAPE = 9  # channels of the avatar tensor `shape` (reading.py)
 

@@ -204,9 +204,9 @@ class Generator(nn.Module):
         first = logits.new_tensor([2.0, 0, 0, 0], dtype=torch.float32).reshape(1, 4, 1, 1)  # at first most is warped
         return softmax(F.pixel_shuffle(logits, 2).float() + first)
 
-    def forward(self, texture, backdrop, texture128, backdrop128, sides, features, identity, harmonics, code, flow, side, light, side_light, normal, was):
-        """One frame before the windows: texture [B,4,N,N], backdrop [B,3,N,N] (0..1, N = 128 or 256), sides [B,4,128,128] -> frame and
-        warped portrait [B,3,N,N], modulation code [B,128], refined flow [B,2,64,64] and light [B,3,64,64]."""
+    def forward(self, texture, backdrop, texture128, backdrop128, sides, features, identity, harmonics, code, flow, side, light, side_light, normal, was, detail=None):
+        """One frame before the windows: texture [B,4,N,N], backdrop [B,3,N,N] (0..1, N = 128 or 256), sides [B,4,128,128], detail [B,3,256,256] of them
+        -> frame and warped portrait [B,3,N,N], modulation code [B,128], refined flow [B,2,64,64] and light [B,3,64,64]."""
         motion = self.embed(code, identity)
         trunk = self.trunk(texture128, backdrop128, sides, features, identity, harmonics, motion, Scene(flow, side, light, side_light, normal, was))
         weights = clearer(self.choices(trunk))
@@ -214,6 +214,9 @@ class Generator(nn.Module):
         if size > 128:
             # Weights chosen at 128 do at 256 too: choosing again at 256 cost a quarter of the time and gained nothing.
             weights, aside = enlarge(weights, size // 128), enlarge(aside, size // 128)
+            if detail is not None:
+                finer = sample(detail, pixel_grid(256, 256).to(flow) + enlarge(side, 256 // G)) * torch.exp(enlarge(side_light, 256 // G))
+                aside = aside + enlarge(finer, size // 256)
             places = pixel_grid(size, size).to(flow) + enlarge(trunk.flow, size // G)
             warped = composite(lit(sample(texture, places), enlarge(trunk.light, size // G)), backdrop)
         frame = combine(weights, warped, aside, backdrop, enlarge(trunk.colour, size // G), enlarge(trunk.shade, size // 32))

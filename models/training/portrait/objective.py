@@ -17,6 +17,7 @@ from portrait.refiner import blend, shifted, window_feather
 
 Batch = dict[str, Tensor]
 AROUND = 5  # pixels at 128
+SMOOTH, DARK = 7, 0.02  # cells of 64; brightness that is added before logarithms
 CLEAR = 0.015  # difference of two pictures' errors that makes a choice clear
 DEARER = (0.0, 0.003, 0.003, 0.012)  # mean difference that a pixel of portrait, side picture, backdrop or learned colour may be worse by,
 DEARER_SHOWN = (0.0, 0.003, 0.009, 0.036)  # and this in addition where the portrait shows the place
@@ -112,6 +113,18 @@ def choice_loss(drawn: Drawn, backdrop: Tensor, target: Tensor, weight: Tensor, 
     return -(best * torch.log(drawn.weights.clamp(min=1e-6)) * weight * (1 + 3 * (1 - shown))).sum(1).mean()
 
 
+def light_loss(light: Tensor, portrait: Tensor, target: Tensor, true_flow: Tensor, known: Tensor) -> Tensor:
+    """How far light [N,3,64,64] (logarithm) is from the one that the pictures show: portrait [S,3,256,256] at its true places [N,2,64,64]
+    beside target [N,3,256,256], means of SMOOTH cells around what is known [N,1,64,64]. As a factor in what is fetched light
+    learns to be less than it is: where flow is a little off, that is the safer guess."""
+    own = F.avg_pool2d(portrait, 4).repeat_interleave(len(target) // len(portrait), 0)
+    logarithm = lambda v: torch.log(v.clamp_min(0) + DARK)  # noqa: E731
+    wanted = (logarithm(F.avg_pool2d(target, 4)) - logarithm(sample(own, true_flow))).clamp(-1, 1)
+    mean = lambda v: F.avg_pool2d(v * known, SMOOTH, 1, SMOOTH // 2)  # noqa: E731
+    off = (mean(light) - mean(wanted)) / (mean(torch.ones_like(known)) + 1e-3)
+    return (F.smooth_l1_loss(off, torch.zeros_like(off), beta=0.05, reduction="none") * known).mean()
+
+
 def losses(drawn: Drawn, batch: Batch, config: dict, observer: nn.Module | None, critics: nn.ModuleDict | None) -> dict[str, Tensor]:
     """The terms of the loss, weighted. Without an observer no perceptual ones, without critics no adversarial ones."""
     trunk, region = drawn.trunk, batch["region"]
@@ -129,6 +142,7 @@ def losses(drawn: Drawn, batch: Batch, config: dict, observer: nn.Module | None,
         "colour": 3 * ((trunk.colour - F.avg_pool2d(target, 2)).abs() * (1 - shown)).mean(),
         # Light and flow are for what the portrait shows; elsewhere they would learn to hide what is to be chosen away.
         "lit": config["lit"] * ((F.avg_pool2d(trunk.warped - target, 2)).abs() * visible).mean(),
+        "light": config["light"] * light_loss(trunk.light, batch["portrait"], batch["target"], batch["true_flow"], visible),
         "choice": config["choice"] * choice_loss(drawn, F.avg_pool2d(batch["backdrop"], 2).repeat_interleave(len(target) // len(batch["backdrop"]), 0), target, weight, enlarge(shown, 2)),
         "flow": config["flow"] * flow_loss(pixel_grid(G, G) + trunk.flow, batch["true_flow"], visible),
         "occlusion": 0.03 * (F.binary_cross_entropy_with_logits(trunk.occlusion.float(), 1 - batch["visible"], reduction="none") * person).mean(),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from portrait.layout import EYE_GEOMETRY, EYE_WINDOW, MOUTH_GEOMETRY, MOUTH_WINDOW, SIDE, SIDE_YAW
+from portrait.layout import EYE_GEOMETRY, EYE_WINDOW, MOUTH_GEOMETRY, MOUTH_WINDOW, SIDE, SIDE_DETAIL, SIDE_YAW
 from portrait.reading import harmonics, log_light, shade
 from warp.facekit import Tables
 from warp.graph import Graph, Value, pixel_grid
@@ -57,7 +57,8 @@ class Seen:
 @dataclass(frozen=True)
 class Stage:
     """flow as in Seen; side [B,2,G,G]: displacement into the picture of the head's nearer side, which is the one
-    given as sides [B,4,128,128] (premultiplied, 0..255); code [B,71]: what the frame shall show; light, side_light
+    given as sides [B,4,128,128] (premultiplied, 0..255), with what is finer in it as detail [B,3,256,256] (levels, 128 is none; for frames
+    that show it); code [B,71]: what the frame shall show; light, side_light
     [B,3,G,G]: logarithm of what a picture's colours are to be multiplied by, now that the surface has turned; normal, was
     [B,3,G,G] of the surface as seen now and as it was seen in the portrait.
     """
@@ -66,6 +67,7 @@ class Stage:
     flow: Value
     side: Value
     sides: Value
+    detail: Value | None
     code: Value
     light: Value
     side_light: Value
@@ -112,6 +114,8 @@ def stage(g: Graph, t: Tables, inputs: Inputs) -> Stage:
     chosen = lambda v, *shape: g.where(positive, *(g.reshape(half, -1, *shape) for half in reversed(g.split(v, 1, 1, 1))))  # noqa: E731
     side_map = chosen(avatar["side_place"], 2, G, G)
     sides = chosen(g.cast(avatar["sides"], "float32"), 4, SIDE, SIDE)
+    # Chosen before it is cast, which takes longer.
+    detail = g.cast(chosen(avatar["side_detail"], 3, SIDE_DETAIL, SIDE_DETAIL), "float32") if "side_detail" in avatar else None
     turned = np.stack([side_rotation(yaw) for yaw in (-SIDE_YAW, SIDE_YAW)])
     sign = g.cast(positive, "float32")
     side_turn = (g.const(turned[:1]) + g.reshape(sign, -1, 1, 1) * (turned[1:] - turned[:1])) @ back_turn(g, inputs)
@@ -126,7 +130,7 @@ def stage(g: Graph, t: Tables, inputs: Inputs) -> Stage:
     normal = g.slice(found.normals, 2, 0, 1)
     code = g.concat([seen.head.expression, g.reshape(head.rotation, 0, 9), inputs.pose(g, "rotation"), log_scale(g, inputs)], 1)
     maps = lambda v: g.reshape(v, -1, 3, G, G)  # noqa: E731
-    return Stage(seen.head, seen.flow, side, sides, code, relight(g, now - found.glow), relight(g, now - there), maps(normal), maps(found.was))
+    return Stage(seen.head, seen.flow, side, sides, detail, code, relight(g, now - found.glow), relight(g, now - there), maps(normal), maps(found.was))
 
 
 def back_turn(g: Graph, inputs: Inputs) -> Value:

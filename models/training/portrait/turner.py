@@ -35,12 +35,15 @@ WEIGHTS = Path(__file__).with_name("turner.pt")
 
 class Turned(NamedTuple):
     """picture [B,3,128,128]: colours, which count where alpha [B,1,128,128] does; weights [B,4,128,128] of warped, mirrored,
-    copied and own colour; paint [B,3,128,128], the last."""
+    copied and own colour; paint [B,3,128,128], the last; copied [B,2,64,64]: displacement into the portrait of what is copied, and
+    bright [B,3,64,64], the logarithm of its light."""
 
     picture: Tensor
     alpha: Tensor
     weights: Tensor
     paint: Tensor
+    copied: Tensor
+    bright: Tensor
 
 
 class Turner(nn.Module):
@@ -65,11 +68,7 @@ class Turner(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def decide(self, texture128: Tensor, backdrop128: Tensor, flow: Tensor, mirror: Tensor, light: Tensor, normal: Tensor, position: Tensor) -> Turned:
-        grid64, grid128 = (pixel_grid(n, n).to(flow) for n in (G, 128))
-        fetch = lambda by: sample(texture128, grid128 + enlarge(by, 2))  # noqa: E731
-        shine = torch.exp(enlarge(light, 2))
-        warped, mirrored = fetch(flow), fetch(mirror)
-        warped = torch.cat([warped[:, :3] * shine, warped[:, 3:]], 1)
+        warped, mirrored = fetched(texture128, flow, light), fetched(texture128, mirror)
         pictures = torch.cat([F.pixel_unshuffle(warped, 2), F.pixel_unshuffle(mirrored, 2)], 1) - 0.5
         x = self.stem(torch.cat([
             pictures, F.avg_pool2d(texture128, 2) - 0.5, F.avg_pool2d(backdrop128, 2) - 0.5, flow * 4, mirror * 4, light, normal, position,
@@ -83,21 +82,53 @@ class Turner(nn.Module):
             x = self.outward[level](kept[level] + enlarge(self.up[level](F.leaky_relu(x, SLOPE)), 2))
         x = F.leaky_relu(x, SLOPE)
         reach, bright = self.coarse(x).float().split([2, 3], 1)
-        copied = sample(texture128, grid128 + enlarge(flow + COPY_REACH * torch.tanh(reach), 2))
-        copied = torch.cat([copied[:, :3] * torch.exp(enlarge(LIGHT_REACH * torch.tanh(bright), 2)), copied[:, 3:]], 1)
+        copied, bright = flow + COPY_REACH * torch.tanh(reach), LIGHT_REACH * torch.tanh(bright)
         found = F.pixel_shuffle(self.out(F.leaky_relu(self.fine(torch.cat([x, pictures], 1)), SLOPE)), 2).float()
         logits, matte, paint = found.split([4, 1, 3], 1)
         weights = softmax(logits + logits.new_tensor([2.0, 0, 0, 0]).reshape(1, 4, 1, 1))  # at first most is warped
         paint = torch.sigmoid(2 * paint)
-        colour = lambda v: v[:, :3] / v[:, 3:].clamp_min(SOLID)  # noqa: E731
-        picture = sum(v * weights[:, k : k + 1] for k, v in enumerate((colour(warped), colour(mirrored), colour(copied), paint)))
+        picture = mixed(weights, paint, colour(warped), colour(mirrored), colour(fetched(texture128, copied, bright)))
         guess = warped[:, 3:].clamp(0.03, 0.97)
         alpha = torch.sigmoid(torch.log(guess / (1 - guess)) + 4 * matte) * 1.02 - 0.01
-        return Turned(picture.clamp(0, 1.2), alpha.clamp(0, 1), weights, paint)
+        return Turned(picture.clamp(0, 1.2), alpha.clamp(0, 1), weights, paint, copied, bright)
 
     def forward(self, texture128: Tensor, backdrop128: Tensor, flow: Tensor, mirror: Tensor, light: Tensor, normal: Tensor, position: Tensor) -> Tensor:
         turned = self.decide(texture128, backdrop128, flow, mirror, light, normal, position)
         return torch.cat([turned.picture.clamp(0, 1) * turned.alpha, turned.alpha], 1)
+
+
+def fetched(texture: Tensor, by: Tensor, light: Tensor | None = None) -> Tensor:
+    """texture [B,4,n,n] as displacements by [B,2,64,64] fetch it, its colours in light [B,3,64,64] (logarithm)."""
+    n = int(texture.shape[-1])
+    found = sample(texture, pixel_grid(n, n).to(by) + enlarge(by, n // G))
+    return found if light is None else torch.cat([found[:, :3] * torch.exp(enlarge(light, n // G)), found[:, 3:]], 1)
+
+
+def colour(premultiplied: Tensor) -> Tensor:
+    return premultiplied[:, :3] / premultiplied[:, 3:].clamp_min(SOLID)
+
+
+def mixed(weights: Tensor, paint: Tensor, warped: Tensor, mirrored: Tensor, copied: Tensor) -> Tensor:
+    """Colours [B,3,n,n] by their weights [B,4,n,n]."""
+    return sum(v * weights[:, k : k + 1] for k, v in enumerate((warped, mirrored, copied, paint)))
+
+
+class DetailedTurner(nn.Module):
+    """What Turner gives, and detail [B,3,256,256]: what its picture at 256 has beyond the one at 128, premultiplied. All is decided at
+    128; at 256 the same places of the portrait are fetched in the same shares."""
+
+    def __init__(self, turner: Turner):
+        super().__init__()
+        self.turner = turner
+
+    def forward(
+        self, texture256: Tensor, texture128: Tensor, backdrop128: Tensor, flow: Tensor, mirror: Tensor, light: Tensor, normal: Tensor, position: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        t = self.turner.decide(texture128, backdrop128, flow, mirror, light, normal, position)
+        small = t.picture.clamp(0, 1) * t.alpha
+        sources = (fetched(texture256, flow, light), fetched(texture256, mirror), fetched(texture256, t.copied, t.bright))
+        large = mixed(enlarge(t.weights, 2), enlarge(t.paint, 2), *map(colour, sources)).clamp(0, 1) * enlarge(t.alpha, 2)
+        return torch.cat([small, t.alpha], 1), large - enlarge(small, 2)
 
 
 def load(path: Path = WEIGHTS) -> Turner:

@@ -16,14 +16,14 @@ from portrait.adversary import Critic, critics, fooled, told_apart  # noqa: E402
 from portrait.blocks import Codebook, FusedBlock, pixel_grid, sample, softmax  # noqa: E402
 from portrait.build import build, count_gflop, load  # noqa: E402
 from portrait.dataset import colour_map, grey_light, shortened, to_batch  # noqa: E402
-from portrait.drawing import Drawing  # noqa: E402
+from portrait.drawing import FADE, Drawing  # noqa: E402
 from portrait.encoding import Looks  # noqa: E402
-from portrait.layout import EYE_GEOMETRY, FEATURES, HARMONICS, IDENTITY, MOUTH_GEOMETRY, G, window_sizes  # noqa: E402
+from portrait.layout import DETAIL_PART, EYE_GEOMETRY, FEATURES, HARMONICS, IDENTITY, MOUTH_GEOMETRY, G, window_sizes  # noqa: E402
 from portrait.losses import edges, flow_loss  # noqa: E402
 from portrait.network import Encoder, Generator, Relighter, clearer, combine, composite, lit  # noqa: E402
 from portrait.lifter import Lifter  # noqa: E402
 from portrait.reader import Reader  # noqa: E402
-from portrait.objective import choice_loss, draw, losses, window_points  # noqa: E402
+from portrait.objective import choice_loss, draw, light_loss, losses, window_points  # noqa: E402
 from portrait.observer import Observer  # noqa: E402
 from portrait.refiner import REACH, Refiner, painters_own, painters_reach, shifted, window_feather  # noqa: E402
 from portrait.train import widen  # noqa: E402
@@ -160,7 +160,7 @@ def test_window_points_are_the_frames_pixels():
 def test_every_loss_reaches_the_networks():
     models = torch.nn.ModuleDict({"encoder": Encoder(), "net": Generator()})
     shake(models)
-    config = {"choice": 0.03, "paint": 0.3, "flow": 3.0, "lit": 1.0, "mean": 1.0, "windows": 0.7, "mask": 0.5, "seen": 0.1, "critic": 0.01, "matching": 0.1}
+    config = {"choice": 0.03, "paint": 0.3, "flow": 3.0, "lit": 1.0, "light": 1.0, "mean": 1.0, "windows": 0.7, "mask": 0.5, "seen": 0.1, "critic": 0.01, "matching": 0.1}
     for small in (False, True):
         batch = training_batch()
         terms = losses(draw(models, batch, 2, small), batch, config, Observer(), critics(("frame", "mouth", "eye")))
@@ -322,6 +322,18 @@ def test_the_committed_graphs_belong_to_the_committed_weights():
     assert {f["size"]: f["gflop"] for f in files if "size" in f} == {size: count_gflop(net, size) for size in (128, 256, 512)}
 
 
+def test_light_is_what_pictures_show_at_true_places():
+    torch.manual_seed(8)
+    portrait = smooth(torch.rand(1, 3, 256, 256)) * 0.3 + 0.3
+    light = torch.linspace(-0.3, 0.3, 64).reshape(1, 1, 1, 64).expand(2, 3, 64, 64)
+    target = portrait * torch.exp(torch.nn.functional.interpolate(light, scale_factor=4, mode="bilinear"))
+    places, known = pixel_grid(64, 64).expand(2, -1, -1, -1), torch.ones(2, 1, 64, 64)
+    known[:, :, 40:] = 0  # where anything may stand
+    target[:, :, 160:] = 0.9
+    right, none = (float(light_loss(v, portrait, target, places, known)) for v in (light, torch.zeros_like(light)))
+    assert right < 0.05 * none and none > 0.03
+
+
 @needs_facekit
 def test_the_built_graphs_draw_what_pytorch_draws(tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
@@ -350,14 +362,27 @@ def test_the_built_graphs_draw_what_pytorch_draws(tmp_path):
         g = Graph("frame")
         values = {n: g.input(n, "float32", ["B", *v.shape[1:]]) for n, v in zip(names, given)}
         levels = {f"{n}{s}": values[k] * np.float32(255) for n in ("texture", "backdrop") for s, k in ((128, f"{n}128"), (size, n))}
-        drawn = SimpleNamespace(**{n: values[n] for n in ("code", "flow", "side", "light", "side_light", "normal", "was")}, sides=values["sides"] * np.float32(255))
+        drawn = SimpleNamespace(**{n: values[n] for n in ("code", "flow", "side", "light", "side_light", "normal", "was")}, sides=values["sides"] * np.float32(255), detail=None)
+        detail = smooth(torch.rand(3, 3, 256, 256) - 0.5) * 8
+        if size == 256:
+            drawn.detail = g.input("detail", "float32", ["B", 3, 256, 256]) * np.float32(255) + np.float32(128)
         frame = Drawing(g, net, drawn, SimpleNamespace(avatar=values | {"light": values["harmonics"]}), levels, size).frame(size)
         g.output(frame, "frame", "float32", ["B", 3, size, size])
         session = onnxruntime.InferenceSession(g.model("frame").SerializeToString(), providers=["CPUExecutionProvider"])
         with torch.no_grad():
             expected = net(*given)[0].numpy()
-        found = session.run(None, {n: v.numpy() for n, v in zip(names, given)})[0]
-        difference = np.abs((found - HALF) / 255 - expected)
+            finer = net(*given, detail)[0].numpy()
+        found = session.run(None, {n: v.numpy() for n, v in zip(names, given)} | ({"detail": detail.numpy()} if drawn.detail else {}))[0]
+        found = (found - HALF) / 255
+        if drawn.detail:  # in the middle of the frame, and faded out towards its edges
+            top, bottom, left, right = DETAIL_PART
+            inner = (..., slice(top + FADE, bottom - FADE), slice(left + FADE, right - FADE))
+            assert np.abs(finer[inner] - expected[inner]).mean() > 0.01
+            expected[inner] = finer[inner]
+            border = (..., slice(top, bottom), slice(left, right))
+            kept, expected[border], found[border] = (expected[inner], found[inner]), 0, 0
+            expected[inner], found[inner] = kept
+        difference = np.abs(found - expected)
         # Light and what is neither portrait nor backdrop are enlarged in another order.
         assert difference.mean() < 1e-3 and difference.max() < 0.03, (size, difference.mean(), difference.max())
 

@@ -14,14 +14,15 @@ cv2 = pytest.importorskip("cv2")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from portrait.adversary import Critic  # noqa: E402
+from portrait.blocks import enlarge  # noqa: E402
 from portrait.dataset import SIDEWAYS  # noqa: E402
-from portrait.layout import SIDE, SIDE_YAW  # noqa: E402
+from portrait.layout import SIDE, SIDE_DETAIL, SIDE_YAW  # noqa: E402
 from portrait.lifter import Lifter  # noqa: E402
 from portrait.observer import Observer  # noqa: E402
 from portrait.reader import Reader  # noqa: E402
 from portrait.stage import aside_motion, mirror_first, side_rotation  # noqa: E402
 from portrait.timed import save  # noqa: E402
-from portrait.turner import INPUTS, Turner  # noqa: E402
+from portrait.turner import INPUTS, DetailedTurner, Turner  # noqa: E402
 from portrait.turner_train import losses, shown  # noqa: E402
 from warp.graph import Graph  # noqa: E402
 
@@ -52,6 +53,21 @@ def test_an_untrained_turner_shows_mostly_what_geometry_turned_and_stays_premult
     assert found.shape == (2, 4, SIDE, SIDE) and found.min() >= 0 and found.max() <= 1
     assert (found[:, :3] <= found[:, 3:] + 1e-6).all()
     assert turned.weights[:, 0].min() > 0.7 and torch.allclose(turned.weights.sum(1), torch.ones(2, SIDE, SIDE), atol=1e-5)
+
+
+def test_detail_is_what_the_portrait_has_beyond_the_smaller_picture():
+    inputs = given() | {n: torch.zeros(2, *INPUTS[n]) for n in ("flow", "mirror", "light")}
+    texture256 = torch.cat([torch.rand(2, 3, 256, 256), torch.ones(2, 1, 256, 256)], 1)  # the whole picture is the person
+    inputs["texture128"] = torch.nn.functional.avg_pool2d(texture256, 2)
+    turner = Turner().eval()
+    with torch.no_grad():
+        turned, detail = DetailedTurner(turner)(texture256, **inputs)
+        plain, decided = turner(**inputs), turner.decide(**inputs)
+    assert torch.equal(turned, plain) and detail.shape == (2, 3, SIDE_DETAIL, SIDE_DETAIL)
+    large = enlarge(plain[:, :3], 2) + detail
+    painted = enlarge(decided.weights[:, 3:], 2)  # the rest shows the portrait where it is
+    assert torch.allclose(large, ((1 - painted) * texture256[:, :3] + painted * enlarge(decided.paint, 2)) * enlarge(decided.alpha, 2), atol=1e-4)
+    assert detail.abs().mean() > 0.05
 
 
 def test_every_loss_reaches_the_turner():

@@ -24,7 +24,7 @@ OWN_GAZE = 0.42  # share of an iris's place across its eye that is the portrait'
 # Columns of red, green and blue where an eye's white is as bright as on average: cavity, tongue, enamel of either row, what their gums are redder.
 ENAMEL, GUM = (0.90, 0.87, 0.80), (-0.28, -0.56, -0.50)
 MOUTH_COLOURS = np.array([(0.23, 0.15, 0.145), (0.78, 0.45, 0.44), ENAMEL, ENAMEL, GUM, GUM], np.float32).T
-TONGUE = (0.52, 0.72)  # half width and height, in half widths of the lower row
+TONGUE = (0.52, 0.68)  # half width and height, in half widths of the lower row
 
 
 def corners(g: Graph, mouth: Value, eyes: Value, size: int, sizes: tuple[tuple[int, int], tuple[int, int]]) -> tuple[Value, Value]:
@@ -165,8 +165,9 @@ def paint_mouth(w: Windows, points: Value, under: Value) -> Value:
     out = g.reshape(g.slice(w.expression, 1, INDEX["tongueOut"], INDEX["tongueOut"] + 1), -1, 1, 1, 1)
     # Tongue: a rounded body that rises behind the lower teeth.
     body = 1.0 - lh * lh * (1 / TONGUE[0] ** 2) - low * low * (1 / TONGUE[1] ** 2)
-    flesh = (0.85 + 0.15 * g.clip(body, 0, 1)) * (1.0 - 0.12 * bump(g, lh, 0.07))
-    tongue = g.clip(body * 3.0, 0, 0.95)
+    deep = 1.0 - 0.45 * g.exp(from_top * -2.2) * (1.0 - out)  # what lies further back is darker, and shows nearer to the upper lip
+    flesh = (0.76 + 0.24 * g.clip(body, 0, 1)) * (1.0 - 0.22 * bump(g, lh, 0.09)) * deep
+    tongue = g.clip(body * 2.0, 0, 0.95)
     a = g.abs(x)
     joints = both((0.0, 0.2, 0.4, 0.62, 0.85), (0.0, 0.29, 0.53, 0.77, 9.0))
     gaps = np.ones((1, 5), np.float32) @ bump(g, a - joints, 0.022)
@@ -183,7 +184,7 @@ def paint_mouth(w: Windows, points: Value, under: Value) -> Value:
     clear = lower_gap * upper_gap
     behind, enamel = (1.0 - tongue) * clear, g.concat([lower * upper_gap, upper], 1)
     gums = g.split(enamel * gum, 1, 1, 1)
-    parts = [behind, tongue * clear * flesh, *g.split(enamel, 1, 1, 1), *gums]
+    parts = [behind * deep, tongue * clear * flesh, *g.split(enamel, 1, 1, 1), *gums]
     colour = MOUTH_COLOURS @ g.concat(parts, 2)
     # The lips' shadow. How bright it is in a mouth the eyes' whites tell: skin may be of any colour.
     shadow = (1.0 - 0.2 * g.exp(from_top * -7.0)) * (1.0 - 0.1 * g.exp(from_bottom * -12.0))
