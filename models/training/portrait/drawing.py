@@ -23,7 +23,6 @@ from warp.windows import of_one_tone, read_places
 
 UNIT = np.float32(1 / 255)
 LEVELS = np.float32(255)
-DETAIL_BANDS = 2  # in which detail is fetched, as by Graph.sample_all
 FADE = 8  # pixels
 
 
@@ -92,8 +91,7 @@ class Drawing:
         rows, columns = spreading(G, SIDE_DETAIL)[top:bottom], spreading(G, SIDE_DETAIL)[left:right]
         grid = pixel_grid(SIDE_DETAIL, SIDE_DETAIL)[top:bottom, left:right]
         at = g.transpose(rows @ (side @ g.const(np.ascontiguousarray(columns.T))), 0, 2, 3, 1) + g.const(grid[None].copy())
-        bands = g.split(g.clip(at, 1 / SIDE_DETAIL - 1, 1 - 1 / SIDE_DETAIL), 1, *[(bottom - top) // DETAIL_BANDS] * DETAIL_BANDS)
-        found = g.concat([g.sample(detail, band, SIDE_DETAIL, inside=True) for band in bands], 2) - 128.0
+        found = g.sample_all(detail, at, SIDE_DETAIL, (bottom - top, right - left)) - 128.0
         # By matrices, which take the part of the frame that is wanted, and fade it out at the edges.
         fade = lambda first, last: np.clip((np.minimum(np.arange(first, last) - first, last - 1 - np.arange(first, last)) + 0.5) / FADE, 0, 1)  # noqa: E731
         rows = spreading(128, SIDE_DETAIL)[top:bottom] * fade(top, bottom)[:, None].astype(np.float32)

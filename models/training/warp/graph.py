@@ -191,12 +191,13 @@ class Graph:
             grid = self.clip(grid, 1 / side - 1, 1 - 1 / side)
         return self.op("GridSample", image, grid, mode="bilinear", padding_mode="zeros", align_corners=0)
 
-    def sample_all(self, image, grid, side: int):
-        """`sample` of as many places as the image has, by bands of rows: ONNX Runtime's CPU provider plans a whole grid before it
+    def sample_all(self, image, grid, side: int, shape: tuple[int, int] | None = None):
+        """`sample` of many places, as many as the image has or shape = (rows, columns), by bands of rows: ONNX Runtime's CPU provider plans a whole grid before it
         samples, 56 bytes a place, and a plan that leaves the cache costs a thirtieth of a frame of 256x256."""
-        bands = max(1, side * side // MOST_PLANNED)
+        rows, columns = shape or (side, side)
+        bands = -(-rows * columns // MOST_PLANNED)
         grid = self.clip(grid, 1 / side - 1, 1 - 1 / side)
-        found = [self.sample(image, part, side, inside=True) for part in self.split(grid, 1, *[side // bands] * bands)]
+        found = [self.sample(image, part, side, inside=True) for part in self.split(grid, 1, *[rows // bands] * bands)]
         return found[0] if bands == 1 else self.concat(found, 2)
 
     def resize(self, x, height: int, width: int, like_nchw: int):
