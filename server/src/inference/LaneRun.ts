@@ -4,6 +4,7 @@ import type { BankMemory } from './BankMemory.ts';
 import type { DeviceTransfer } from './DeviceTransfer.ts';
 import { MOTION_COLUMNS, VIEW_COLUMNS } from './manifest.ts';
 import type { HostMemory } from './ort/HostMemory.ts';
+import type { OrtBinding } from './ort/OrtBinding.ts';
 import type { OrtSession, RunTensors } from './ort/OrtSession.ts';
 import { byteLengthOf, OrtTensor } from './ort/OrtTensor.ts';
 import type { Traffic } from './Traffic.ts';
@@ -33,10 +34,12 @@ interface Batch {
   device?: LaneTensors;
 }
 
-interface Graph {
-  /** for ONNX Runtime */
-  number: number;
-  /** a run came back: later ones replay it */
+/** Runs in place: all tensors lie where the device computes. */
+interface Bound {
+  binding: OrtBinding;
+  /** of recorded runs, for ONNX Runtime */
+  graph?: number;
+  /** a run came back: later ones replay it where runs are recorded */
   ran: boolean;
 }
 
@@ -45,8 +48,8 @@ export class LaneRun {
   private readonly options: LaneRunOptions;
   private readonly memory: Readonly<Record<LaneTensorName, HostMemory>>;
   private readonly batches = new Map<number, Batch>();
-  /** of recorded runs, by keyOf() */
-  private readonly graphs = new Map<string, Graph>();
+  /** by keyOf() */
+  private readonly bound = new Map<string, Bound>();
 
   constructor(options: LaneRunOptions) {
     this.options = options;
@@ -77,30 +80,25 @@ export class LaneRun {
   ): Promise<void> {
     this.fill(pictures, slots);
     const { session, recorded } = this.options;
-    if (recorded === undefined) {
-      const { host } = this.batch(pictures.length);
-      await session.run(this.tensors(host, wanted));
-      this.count(host, wanted, traffic);
-      return;
-    }
-    const rows = recordedBatch(pictures.length, this.options.maxBatch);
+    const rows = recorded ? recordedBatch(pictures.length, this.options.maxBatch) : pictures.length;
     const { host, device } = this.batch(rows);
-    await recorded.transfer.copy(INPUTS, host, device!);
-    const graph = this.graph(keyOf(rows, wanted), recorded.nextGraph);
-    await session.run(this.tensors(device!, wanted), graph.number);
-    graph.ran = true;
-    await recorded.transfer.copy(
-      OUTPUTS.filter((name) => wanted[name]),
-      device!,
-      host,
-    );
+    if (recorded) {
+      await recorded.transfer.copy(INPUTS, host, device!);
+      await this.runBound(rows, wanted, device!);
+      const outputs = OUTPUTS.filter((name) => wanted[name]);
+      await recorded.transfer.copy(outputs, device!, host);
+    } else if (session.device.kind === 'cpu') {
+      await this.runBound(rows, wanted, host);
+    } else {
+      await session.run(this.tensors(host, wanted));
+    }
     this.count(host, wanted, traffic);
   }
 
   /** Whether so many pictures are drawn without recording a run; true where runs are not recorded. */
   isRecorded(count: number, wanted: RenderWanted): boolean {
     if (!this.options.recorded) return true;
-    return this.graphs.get(keyOf(recordedBatch(count, this.options.maxBatch), wanted))?.ran ?? false;
+    return this.bound.get(keyOf(recordedBatch(count, this.options.maxBatch), wanted))?.ran ?? false;
   }
 
   /** One picture's bytes, until the lane's next run overwrites them. */
@@ -112,10 +110,11 @@ export class LaneRun {
 
   /** May be called twice; not during a run. Before its session. */
   close(): void {
+    for (const { binding } of this.bound.values()) binding.close();
+    this.bound.clear();
     for (const { host, device } of this.batches.values()) {
       for (const tensor of [...Object.values(host), ...Object.values(device ?? {})]) tensor.close();
     }
-    this.graphs.clear();
     this.batches.clear();
     for (const memory of Object.values(this.memory)) memory.close();
   }
@@ -143,13 +142,17 @@ export class LaneRun {
     return batch;
   }
 
-  private graph(key: string, next: () => number): Graph {
-    let graph = this.graphs.get(key);
-    if (graph === undefined) {
-      graph = { number: next(), ran: false };
-      this.graphs.set(key, graph);
+  private async runBound(rows: number, wanted: RenderWanted, tensors: LaneTensors): Promise<void> {
+    const { session, recorded } = this.options;
+    const key = keyOf(rows, wanted);
+    let bound = this.bound.get(key);
+    if (bound === undefined) {
+      const binding = session.bind(this.tensors(tensors, wanted));
+      bound = { binding, ...(recorded && { graph: recorded.nextGraph() }), ran: false };
+      this.bound.set(key, bound);
     }
-    return graph;
+    await session.runBound(bound.binding, bound.graph);
+    bound.ran = true;
   }
 
   private tensors(tensors: LaneTensors, wanted: RenderWanted): RunTensors {

@@ -79,7 +79,7 @@ describe('recorded runs', () => {
   it('that failed are not taken for recorded', async () => {
     const options = renderer.laneOptions(0);
     const session = Object.create(options.session) as typeof options.session;
-    session.run = () => Promise.reject(new Error('capture invalidated'));
+    session.runBound = () => Promise.reject(new Error('capture invalidated'));
     const lane = new LaneRun({ ...options, session });
     const wanted = { i420: true, rgb: false };
     await expect(lane.draw([picture(0)], [0], wanted, new Traffic())).rejects.toThrow('invalidated');

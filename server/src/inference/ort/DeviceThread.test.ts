@@ -24,13 +24,19 @@ it("runs graphs on a thread of its own, in order, with the event loop free, and 
   const wrong = encoding(OrtTensor.host('uint8', [4, 4, 3]));
   const order: string[] = [];
   const failed = session.run(wrong.tensors).catch((error) => order.push(error.message));
-  await Promise.all([failed, ...[1, 2].map((run) => session.run(tensors, run).then(() => order.push(`run ${run}`)))]);
+  const binding = session.bind(tensors);
+  await Promise.all([
+    failed,
+    session.run(tensors).then(() => order.push('run 1')),
+    session.runBound(binding, 2).then(() => order.push('run 2')),
+  ]);
   expect(order).toEqual([expect.stringContaining('portrait'), 'run 1', 'run 2']);
   expect(result()).toBeCloseTo(0.2, 5);
+  binding.close();
   session.close();
   thread.close();
   thread.close();
-  await expect(thread.run([])).rejects.toMatchObject({ code: 'inference_failed' });
+  await expect(thread.call('Run', [])).rejects.toMatchObject({ code: 'inference_failed' });
 });
 
 it('tensors may lie in memory of an allocator, as pinned memory does', async () => {

@@ -4,19 +4,25 @@ import { FacewireError } from '@facewire/proto';
 import { OrtRuntime } from './OrtRuntime.ts';
 import { prototypeOf } from './ortApi.ts';
 
-/** Runs in the worker: calls Run() by its address, and sends back the status. */
+/** Runs in the worker: calls the functions by their addresses, and sends back the status. */
 const SOURCE = `
 const { parentPort, workerData } = require('node:worker_threads');
 const koffi = require(workerData.koffi);
 koffi.config({ sync_stack_size: 8 * 1024 * 1024 });
 // Koffi 3.3 crashes in a thread that has called no library's function by name yet.
 koffi.load(workerData.library).func('OrtGetApiBase', 'void *', [])();
-const run = koffi.decode(workerData.run, koffi.proto(workerData.prototype));
-parentPort.on('message', ({ id, values }) => {
-  if (values === undefined) return parentPort.close();
-  parentPort.postMessage({ id, status: run(...values) });
+const functions = Object.entries(workerData.functions).map(([name, [address, prototype]]) => [
+  name,
+  koffi.decode(address, koffi.proto(prototype)),
+]);
+const byName = Object.fromEntries(functions);
+parentPort.on('message', ({ id, name, values }) => {
+  if (name === undefined) return parentPort.close();
+  parentPort.postMessage({ id, status: byName[name](...values) });
 });
 `;
+
+const RUNS = ['Run', 'RunWithBinding'] as const;
 
 /**
  * One thread of its own for runs, in the order they came. A CUDA graph belongs to the thread that recorded it; Node's
@@ -34,8 +40,9 @@ export class DeviceThread {
       workerData: {
         koffi: createRequire(import.meta.url).resolve('koffi'),
         library: OrtRuntime.get().libraryPath,
-        run: OrtRuntime.get().addressOf('Run'),
-        prototype: prototypeOf('Run'),
+        functions: Object.fromEntries(
+          RUNS.map((name) => [name, [OrtRuntime.get().addressOf(name), prototypeOf(name)]] as const),
+        ),
       },
     });
     this.#worker.unref();
@@ -48,16 +55,20 @@ export class DeviceThread {
     this.#worker.on('exit', () => this.#fail(new Error('it has ended')));
   }
 
-  /** As OrtApi.Run(). The caller keeps what the pointers stand for alive until then. @throws FacewireError inference_failed */
-  async run(values: readonly unknown[]): Promise<void> {
+  /**
+   * As the function of OrtApi. The caller keeps what the pointers stand for alive until then.
+   *
+   * @throws FacewireError inference_failed
+   */
+  async call(name: (typeof RUNS)[number], values: readonly unknown[]): Promise<void> {
     if (this.#closed) throw new FacewireError('inference_failed', "the device's thread has ended");
     const id = ++this.#last;
     const status = await new Promise<bigint | null>((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
       this.#worker.ref();
-      this.#worker.postMessage({ id, values });
+      this.#worker.postMessage({ id, name, values });
     });
-    OrtRuntime.get().check(status, 'Run');
+    OrtRuntime.get().check(status, name);
   }
 
   /** Ends the thread after the runs under way. May be called twice. */

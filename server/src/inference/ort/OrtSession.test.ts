@@ -56,6 +56,32 @@ describe('ONNX Runtime through its C API', () => {
     for (const tensor of [portrait, landmarks, picture, points]) tensor.close();
   });
 
+  it('runs in place from and into tensors that are bound once', async () => {
+    const inputs = portraitInputs();
+    const picture = picture32();
+    const binding = encoder.bind({ inputs, outputs: { picture } });
+    for (const value of [51, 204]) {
+      inputs.portrait.data!.fill(value);
+      await encoder.runBound(binding);
+      expect(new Float32Array(picture.data!.buffer)[0]).toBeCloseTo(value / 255, 5);
+    }
+    binding.close();
+    binding.close();
+    await expect(encoder.runBound(binding)).rejects.toMatchObject({ code: 'inference_failed' });
+  });
+
+  it("binds nothing that the graph lacks, with ONNX Runtime's message, and nothing that lies elsewhere", async () => {
+    const outputs = { picture: picture32() };
+    const unknown = { ...portraitInputs(), 'no such input': OrtTensor.host('uint8', [1]) };
+    expect(() => encoder.bind({ inputs: unknown, outputs })).toThrow(/no such input/);
+    const elsewhere = Object.create(outputs.picture, { data: { value: undefined } }) as OrtTensor;
+    expect(() => encoder.bind({ inputs: portraitInputs(), outputs: { picture: elsewhere } })).toThrow(RangeError);
+    const small = { ...portraitInputs(), portrait: OrtTensor.host('uint8', [4, 4, 3]) };
+    const binding = encoder.bind({ inputs: small, outputs });
+    await expect(encoder.runBound(binding)).rejects.toThrow(/portrait/);
+    binding.close();
+  });
+
   it('leaves the event loop free while it computes', async () => {
     // 40 times a 512² portrait: many milliseconds of work, during which a timer must fire.
     const portraits = Array.from({ length: 40 }, () => ({

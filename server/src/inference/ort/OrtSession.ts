@@ -4,6 +4,7 @@ import type { Device } from '../Device.ts';
 import { cudaOptions } from './cudaOptions.ts';
 import type { DeviceThread } from './DeviceThread.ts';
 import { allocatedMemory, type HostMemory, plainMemory } from './HostMemory.ts';
+import { OrtBinding } from './OrtBinding.ts';
 import { OrtRuntime, stringAt } from './OrtRuntime.ts';
 import { OrtTensor, tensorTypeOf } from './OrtTensor.ts';
 import type { OrtFunctionName } from './ortApi.ts';
@@ -25,7 +26,7 @@ export interface OrtSessionOptions {
   tuning?: Partial<SessionTuning>;
   /** runs go to this thread; default Node's worker threads */
   thread?: DeviceThread;
-  /** on CUDA: runs that name a graph are recorded and replayed (OrtSession.run) */
+  /** on CUDA: runs that name a graph are recorded and replayed (OrtSession.runBound) */
   graphs?: boolean;
 }
 
@@ -78,7 +79,7 @@ export class OrtSession {
   private handle: bigint | undefined;
   private allocator: { pointer: bigint; memory: bigint } | undefined;
   /** keeps the memory of their tensors from being collected */
-  private readonly underWay = new Set<RunTensors>();
+  private readonly underWay = new Set<RunTensors | OrtBinding>();
   private closing = false;
 
   private constructor(handle: bigint, { device, thread }: OrtSessionOptions) {
@@ -137,29 +138,57 @@ export class OrtSession {
    * copied to the device and back by the run, in its own order; what lies on the device stays there. Several runs may be
    * under way at once.
    *
-   * Not through an OrtIoBinding: it copies as a tensor is bound, and that those copies are done is known only by waiting
-   * for the whole device (`cudaDeviceSynchronize`), other runs included, on the thread that asks.
-   *
-   * @param graph of a session with graphs: the first runs of this number are recorded, later ones replay that; all tensors
-   *   must lie on the device, and be the same every time. Undefined: as it is
    * @throws FacewireError inference_failed, with ONNX Runtime's message
    */
-  async run({ inputs, outputs }: RunTensors, graph?: number): Promise<void> {
-    const handle = this.pointer;
+  run({ inputs, outputs }: RunTensors): Promise<void> {
     const read = Object.entries(inputs);
     const written = Object.entries(outputs);
     const namesOf = (tensors: typeof read) => tensors.map(([name]) => name);
     const pointersOf = (tensors: typeof read) => tensors.map(([, { pointer }]) => pointer);
-    const values = [
-      ...[handle, this.optionsOf(graph)],
+    return this.call('Run', { inputs, outputs }, () => [
+      ...[this.pointer, this.optionsOf(undefined)],
       ...[namesOf(read), pointersOf(read), read.length],
       ...[namesOf(written), written.length, pointersOf(written)],
-    ];
-    const run = { inputs, outputs };
+    ]);
+  }
+
+  /**
+   * Tensors for runs in place, to be closed before this.
+   *
+   * @param tensors in this session's device memory (on the CPU: the host's)
+   * @throws RangeError for a tensor that lies elsewhere
+   * @throws FacewireError inference_failed, with ONNX Runtime's message
+   */
+  bind(tensors: RunTensors): OrtBinding {
+    for (const [name, { data }] of Object.entries({ ...tensors.inputs, ...tensors.outputs })) {
+      if ((data === undefined) === (this.device.kind === 'cpu')) {
+        throw new RangeError(`${name} does not lie in the memory of ${this.device.kind}`);
+      }
+    }
+    return new OrtBinding(this.pointer, tensors);
+  }
+
+  /**
+   * As run(), from and into bound tensors; one run at a time for each binding.
+   *
+   * @param graph of a session with graphs: the first runs of this number are recorded, later ones replay that, and need
+   *   the same binding every time. Undefined: as it is
+   * @throws FacewireError inference_failed, with ONNX Runtime's message
+   */
+  runBound(binding: OrtBinding, graph?: number): Promise<void> {
+    return this.call('RunWithBinding', binding, () => [this.pointer, this.optionsOf(graph), binding.pointer]);
+  }
+
+  private async call(
+    name: 'Run' | 'RunWithBinding',
+    run: RunTensors | OrtBinding,
+    values: () => unknown[],
+  ): Promise<void> {
+    const given = values();
     this.underWay.add(run);
     try {
-      if (this.thread) await this.thread.run(values);
-      else await this.runtime.callAsync('Run', ...values);
+      if (this.thread) await this.thread.call(name, given);
+      else await this.runtime.callAsync(name, ...given);
     } finally {
       this.underWay.delete(run);
       if (this.closing && this.underWay.size === 0) this.release();
