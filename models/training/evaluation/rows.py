@@ -67,9 +67,9 @@ class SourceRow:
 class PackageRow:
     """A model package through ONNX Runtime on the CPU."""
 
-    def __init__(self, name: str, folder: Path, *, threads: int = 2):
-        self.name, self.note = name, ""
-        self.package = Package(folder, threads)
+    def __init__(self, name: str, folder: Path, *, threads: int = 2, precision: str = ""):
+        self.name, self.note = name, f"renderers of precision {precision}" if precision else ""
+        self.package = Package(folder, threads, precision=precision)
         self.folder = folder
         self._last: dict[str, np.ndarray] | None = None
 
@@ -83,13 +83,15 @@ class PackageRow:
         return self.package.render(state, np.zeros(len(view), np.int64), drive.motion, view, SIZE)[0]
 
     def cost(self) -> Cost:
-        """Of the renderer at batch 1; parameters of encoder and renderer together. Needs one encoded portrait."""
+        """Of the renderer at batch 1; parameters of encoder and renderer together. Needs one encoded portrait.
+
+        Operations and parameters are counted in the float32 graph, of which other precisions are made.
+        """
         if self._last is None:
             return Cost()
-        file = f"renderer-{SIZE}.onnx"
-        feed = {i.name: self._last[i.name[5:]] for i in self.package.session(file).get_inputs() if i.name.startswith("bank.")}
+        file, session = f"renderer-{SIZE}.onnx", self.package.renderer(SIZE)
+        feed = {i.name: self._last[i.name[5:]] for i in session.get_inputs() if i.name.startswith("bank.")}
         feed |= {"slots": np.zeros(1, np.int64), "motion": np.zeros((1, 58), np.float32), "view": np.zeros((1, 2), np.float32)}
-        session = self.package.session(file)
         return Cost(
             count_gflop(self.folder / file, feed),
             count_parameters(self.folder / file) + count_parameters(self.folder / "encoder.onnx"),

@@ -2,7 +2,7 @@
 
     cd models/training
     python -m evaluation.run --data /tmp/facewire-heads --identities 20 --seed 0 \\
-        --rows source,warp,portrait,portrait+tracker,face-vid2vid --out ../portrait/
+        --rows source,warp,portrait,portrait+int8,portrait+float16,portrait+tracker,face-vid2vid --out ../portrait/
 
 Every row sees the same frames. `--packages NAME=FOLDER` adds further packages (ablations); a row whose package or
 checkpoint is missing stays in the table with its note and without figures. Figures whose means are missing stay empty.
@@ -28,15 +28,16 @@ from evaluation.table import cell, report, write_json, write_section
 from evaluation.trackers import Remembering, load_tracker
 
 ROOT = Path(__file__).resolve().parents[3]
-ROWS = "source,warp,portrait,portrait+tracker,face-vid2vid"
+ROWS = "source,warp,portrait,portrait+int8,portrait+float16,portrait+tracker,face-vid2vid"
 TRACKED = "+tracker"
+PRECISIONS = ("+int8", "+float16")
 
 
 def make_rows(names: list[str], packages: list[str], checkpoint: Path | None, threads: int) -> tuple[list[Row], list[dict]]:
     """Rows that can run, and table entries of those that cannot, with what would make them run."""
     rows: list[Row] = []
     absent: list[dict] = []
-    folders = {name: ROOT / "models" / name.removesuffix(TRACKED) for name in names if name not in ("source", "face-vid2vid")}
+    folders = {name: ROOT / "models" / name.partition("+")[0] for name in names if name not in ("source", "face-vid2vid")}
     for entry in packages:
         name, equals, folder = entry.partition("=")
         if not equals:
@@ -51,10 +52,13 @@ def make_rows(names: list[str], packages: list[str], checkpoint: Path | None, th
             made, told = face_vid2vid_row(checkpoint, threads)
             rows += made
             absent += told
-        elif (folders[name] / "manifest.json").exists():
-            rows.append((TrackedRow if name.endswith(TRACKED) else PackageRow)(name, folders[name], threads=threads))
-        else:
+        elif not (folders[name] / "manifest.json").exists():
             absent.append(entry_of(name, note=f"not measured, {folders[name]} has no manifest.json"))
+        elif name.endswith(TRACKED):
+            rows.append(TrackedRow(name, folders[name], threads=threads))
+        else:
+            precision = name.partition("+")[2] if name.endswith(PRECISIONS) else ""
+            rows.append(PackageRow(name, folders[name], threads=threads, precision=precision))
     return rows, absent
 
 
@@ -85,7 +89,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--identities", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="which test identities are drawn, or rendered with --fresh")
     parser.add_argument("--fresh", action="store_true", help="render identities nobody has seen instead of drawing from the test shards")
-    parser.add_argument("--rows", default=ROWS, help="source, face-vid2vid, or names of packages in models/; NAME+tracker: a package that has to find the landmarks")
+    parser.add_argument("--rows", default=ROWS, help="source, face-vid2vid, or names of packages in models/; NAME+tracker: a package that has to find the landmarks; NAME+int8, NAME+float16: its renderers of that precision")
     parser.add_argument("--packages", nargs="*", default=[], metavar="NAME=FOLDER", help="further model packages, such as ablations")
     parser.add_argument("--checkpoint", type=Path, help="of peer.train, for the face-vid2vid row; models/training/peer/narrow.pt without")
     parser.add_argument("--no-studio", action="store_true", help="skip free view and temporal error, which models/training/heads renders")

@@ -27,7 +27,7 @@ from evaluation.strangers import STRANGERS  # noqa: E402
 from evaluation.suite import EYEBALLS, INSIDE, Clip, Judges, Link, flicker, judge_the_judges, means, reconstruct, reenact, region_psnr  # noqa: E402
 from evaluation.trackers import Remembering  # noqa: E402
 from warp import reference  # noqa: E402
-from warp.run import pose_angles, read_portrait  # noqa: E402
+from warp.run import motion_row, pose_angles, read_portrait  # noqa: E402
 
 PORTRAITS = sorted((ROOT / "models/portraits").glob("*.jpg"))[:2]
 
@@ -294,6 +294,17 @@ def test_a_batch_of_drives_gives_as_many_frames():
     for row in (SourceRow(), PackageRow("warp", ROOT / "models/warp"), TrackedRow("warp+tracker", ROOT / "models/warp")):
         made = row.render(row.encode(small, points, np.zeros(58, np.float32)), drive)
         assert made.shape == (3, 256, 256, 3) and made.dtype == np.uint8
+
+
+def test_a_precision_is_a_row_of_its_own():
+    rows, absent = run.make_rows(["portrait", "portrait+int8", "portrait+float16", "no-such+int8"], [], None, 1)
+    assert [r.name for r in rows] == ["portrait", "portrait+int8", "portrait+float16"] and [e["name"] for e in absent] == ["no-such+int8"]
+    pixels, points = read_portrait(PORTRAITS[0])
+    small = np.asarray(Image.fromarray(pixels).resize((256, 256), Image.Resampling.BOX))
+    drive = Drive(motion_row(yaw=0.3, jawOpen=0.4)[None])
+    exact, int8, half = (row.render(row.encode(small, points, drive.motion[0]), drive)[0].astype(int) for row in rows)
+    assert 0.02 < np.abs(int8 - exact).mean() < 0.5
+    assert 0 < np.abs(half - exact).mean() < 0.02
 
 
 def test_strangers_are_of_the_same_size_and_unlike_the_portrait():

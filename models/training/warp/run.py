@@ -14,8 +14,9 @@ from warp.facekit import INDEX
 class Package:
     """The encoder and renderers of one built folder on two CPU threads."""
 
-    def __init__(self, folder: Path, threads: int = 2, profile: bool = False):
-        self.folder, self.threads, self.profile = folder, threads, profile
+    def __init__(self, folder: Path, threads: int = 2, profile: bool = False, precision: str = ""):
+        """precision: of the renderers, as the manifest names a variant ("int8", "float16"); empty: float32."""
+        self.folder, self.threads, self.profile, self.precision = folder, threads, profile, precision
         self.sessions: dict[str, ort.InferenceSession] = {}
 
     def session(self, file: str) -> ort.InferenceSession:
@@ -26,6 +27,9 @@ class Package:
             self.sessions[file] = ort.InferenceSession(str(self.folder / file), options, providers=["CPUExecutionProvider"])
         return self.sessions[file]
 
+    def renderer(self, size: int) -> ort.InferenceSession:
+        return self.session(f"renderer-{size}{self.precision and '.' + self.precision}.onnx")
+
     def encode(self, portrait: np.ndarray, landmarks: np.ndarray) -> dict[str, np.ndarray]:
         """portrait uint8 [512,512,3], landmarks [68,2] in -1..1."""
         session = self.session("encoder.onnx")
@@ -34,7 +38,7 @@ class Package:
 
     def render(self, bank: dict[str, np.ndarray], slots, motion: np.ndarray, view: np.ndarray, size: int):
         """bank arrays [S,...]; returns rgb [B,size,size,3] and i420 [B,3/2 size,size]."""
-        session = self.session(f"renderer-{size}.onnx")
+        session = self.renderer(size)
         feed = {i.name: bank[i.name[5:]] for i in session.get_inputs() if i.name.startswith("bank.")}
         feed |= {"slots": np.asarray(slots, np.int64), "motion": motion.astype(np.float32), "view": view.astype(np.float32)}
         rgb, i420 = session.run(["rgb", "i420"], feed)
