@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,12 @@ import numpy as np
 from PIL import Image
 
 from evaluation.cost import best_ms
-from evaluation.rows import SIZE, Cost, Drive
+from evaluation.rows import SIZE, Cost, Drive, package_version, samples_behind
 
 NAME = "face-vid2vid"
 COMMAND = "python -m peer.train --data /tmp/facewire-heads --samples 1000000 --out /tmp/facewire-peer"
 PEER = Path(__file__).resolve().parents[1] / "peer"
-PORTRAIT = Path(__file__).resolve().parents[2] / "portrait/manifest.json"
+PORTRAIT = Path(__file__).resolve().parents[2] / "portrait"
 COUNTED, NARROW = PEER / "cost.json", PEER / "narrow.pt"
 
 
@@ -77,9 +76,7 @@ class FaceVid2VidRow:
 
 def ours() -> str:
     """What to hold the number of pairs against."""
-    manifest = json.loads(PORTRAIT.read_text())
-    samples = int(re.search(r"(\d+) samples", manifest["trainingData"])[1])
-    return f"the renderer of portrait {manifest['version']}: {samples:,}"
+    return f"the renderer of {package_version(PORTRAIT)}: {samples_behind(PORTRAIT):,}"
 
 
 def published_cost() -> dict[str, float]:

@@ -7,6 +7,7 @@ that know the portrait's pose; a package finds it by itself). `render` gets that
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -111,6 +112,16 @@ class TrackedRow(PackageRow):
         return super().encode(source, self.marker.tracked(source, landmarks), motion)
 
 
+def manifest_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "manifest.json").read_text()) if (folder / "manifest.json").exists() else {}
+
+
+def samples_behind(folder: Path) -> int | None:
+    """How many samples a package's renderer was trained on; None where nothing was learned, or nothing is said of it."""
+    said = re.search(r"(\d+) samples", manifest_of(folder).get("trainingData", ""))
+    return int(said[1]) if said else None
+
+
 def package_version(folder: Path) -> str:
-    manifest = json.loads((folder / "manifest.json").read_text()) if (folder / "manifest.json").exists() else {}
+    manifest = manifest_of(folder)
     return f"{manifest.get('name', folder.name)} {manifest.get('version', '?')}"

@@ -21,10 +21,10 @@ from pathlib import Path
 
 from evaluation.data import DataMissing, Person, load_people
 from evaluation.identity import load_embedder
-from evaluation.rows import PackageRow, Row, SourceRow, TrackedRow, package_version
+from evaluation.rows import PackageRow, Row, SourceRow, TrackedRow, package_version, samples_behind
 from evaluation.scenes import VIEWS, Scenes, fresh_people, load_scenes, open_studio
 from evaluation.suite import Judges, flicker, free_view, judge_the_judges, reconstruct, reenact
-from evaluation.table import cell, report, write_json, write_section
+from evaluation.table import SECTION, cell, report, write_json, write_section
 from evaluation.trackers import Remembering, load_tracker
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -37,12 +37,14 @@ def make_rows(names: list[str], packages: list[str], checkpoint: Path | None, th
     """Rows that can run, and table entries of those that cannot, with what would make them run."""
     rows: list[Row] = []
     absent: list[dict] = []
+    added: list[str] = []
     folders = {name: ROOT / "models" / name.partition("+")[0] for name in names if name not in ("source", "face-vid2vid")}
     for entry in packages:
         name, equals, folder = entry.partition("=")
         if not equals:
             raise SystemExit(f"--packages {entry}: expected NAME=FOLDER")
         folders[name] = Path(folder)
+        added.append(name)
     for name in dict.fromkeys([*names, *folders]):
         if name == "source":
             rows.append(SourceRow())
@@ -58,7 +60,10 @@ def make_rows(names: list[str], packages: list[str], checkpoint: Path | None, th
             rows.append(TrackedRow(name, folders[name], threads=threads))
         else:
             precision = name.partition("+")[2] if name.endswith(PRECISIONS) else ""
-            rows.append(PackageRow(name, folders[name], threads=threads, precision=precision))
+            row = PackageRow(name, folders[name], threads=threads, precision=precision)
+            if name in added and (samples := samples_behind(folders[name])):
+                row.note = f"trained on {samples:,} samples"
+            rows.append(row)
     return rows, absent
 
 
@@ -97,6 +102,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--tracker", type=Path, default=ROOT / "models/tracker", help="package that finds landmarks and motion")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=ROOT / "models/portrait", help="folder of card.md and evaluation.json")
+    parser.add_argument("--section", default=SECTION, help="of the card, and the JSON file's name: another table beside the first")
     return parser.parse_args(arguments)
 
 
@@ -196,8 +202,8 @@ def main(arguments: list[str] | None = None) -> dict:
         "judges": own,
         "notes": notes,
     }
-    write_section(options.out / "card.md", report(result))
-    write_json(options.out / "evaluation.json", result)
+    write_section(options.out / "card.md", report(result, options.section), options.section)
+    write_json(options.out / f"{options.section}.json", result)
     print(json.dumps({e["name"]: e["reconstruction"].get("psnr") for e in result["rows"]}))
     return result
 

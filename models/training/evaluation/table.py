@@ -1,4 +1,4 @@
-"""Writes the figures as Markdown between two marker comments of the model card, and as JSON."""
+"""Writes the figures as Markdown between two marker comments of the model card, which name the section, and as JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-BEGIN, END = "<!-- evaluation -->", "<!-- /evaluation -->"
+SECTION = "evaluation"
 
 # (key, heading, digits, better: "up" or "down")
 RECONSTRUCTION = (
@@ -51,10 +51,10 @@ def markdown_table(
     return "\n".join(lines)
 
 
-def report(result: dict[str, Any]) -> str:
-    """The card's section, from the object that evaluation.json holds."""
+def report(result: dict[str, Any], section: str = SECTION) -> str:
+    """The card's section, from the object that its JSON file holds."""
     rows, floor = result["rows"], frozenset({"source copied"})
-    parts = ["## Evaluation", "", result["conditions"], "", "### Same identity", "",
+    parts = [f"## {section.replace('-', ' ').capitalize()}", "", result["conditions"], "", "### Same identity", "",
              markdown_table([(r["name"], {**r["reconstruction"], **r["cost"]}) for r in rows], RECONSTRUCTION + COST, floor)]
     if any(r["reenactment"] for r in rows):
         parts += ["", "### Another person's motion", "", markdown_table([(r["name"], r["reenactment"]) for r in rows], REENACTMENT, floor)]
@@ -69,13 +69,14 @@ def report(result: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def write_section(card: Path, text: str) -> None:
-    """Puts `text` between the markers of the card, which are made at the end where they are missing."""
+def write_section(card: Path, text: str, section: str = SECTION) -> None:
+    """Puts `text` between the section's markers of the card, which are made at the end where they are missing."""
     old = card.read_text() if card.exists() else ""
-    block = f"{BEGIN}\n{text}\n{END}"
-    if BEGIN in old and END in old[old.index(BEGIN):]:
-        start = old.index(BEGIN)
-        stop = old.index(END, start) + len(END)
+    begin, end = f"<!-- {section} -->", f"<!-- /{section} -->"
+    block = f"{begin}\n{text}\n{end}"
+    if begin in old and end in old[old.index(begin):]:
+        start = old.index(begin)
+        stop = old.index(end, start) + len(end)
         new = old[:start] + block + old[stop:]
     else:
         new = (old.rstrip("\n") + "\n\n" if old.strip() else "") + block + "\n"

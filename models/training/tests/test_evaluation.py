@@ -5,6 +5,7 @@
 
 import inspect
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -253,7 +254,9 @@ def test_the_section_replaces_itself_and_nothing_else(tmp_path):
     table.write_section(card, "second")
     text = card.read_text()
     assert text.startswith("# portrait\n\nwords\n") and text.endswith("\nmore words\n")
-    assert "second" in text and "first" not in text and text.count(table.BEGIN) == text.count(table.END) == 1
+    assert "second" in text and "first" not in text and text.count("<!-- evaluation -->") == text.count("<!-- /evaluation -->") == 1
+    table.write_section(card, "other", "equal-terms")
+    assert card.read_text() == f"{text}\n<!-- equal-terms -->\nother\n<!-- /equal-terms -->\n"
 
 
 def test_flop_are_two_per_multiply_add_of_the_real_shapes(tmp_path):
@@ -285,6 +288,10 @@ def test_the_command_writes_card_and_json_and_keeps_rows_it_cannot_run(tmp_path)
     assert any("3 identities were asked for" in n for n in result["notes"])
     card = (tmp_path / "out/card.md").read_text()
     assert "| warp |" in card and "| nothing-here | – |" in card
+    run.main([*arguments, "--rows", "", "--packages", f"ours={ROOT / 'models/warp'}", f"learned={ROOT / 'models/portrait'}", "--section", "equal-terms"])
+    notes = {r["name"]: r["note"] for r in json.loads((tmp_path / "out/equal-terms.json").read_text())["rows"]}
+    assert notes["ours"] == "" and re.fullmatch(r"trained on [\d,]+ samples", notes["learned"])
+    assert (tmp_path / "out/card.md").read_text().startswith(card.rstrip("\n")) and "## Equal terms" in (tmp_path / "out/card.md").read_text()
 
 
 def test_a_batch_of_drives_gives_as_many_frames():
