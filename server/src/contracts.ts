@@ -147,6 +147,9 @@ export interface AvatarInfo {
   createdAt: string;
 }
 
+/** Bytes of a portrait's file that are taken at most: by the transports' limits, so that no longer one is read, and by the store. */
+export const MAX_PORTRAIT_BYTES = 24 * 1024 * 1024;
+
 /** 68 landmarks (Multi-PIE order, "subject's right first" as in dlib/300-W), pixels of the uploaded image, y down. */
 export type Landmarks = ReadonlyArray<readonly [number, number]>;
 

@@ -5,6 +5,7 @@ import { crc32 } from 'node:zlib';
 import sharp from 'sharp';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Tensor } from '../contracts.ts';
+import { DEFAULT_LIMITS } from '../transport/index.ts';
 import { addBuiltIns } from './addBuiltIns.ts';
 import { FileAvatarStore, type FileAvatarStoreOptions, slug } from './FileAvatarStore.ts';
 import { faceLandmarks, gradientImage, observed } from './testdata/face.ts';
@@ -130,6 +131,15 @@ describe('FileAvatarStore', () => {
     await expect(create(Buffer.alloc(200_001, 1))).rejects.toMatchObject({ code: 'image_too_large' });
     expect(store.list()).toEqual([]);
     expect(await readdir(directory)).toEqual([]);
+  });
+
+  it('takes files as long as the transports do', async () => {
+    const store = await open();
+    const jpeg = await gradientImage(512, 512).jpeg().toBuffer();
+    const padded = (bytes: number) => Buffer.concat([jpeg, Buffer.alloc(bytes - jpeg.length)]);
+    const create = (bytes: number) => store.create(padded(bytes), { name: 'x', landmarks: LANDMARKS });
+    await create(DEFAULT_LIMITS.maxBodyBytes);
+    await expect(create(DEFAULT_LIMITS.maxBodyBytes + 1)).rejects.toMatchObject({ code: 'image_too_large' });
   });
 
   it('refuses a picture of a hundred megapixels by its header', async () => {

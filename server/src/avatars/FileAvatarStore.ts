@@ -2,7 +2,14 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FacewireError } from '@facewire/proto';
-import type { AvatarData, AvatarInfo, AvatarStore, Landmarks, Tensor } from '../contracts.ts';
+import {
+  type AvatarData,
+  type AvatarInfo,
+  type AvatarStore,
+  type Landmarks,
+  MAX_PORTRAIT_BYTES,
+  type Tensor,
+} from '../contracts.ts';
 import {
   AVATAR_ID,
   type AvatarRecord,
@@ -51,7 +58,7 @@ interface BuiltIn {
   source: string;
 }
 
-const DEFAULT_LIMITS: ImageLimits = { maxBytes: 16 * 2 ** 20, maxPixels: 40_000_000 };
+const DEFAULT_LIMITS: ImageLimits = { maxBytes: MAX_PORTRAIT_BYTES, maxPixels: 40_000_000 };
 const SUFFIX = '.safetensors';
 
 /**

@@ -1,3 +1,5 @@
+import { MAX_PORTRAIT_BYTES } from '../contracts.ts';
+
 /** Everything a peer could use up, with its limit. Each is set explicitly on every adapter: their own defaults differ and have changed. */
 export interface TransportLimits {
   /** peers of one server; one more is told `server_full` and closed */
@@ -38,7 +40,7 @@ export const DEFAULT_LIMITS: Readonly<TransportLimits> = {
   badMessagesInARow: 3,
   maxBufferedBytes: 4 * 1024 * 1024,
   idleTimeoutMs: 60_000,
-  maxBodyBytes: 24 * 1024 * 1024,
+  maxBodyBytes: MAX_PORTRAIT_BYTES,
   maxBodyBytesAtOnce: 128 * 1024 * 1024,
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 60_000,
