@@ -212,6 +212,18 @@ describe('FileAvatarStore', () => {
     await expect(store.create(square, { ...options, name: '  ' })).rejects.toMatchObject({ code: 'message_malformed' });
   });
 
+  it('counts the characters of a name as code points, also when it reads the avatar back', async () => {
+    const store = await open();
+    const name = '😀'.repeat(64);
+    const { id } = await store.create(square, { name, landmarks: LANDMARKS });
+    expect((await open()).get(id)).toMatchObject({ name });
+    for (const wrong of [`${name}😀`, 'a\nb']) {
+      await expect(store.create(square, { name: wrong, landmarks: LANDMARKS })).rejects.toMatchObject({
+        code: 'message_malformed',
+      });
+    }
+  });
+
   it('deletes an avatar with its files, and says who must forget it', async () => {
     const changed: string[] = [];
     const store = await open({ onChange: (id) => changed.push(id) });

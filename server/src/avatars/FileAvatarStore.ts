@@ -12,6 +12,7 @@ import {
 } from '../contracts.ts';
 import {
   AVATAR_ID,
+  AVATAR_NAME,
   type AvatarRecord,
   corrupt,
   encodeAvatarFile,
@@ -361,7 +362,7 @@ export function slug(name: string): string {
 
 function checkName(name: string): string {
   const trimmed = typeof name === 'string' ? name.trim() : '';
-  if (trimmed.length < 1 || trimmed.length > 64 || /\p{Cc}/u.test(trimmed)) {
+  if (!AVATAR_NAME.test(trimmed)) {
     throw new FacewireError('message_malformed', 'an avatar has a name of 1 to 64 printable characters', {
       received: name,
       remedy: 'send such a name',

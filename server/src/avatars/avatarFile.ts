@@ -23,11 +23,13 @@ export interface AvatarRecord {
 
 const FORMAT = 'facewire-avatar/1';
 export const AVATAR_ID = /^[a-z0-9][a-z0-9-]{0,63}$/;
+/** 1 to 64 characters, counted as the protocol and the transports count them: code points, of which an emoji is one or more */
+export const AVATAR_NAME = /^\P{Cc}{1,64}$/u;
 
 const metadataSchema = v.object({
   format: v.literal(FORMAT),
   id: v.pipe(v.string(), v.regex(AVATAR_ID)),
-  name: v.pipe(v.string(), v.minLength(1), v.maxLength(64)),
+  name: v.pipe(v.string(), v.regex(AVATAR_NAME)),
   model: v.pipe(v.string(), v.minLength(1)),
   createdAt: v.pipe(v.string(), v.isoTimestamp()),
   builtIn: v.picklist(['true', 'false']),
