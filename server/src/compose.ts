@@ -34,6 +34,8 @@ export async function startServer(config: Config = readConfig(process.env)): Pro
   metrics.addSource(() => residencyMetrics(engine.renderer));
   const closers: (() => Promise<void> | void)[] = [() => engine.close()];
   const close = async () => {
+    // Whoever waits with an upload is told before the connection goes; engine.close() waits for those in work.
+    void engine.avatars.close();
     // The last opened is closed first: no stage loses what it calls before it is stopped.
     for (let closer = closers.pop(); closer !== undefined; closer = closers.pop()) await closer();
   };

@@ -156,13 +156,19 @@ export type Landmarks = ReadonlyArray<readonly [number, number]>;
 export interface AvatarStore {
   list(): AvatarInfo[];
   get(id: string): AvatarInfo | undefined;
-  /** Throws image_unreadable, image_too_large, landmarks_required, landmarks_invalid. */
+  /**
+   * Throws message_malformed (name or id), avatar_exists, image_unreadable, image_too_large, landmarks_required,
+   * landmarks_invalid, face_… (without landmarks: why the picture's face cannot be used), server_full (too many at once),
+   * server_closing; also what the model throws (inference_failed).
+   */
   create(portrait: Uint8Array, options: { name: string; landmarks?: Landmarks; id?: string }): Promise<AvatarInfo>;
   /** PNG or JPEG thumbnail of the portrait, 256² */
   portrait(id: string): Promise<Uint8Array | undefined>;
   delete(id: string): Promise<void>;
   /** Throws avatar_unknown, avatar_corrupt. */
   load(id: string): Promise<AvatarData>;
+  /** Refuses portraits that wait in create(), and later ones; resolves when those in work are done. May be called twice. */
+  close(): Promise<void>;
 }
 
 // ── encoder ──────────────────────────────────────────────────────────────────────────────────────────────────────────

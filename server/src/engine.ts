@@ -11,7 +11,7 @@ export interface Engine {
   readonly package: ModelPackage;
   readonly avatars: AvatarStore;
   readonly renderer: DeviceRenderer;
-  /** Releases sessions and memory. May be called twice. */
+  /** Releases sessions and memory after the uploads in work; those that wait are refused. May be called twice. */
   close(): Promise<void>;
 }
 
@@ -91,8 +91,7 @@ export async function openEngine(config: Config, options: EngineOptions = {}): P
     renderer: opened,
     close: async () => {
       closing = true;
-      await opened.close();
-      await made;
+      await Promise.all([opened.close(), avatars.close(), made]);
       await encoder.close();
       await tracker?.close();
     },

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import sharp from 'sharp';
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Tensor } from '../contracts.ts';
 import { DEFAULT_LIMITS } from '../transport/index.ts';
 import { addBuiltIns } from './addBuiltIns.ts';
@@ -185,6 +185,27 @@ describe('FileAvatarStore', () => {
     const points = new Float32Array((await store.load(id)).tensors.get('landmarks')!.data.buffer);
     expect((points[36 * 2]! + points[45 * 2]!) / 2).toBeCloseTo(0, 1); // the crop follows the second look
     expect(points[36 * 2]!).toBeCloseTo(-0.19, 1);
+  });
+
+  it('decodes two uploads at once, lets 16 wait and refuses more; closing refuses those that wait', async () => {
+    const tracked: (() => void)[] = [];
+    const store = await open({
+      tracker: () => new Promise((resolve) => tracked.push(() => resolve([observed(faceLandmarks(256, 200, 97))]))),
+    });
+    const uploads = Array.from({ length: 19 }, () => store.create(square, { name: 'x' }));
+    const settled = Promise.allSettled(uploads);
+    await expect(uploads.at(-1)).rejects.toMatchObject({ code: 'server_full' });
+    await vi.waitFor(() => expect(tracked).toHaveLength(2));
+    const closing = store.close();
+    await expect(uploads[2]).rejects.toMatchObject({ code: 'server_closing' });
+    for (const done of tracked) done();
+    await closing;
+    expect(tracked).toHaveLength(2);
+    expect((await settled).map(({ status }) => status)).toEqual([
+      ...Array(2).fill('fulfilled'),
+      ...Array(17).fill('rejected'),
+    ]);
+    expect(store.list()).toHaveLength(2);
   });
 
   it('stores nothing of a picture whose face cannot be used', async () => {

@@ -30,6 +30,7 @@ import {
   THUMBNAIL_SIZE,
 } from './readPortrait.ts';
 import { type PortraitTracker, trackPortrait } from './trackPortrait.ts';
+import { UploadGate } from './UploadGate.ts';
 
 /** Makes avatars: inference's AvatarEncoder. */
 export interface PortraitEncoder {
@@ -60,6 +61,8 @@ interface BuiltIn {
 }
 
 const DEFAULT_LIMITS: ImageLimits = { maxBytes: MAX_PORTRAIT_BYTES, maxPixels: 40_000_000 };
+/** A picture being tracked holds some 10 MB; tracker and encoder take one at a time, so that more in work would only wait there. */
+const UPLOADS = { atOnce: 2, waiting: 16 };
 const SUFFIX = '.safetensors';
 
 /**
@@ -77,6 +80,7 @@ export class FileAvatarStore implements AvatarStore {
   private readonly unmade = new Map<string, BuiltIn>();
   /** avatars that are made, of a built-in portrait or again for another model */
   private readonly making = new Map<string, Promise<AvatarData>>();
+  private readonly uploads = new UploadGate(UPLOADS);
 
   /** Opens a directory, making it if need be. Corrupt files in it are reported and left alone. */
   static async open(options: FileAvatarStoreOptions): Promise<FileAvatarStore> {
@@ -116,13 +120,14 @@ export class FileAvatarStore implements AvatarStore {
   }
 
   /**
-   * Makes an avatar of a portrait.
+   * Makes an avatar of a portrait. Two are made at once and 16 wait; nothing is decoded before its turn.
    *
    * @param portrait a JPEG, PNG or WebP file
    * @param options.landmarks pixels of the upright picture (turned by its EXIF orientation), y down
    * @param options.id default: made of the name and six random digits
    * @throws FacewireError image_unreadable, image_too_large, landmarks_required, landmarks_invalid, avatar_exists,
-   *   message_malformed (name or id), and without landmarks what choosePortraitFace throws (face_not_found, …)
+   *   message_malformed (name or id), server_full, server_closing (after close()), and without landmarks what
+   *   choosePortraitFace throws (face_not_found, …)
    */
   async create(
     portrait: Uint8Array,
@@ -131,7 +136,8 @@ export class FileAvatarStore implements AvatarStore {
     const name = checkName(options.name);
     const id = this.reserve(name, options.id);
     try {
-      const made = await this.make(this.describe(id, name, false), portrait, options.landmarks, '');
+      const info = this.describe(id, name, false);
+      const made = await this.uploads.run(() => this.make(info, portrait, options.landmarks, ''));
       return made.info;
     } finally {
       this.reserved.delete(id);
@@ -211,6 +217,11 @@ export class FileAvatarStore implements AvatarStore {
       this.making.set(id, made);
     }
     return made;
+  }
+
+  /** Refuses the portraits that wait for create() and those to come, and resolves when those in work are done. */
+  close(): Promise<void> {
+    return this.uploads.close();
   }
 
   private async makeBuiltIn({ info, portrait, landmarks, source }: BuiltIn): Promise<AvatarData> {

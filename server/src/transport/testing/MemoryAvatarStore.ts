@@ -42,4 +42,6 @@ export class MemoryAvatarStore implements AvatarStore {
   async load(id: string): Promise<AvatarData> {
     throw new FacewireError('avatar_unknown', 'the test store keeps no tensors', { received: id });
   }
+
+  async close(): Promise<void> {}
 }
