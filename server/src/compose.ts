@@ -10,7 +10,7 @@ import { MetricsRegistry } from './metrics/index.ts';
 import { createMotionDecoder } from './motionDecoder.ts';
 import { HouseBots, RoomRegistry } from './room/index.ts';
 import { FrameScheduler } from './scheduler/index.ts';
-import { createGrpcServer, createHttpHandler, createWebServer } from './transport/index.ts';
+import { BodyBudget, createGrpcServer, createHttpHandler, createWebServer, DEFAULT_LIMITS } from './transport/index.ts';
 
 export interface RunningServer {
   /** http://host:port; the WebSocket is at /connect */
@@ -73,6 +73,8 @@ export async function startServer(config: Config = readConfig(process.env)): Pro
     bots.start();
     closers.push(() => bots.close());
 
+    // One for both ports: it is one machine's memory.
+    const bodies = new BodyBudget(DEFAULT_LIMITS.maxBodyBytesAtOnce);
     let grpcPort: number | undefined;
     if (config.grpcPort >= 0) {
       const grpc = await createGrpcServer({
@@ -80,6 +82,7 @@ export async function startServer(config: Config = readConfig(process.env)): Pro
         port: config.grpcPort,
         handler: rooms,
         avatars: engine.avatars,
+        bodies,
         log,
         metrics,
       });
@@ -92,6 +95,7 @@ export async function startServer(config: Config = readConfig(process.env)): Pro
       port: config.port,
       adapter: config.webSocket,
       handler: rooms,
+      bodies,
       log,
       metrics,
       http: createHttpHandler({

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { FacewireError } from '@facewire/proto';
 import type { Metrics, PeerHandler } from '../contracts.ts';
+import { BodyBudget } from './BodyBudget.ts';
 import { toErrorControl } from './errorMessages.ts';
 import { DEFAULT_LIMITS, type TransportLimits } from './limits.ts';
 import { PeerSession, type Wire } from './PeerSession.ts';
@@ -9,6 +10,8 @@ import { SILENT_LOG, type TransportLog } from './TransportLog.ts';
 export interface PeerHubOptions {
   handler: PeerHandler;
   limits?: Partial<TransportLimits> | undefined;
+  /** shared by servers that are to keep to one `maxBodyBytesAtOnce` together; default one of its own */
+  bodies?: BodyBudget | undefined;
   log?: TransportLog | undefined;
   metrics?: Metrics | undefined;
   now?: (() => number) | undefined;
@@ -17,6 +20,7 @@ export interface PeerHubOptions {
 /** The peers of one server: admits them while there is room, and closes them all. */
 export class PeerHub {
   readonly limits: Readonly<TransportLimits>;
+  readonly bodies: BodyBudget;
   readonly log: TransportLog;
   readonly #options: PeerHubOptions;
   readonly #sessions = new Set<PeerSession>();
@@ -25,6 +29,7 @@ export class PeerHub {
   constructor(options: PeerHubOptions) {
     this.#options = options;
     this.limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.bodies = options.bodies ?? new BodyBudget(this.limits.maxBodyBytesAtOnce);
     this.log = options.log ?? SILENT_LOG;
   }
 

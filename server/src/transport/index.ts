@@ -1,4 +1,5 @@
 /** How peers and pages reach the server: WebSocket and HTTP on one port, gRPC on another, one PeerHandler behind both. */
+export { BodyBudget } from './BodyBudget.ts';
 export { createGrpcServer, type GrpcServer, type GrpcServerOptions } from './grpc/createGrpcServer.ts';
 export { createHttpHandler, type Health, type HttpHandlerOptions } from './http/createHttpHandler.ts';
 export { errorResponse, httpStatusOf, jsonResponse } from './http/responses.ts';

@@ -20,9 +20,9 @@ export interface TransportLimits {
   maxBufferedBytes: number;
   /** a peer that neither sends nor answers pings for so long is gone */
   idleTimeoutMs: number;
-  /** bytes of an HTTP request's body */
+  /** bytes of an HTTP request's body, and of a portrait over gRPC */
   maxBodyBytes: number;
-  /** of all bodies that are being read or handled at once; one more is refused (`server_full`) */
+  /** of all bodies that are being read (over gRPC: that have been read) or handled at once; one more is refused (`server_full`) */
   maxBodyBytesAtOnce: number;
   /** time for the headers of a request, and for the whole of it (slow loris) */
   headersTimeoutMs: number;

@@ -2,6 +2,7 @@ import { request as nodeRequest } from 'node:http';
 import { FacewireError } from '@facewire/proto';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { HttpHandler, HttpRequest } from '../contracts.ts';
+import { BodyBudget } from './BodyBudget.ts';
 import { describePeerConformance } from './peer.conformance.ts';
 import { SILENT_LOG } from './TransportLog.ts';
 import { RecordingHandler } from './testing/RecordingHandler.ts';
@@ -215,6 +216,32 @@ export function describeWebConformance(harness: WebHarness): void {
       });
       expect((await fetch(`${url}/x`)).status).toBe(200);
     });
+  });
+
+  it('counts the body of a client that went away as long as it is handled', async () => {
+    const bodies = new BodyBudget(1500);
+    let handle = () => {};
+    const handled = new Promise<void>((resolve) => {
+      handle = resolve;
+    });
+    const asked = vi.fn();
+    const { server } = await setUp({
+      bodies,
+      http: async (request) => {
+        asked();
+        await handled;
+        return await echo(request);
+      },
+    });
+    const head = 'POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n';
+    await rawExchange(server.port, head + 'a'.repeat(1000), async (socket) => {
+      await vi.waitFor(() => expect(asked).toHaveBeenCalledOnce());
+      socket.destroy();
+    });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(await chunkedPost(server.port, 1000)).toBe(503);
+    handle();
+    await vi.waitFor(() => expect(bodies.take(1500)).toBe(true));
   });
 
   describe('listening', () => {

@@ -1,6 +1,7 @@
 import { FacewireError } from '@facewire/proto';
 import type { handleUnaryCall, UntypedServiceImplementation } from '@grpc/grpc-js';
 import type { AvatarInfo, AvatarStore } from '../../contracts.ts';
+import { type BodyBudget, tooManyBodies } from '../BodyBudget.ts';
 import { avatarName, avatarUnknown } from '../http/avatarRoutes.ts';
 import { checkLandmarks } from '../http/parseLandmarks.ts';
 import { plainBytes } from '../plainBytes.ts';
@@ -14,8 +15,15 @@ interface CreateAvatarRequest {
   landmarks?: Array<{ x?: number; y?: number }>;
 }
 
-/** The unary service facewire.v1.Avatars on an avatar store: the same rules as POST /api/avatars and its kin. */
-export function avatarsService(avatars: AvatarStore, log: TransportLog): UntypedServiceImplementation {
+/**
+ * The unary service facewire.v1.Avatars on an avatar store: the same rules as POST /api/avatars and its kin. A portrait
+ * counts in the budget while it is handled; while it is read it cannot, for grpc-js hands over whole messages.
+ */
+export function avatarsService(
+  avatars: AvatarStore,
+  bodies: BodyBudget,
+  log: TransportLog,
+): UntypedServiceImplementation {
   return {
     CreateAvatar: unary(log, async ({ name, portrait, landmarks = [] }: CreateAvatarRequest): Promise<AvatarInfo> => {
       if (portrait === undefined || portrait.length === 0) {
@@ -25,10 +33,15 @@ export function avatarsService(avatars: AvatarStore, log: TransportLog): Untyped
         });
       }
       const points = landmarks.map(({ x = 0, y = 0 }) => [x, y]);
-      return await avatars.create(plainBytes(portrait), {
-        name: avatarName(name),
-        ...(points.length === 0 ? {} : { landmarks: checkLandmarks(points) }),
-      });
+      if (!bodies.take(portrait.length)) throw tooManyBodies();
+      try {
+        return await avatars.create(plainBytes(portrait), {
+          name: avatarName(name),
+          ...(points.length === 0 ? {} : { landmarks: checkLandmarks(points) }),
+        });
+      } finally {
+        bodies.give(portrait.length);
+      }
     }),
     ListAvatars: unary(log, async () => ({ avatars: avatars.list() })),
     GetAvatar: unary(log, async ({ id = '', portrait = false }: { id?: string; portrait?: boolean }) => {

@@ -5,6 +5,7 @@ import { loadSync } from '@grpc/proto-loader';
 import { service as healthService } from 'grpc-health-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { AvatarInfo } from '../../contracts.ts';
+import { BodyBudget } from '../BodyBudget.ts';
 import { SILENT_LOG } from '../TransportLog.ts';
 import { callUnary, grpcClient, services } from '../testing/grpcTestClient.ts';
 import { MemoryAvatarStore } from '../testing/MemoryAvatarStore.ts';
@@ -17,13 +18,15 @@ type AnyMethod = MethodDefinition<object, object>;
 let server: GrpcServer;
 let client: Client;
 let avatars: MemoryAvatarStore;
+let bodies: BodyBudget;
 const log = { ...SILENT_LOG, error: vi.fn() };
 
 beforeEach(async () => {
   avatars = new MemoryAvatarStore();
   log.error.mockClear();
   const handler = new RecordingHandler();
-  server = await createGrpcServer({ host: '127.0.0.1', port: 0, handler, avatars, log });
+  bodies = new BodyBudget(250_000);
+  server = await createGrpcServer({ host: '127.0.0.1', port: 0, handler, avatars, bodies, log });
   client = grpcClient(server.port);
 });
 
@@ -68,6 +71,28 @@ describe('the avatars service', () => {
     await expect(call('CreateAvatar', { name: 'A' })).rejects.toThrow(/image_unreadable/);
     await expect(call('CreateAvatar', { name: 'A', portrait: Buffer.from('x') })).rejects.toThrow(/image_unreadable/);
     await expect(call('DeleteAvatar', { id: 'ada' })).rejects.toThrow(/avatar_unknown/);
+  });
+
+  it('counts portraits in the budget of all bodies as long as they are handled', async () => {
+    let handle = () => {};
+    const handled = new Promise<void>((resolve) => {
+      handle = resolve;
+    });
+    const create = avatars.create.bind(avatars);
+    vi.spyOn(avatars, 'create').mockImplementation(async (...values) => {
+      await handled;
+      return create(...values);
+    });
+    const upload = () => call<AvatarInfo>('CreateAvatar', { name: 'A', portrait: Buffer.alloc(100_000, 7) });
+    const [first, second] = [upload(), upload()];
+    await vi.waitFor(() => expect(avatars.create).toHaveBeenCalledTimes(2));
+    await expect(upload()).rejects.toMatchObject({
+      code: status.RESOURCE_EXHAUSTED,
+      details: expect.stringMatching(/^server_full/),
+    });
+    handle();
+    await Promise.all([first, second]);
+    expect(bodies.take(250_000)).toBe(true);
   });
 
   it('says `internal` and logs when the store breaks, and lives on', async () => {

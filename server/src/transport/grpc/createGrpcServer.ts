@@ -2,6 +2,7 @@ import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation, type ServingStatus } from 'grpc-health-check';
 import type { AvatarStore, Metrics, PeerHandler, TransportServer } from '../../contracts.ts';
+import type { BodyBudget } from '../BodyBudget.ts';
 import type { TransportLimits } from '../limits.ts';
 import { listenError } from '../listenError.ts';
 import { PeerHub } from '../PeerHub.ts';
@@ -20,6 +21,8 @@ export interface GrpcServerOptions {
   handler: PeerHandler;
   avatars: AvatarStore;
   limits?: Partial<TransportLimits>;
+  /** of the portraits of all calls; default one of its own by `limits` */
+  bodies?: BodyBudget;
   log?: TransportLog;
   metrics?: Metrics;
 }
@@ -44,7 +47,7 @@ export async function createGrpcServer(options: GrpcServerOptions): Promise<Grpc
     // One limit for all services: portraits are the longest messages. Connect's own is the session's.
     'grpc.max_receive_message_length': limits.maxBodyBytes + 64 * 1024,
     'grpc.max_send_message_length': -1,
-    // Many peers may share one connection (bots do); pings find out when it is dead.
+    // All peers may share one connection (bots do), each with a stream as long as it stays; pings find out when it is dead.
     'grpc.max_concurrent_streams': limits.maxPeers + 64,
     'grpc.keepalive_time_ms': Math.ceil(limits.idleTimeoutMs / 2),
     'grpc.keepalive_timeout_ms': Math.ceil(limits.idleTimeoutMs / 2),
@@ -52,7 +55,7 @@ export async function createGrpcServer(options: GrpcServerOptions): Promise<Grpc
   server.addService(services.facewire, {
     Connect: (call: ConnectCall) => new GrpcConnection(call, services, hub).start(),
   });
-  server.addService(services.avatars, avatarsService(options.avatars, log));
+  server.addService(services.avatars, avatarsService(options.avatars, hub.bodies, log));
   const health = new HealthImplementation();
   health.addToServer(server);
   new ReflectionService(services.packageDefinition).addToServer(server);

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { BodyBudget, BodyCollector } from './BodyCollector.ts';
+import { BodyBudget } from '../BodyBudget.ts';
+import { BodyCollector } from './BodyCollector.ts';
 
 const collector = (budget: BodyBudget, announced?: string) => new BodyCollector({ maxBytes: 10, budget, announced });
 

@@ -1,24 +1,5 @@
 import { FacewireError } from '@facewire/proto';
-
-/** Bytes of bodies that are in memory at once, over all requests of a server. */
-export class BodyBudget {
-  readonly maxBytes: number;
-  #held = 0;
-
-  constructor(maxBytes: number) {
-    this.maxBytes = maxBytes;
-  }
-
-  take(bytes: number): boolean {
-    if (this.#held + bytes > this.maxBytes) return false;
-    this.#held += bytes;
-    return true;
-  }
-
-  give(bytes: number): void {
-    this.#held -= bytes;
-  }
-}
+import { type BodyBudget, tooManyBodies } from '../BodyBudget.ts';
 
 /**
  * Collects the body of one request within its limit and the server's budget. A refused body is still to be read for a
@@ -53,9 +34,7 @@ export class BodyCollector {
       this.#bytes += chunk.length;
       this.#chunks.push(chunk);
     } else {
-      this.#refuse(
-        new FacewireError('server_full', 'too many uploads at once', { remedy: 'send it again in a few seconds' }),
-      );
+      this.#refuse(tooManyBodies());
     }
   }
 

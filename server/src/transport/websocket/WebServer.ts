@@ -1,4 +1,5 @@
 import type { HttpHandler, Metrics, PeerHandler, TransportServer } from '../../contracts.ts';
+import type { BodyBudget } from '../BodyBudget.ts';
 import type { TransportLimits } from '../limits.ts';
 import type { PeerHub } from '../PeerHub.ts';
 import type { TransportLog } from '../TransportLog.ts';
@@ -15,6 +16,8 @@ export interface WebServerOptions {
   handler: PeerHandler;
   http: HttpHandler;
   limits?: Partial<TransportLimits>;
+  /** of the bodies of all requests; default one of its own by `limits` */
+  bodies?: BodyBudget;
   /** `auto` takes uWebSockets.js when it is installed, else ws */
   adapter?: 'auto' | WebAdapterName;
   log?: TransportLog;

@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { HttpHandler, HttpResponse } from '../../contracts.ts';
+import type { BodyBudget } from '../BodyBudget.ts';
 import { answer, DISCARD_MS, toHttpRequest, toWireResponse } from '../http/answer.ts';
-import { type BodyBudget, BodyCollector } from '../http/BodyCollector.ts';
+import { BodyCollector } from '../http/BodyCollector.ts';
 import { errorResponse } from '../http/responses.ts';
 import type { TransportLog } from '../TransportLog.ts';
 

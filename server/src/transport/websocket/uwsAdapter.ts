@@ -1,8 +1,9 @@
 import { encodeControl, type ServerControl } from '@facewire/proto';
 import type { HttpHandler, HttpResponse } from '../../contracts.ts';
+import type { BodyBudget } from '../BodyBudget.ts';
 import { webSocketCloseCode, webSocketCloseReason } from '../errorMessages.ts';
 import { answer, DISCARD_MS, type RawHead, toHttpRequest, toWireResponse, upgradeNotFound } from '../http/answer.ts';
-import { BodyBudget, BodyCollector } from '../http/BodyCollector.ts';
+import { BodyCollector } from '../http/BodyCollector.ts';
 import { errorResponse } from '../http/responses.ts';
 import { hardMessageLimit, type TransportLimits } from '../limits.ts';
 import { portInUse } from '../listenError.ts';
@@ -26,7 +27,6 @@ export function createUwsServer(uws: UwsModule): WebAdapter {
   return async ({ host, port, http, hub }) => {
     const { limits } = hub;
     const requests = { pending: 0 };
-    const budget = new BodyBudget(limits.maxBodyBytesAtOnce);
     const app = uws.App();
     app.ws<UwsConnection>(CONNECT_PATH, {
       // Every limit is set here: their defaults have changed between versions.
@@ -65,7 +65,7 @@ export function createUwsServer(uws: UwsModule): WebAdapter {
       serveUwsRequest(
         response,
         { method: request.getMethod(), target, headers },
-        { http, limits, log: hub.log, budget, requests },
+        { http, limits, log: hub.log, budget: hub.bodies, requests },
       );
     });
 
@@ -171,13 +171,15 @@ function serveUwsRequest(response: UwsResponse, head: RawHead, options: ServeOpt
     announced: head.headers['content-length'],
   });
   let over = false;
+  let handling = false;
   requests.pending += 1;
   const settle = (): void => {
     over = true;
     requests.pending -= 1;
     clearTimeout(slowTimer);
     clearTimeout(discardTimer);
-    collector.release();
+    // A client that goes away leaves its body with the handler.
+    if (!handling) collector.release();
   };
   const finish = (answered: HttpResponse): void => {
     if (over) return;
@@ -211,8 +213,15 @@ function serveUwsRequest(response: UwsResponse, head: RawHead, options: ServeOpt
     check();
     if (!isLast) return;
     clearTimeout(slowTimer);
-    if (collector.refusal !== undefined) finishRefused();
-    else void respond(http, head, collector.body(), log).then(finish);
+    if (collector.refusal !== undefined) {
+      finishRefused();
+      return;
+    }
+    handling = true;
+    void respond(http, head, collector.body(), log).then((answered) => {
+      collector.release();
+      finish(answered);
+    });
   });
 }
 

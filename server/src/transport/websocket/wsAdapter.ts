@@ -5,7 +5,6 @@ import { encodeControl, type ServerControl } from '@facewire/proto';
 import { type RawData, type WebSocket, WebSocketServer } from 'ws';
 import { webSocketCloseCode, webSocketCloseReason } from '../errorMessages.ts';
 import { upgradeNotFound } from '../http/answer.ts';
-import { BodyBudget } from '../http/BodyCollector.ts';
 import { hardMessageLimit } from '../limits.ts';
 import { listenError } from '../listenError.ts';
 import type { PeerHub } from '../PeerHub.ts';
@@ -20,9 +19,8 @@ const CLOSE_GRACE_MS = 2000;
 
 /** WebSocket by ws, HTTP by node:http, on one port. */
 export const createWsServer: WebAdapter = async ({ host, port, http, hub }) => {
-  const { limits, log } = hub;
+  const { limits, log, bodies } = hub;
   const connections = new Set<WsConnection>();
-  const budget = new BodyBudget(limits.maxBodyBytesAtOnce);
   const sockets = new WebSocketServer({
     noServer: true,
     clientTracking: false,
@@ -38,7 +36,7 @@ export const createWsServer: WebAdapter = async ({ host, port, http, hub }) => {
       connectionsCheckingInterval: Math.max(100, Math.min(5000, limits.headersTimeoutMs / 2)),
     },
     (request, response) =>
-      void serveNodeRequest(request, response, { http, maxBodyBytes: limits.maxBodyBytes, budget, log }),
+      void serveNodeRequest(request, response, { http, maxBodyBytes: limits.maxBodyBytes, budget: bodies, log }),
   );
   // Room for every peer, as many again that are turned away politely, and the pages they load.
   server.maxConnections = limits.maxPeers * 2 + 256;
