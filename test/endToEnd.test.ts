@@ -4,11 +4,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AvatarClient, type AvatarFrame, SyntheticMotionSource, WebSocketTransport } from '@facewire/client-sdk';
 import { GrpcTransport } from '@facewire/client-sdk/grpc';
-import { type FacewireError, neutralMotion } from '@facewire/proto';
+import { FacewireError, neutralMotion } from '@facewire/proto';
 import { type RunningServer, readConfig, startServer } from '@facewire/server';
+import { Client, credentials, type MethodDefinition, type ServiceDefinition } from '@grpc/grpc-js';
+import { service as healthService } from 'grpc-health-check';
 import sharp from 'sharp';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import WebSocket from 'ws';
+import { rawExchange } from '../server/src/transport/testing/rawHttp.ts';
 
 /** 58 float32 of motion, 2 float32 of view, an int64 slot */
 const PICTURE_INPUT_BYTES = 58 * 4 + 2 * 4 + 8;
@@ -252,6 +255,55 @@ describe('what is measured', () => {
     expect(residency.avatars).toBeGreaterThan(0);
     expect(residency.bytesOutPerPicture).toBeGreaterThanOrEqual(128 * 192);
   });
+});
+
+describe('whether to send people here', () => {
+  const health = async () => {
+    const response = await fetch(`${server.url}/health`);
+    return [response.status, ((await response.json()) as { status: string }).status];
+  };
+
+  it('GET /health and the gRPC health service say so while no device draws, and again when one does', async () => {
+    const grpc = new Client(`127.0.0.1:${server.grpcPort}`, credentials.createInsecure());
+    const check = (healthService as unknown as ServiceDefinition).Check as MethodDefinition<object, object>;
+    const serving = () =>
+      new Promise((resolve, reject) => {
+        const { path, requestSerialize, responseDeserialize } = check;
+        grpc.makeUnaryRequest(path, requestSerialize, responseDeserialize, { service: '' }, (error, answer) =>
+          error ? reject(error) : resolve((answer as { status: string }).status),
+        );
+      });
+    expect([await health(), await serving()]).toEqual([[200, 'ok'], 'SERVING']);
+    const { renderer } = server.engine;
+    const broken = vi.spyOn(renderer, 'render').mockImplementation(async () => {
+      throw new FacewireError('device_unavailable', 'device cpu does not answer');
+    });
+    const viewer = client('ws', 'viewer', 'lobby');
+    await viewer.connect();
+    const bot = [...viewer.participants.values()].find(({ avatar }) => avatar !== undefined)!;
+    viewer.subscribe(bot.id, { size: 128, framesPerSecond: 30 });
+    await expect.poll(health, { timeout: 15_000 }).toEqual([503, 'degraded']);
+    await expect.poll(serving, { timeout: 5000 }).toBe('NOT_SERVING');
+    broken.mockRestore();
+    await expect.poll(health, { timeout: 15_000 }).toEqual([200, 'ok']);
+    await expect.poll(serving, { timeout: 5000 }).toBe('SERVING');
+    viewer.close();
+    grpc.close();
+  }, 60_000);
+
+  it('a server that closes says so to those who are still connected', async () => {
+    // Without a peer uWebSockets.js closes at once.
+    await client('ws', 'viewer', 'lobby').connect();
+    const answer = rawExchange(server.port, 'GET /health HTTP/1.1\r\n', async (socket) => {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      const closed = server.close();
+      socket.write('host: x\r\n\r\n');
+      await closed;
+    });
+    expect(await answer).toMatch(/^HTTP\/1\.1 503 .*"status":"closing"/s);
+    await server.close();
+    server = await startServer(config());
+  }, 60_000);
 });
 
 describe('a server whose rooms are closed', () => {

@@ -10,7 +10,15 @@ import { MetricsRegistry } from './metrics/index.ts';
 import { createMotionDecoder } from './motionDecoder.ts';
 import { HouseBots, RoomRegistry } from './room/index.ts';
 import { FrameScheduler } from './scheduler/index.ts';
-import { BodyBudget, createGrpcServer, createHttpHandler, createWebServer, DEFAULT_LIMITS } from './transport/index.ts';
+import {
+  BodyBudget,
+  createGrpcServer,
+  createHttpHandler,
+  createWebServer,
+  DEFAULT_LIMITS,
+  type GrpcServer,
+  type Health,
+} from './transport/index.ts';
 
 export interface RunningServer {
   /** http://host:port; the WebSocket is at /connect */
@@ -24,6 +32,9 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
+/** how often the gRPC health service is told whether the device draws */
+const HEALTH_LOOK_MS = 500;
+
 const roomPage = fileURLToPath(new URL('../../examples/room/dist', import.meta.url));
 
 /** Wires the stages of contracts.ts. Throws FacewireError: config_invalid, model_…, device_unavailable, port_in_use. */
@@ -33,7 +44,11 @@ export async function startServer(config: Config = readConfig(process.env)): Pro
   const engine = await openEngine(config, { log, early: true });
   metrics.addSource(() => residencyMetrics(engine.renderer));
   const closers: (() => Promise<void> | void)[] = [() => engine.close()];
+  let closing = false;
+  let grpc: GrpcServer | undefined;
   const close = async () => {
+    closing = true;
+    grpc?.setServing(false);
     // Whoever waits with an upload is told before the connection goes; engine.close() waits for those in work.
     void engine.avatars.close();
     // The last opened is closed first: no stage loses what it calls before it is stopped.
@@ -63,6 +78,10 @@ export async function startServer(config: Config = readConfig(process.env)): Pro
     });
     scheduler.start();
     closers.push(() => scheduler.close());
+    const status = (): Health['status'] => {
+      if (closing) return 'closing';
+      return scheduler.deviceFails ? 'degraded' : 'ok';
+    };
 
     const bots = new HouseBots({
       registry: rooms,
@@ -75,9 +94,8 @@ export async function startServer(config: Config = readConfig(process.env)): Pro
 
     // One for both ports: it is one machine's memory.
     const bodies = new BodyBudget(DEFAULT_LIMITS.maxBodyBytesAtOnce);
-    let grpcPort: number | undefined;
     if (config.grpcPort >= 0) {
-      const grpc = await createGrpcServer({
+      const opened = await createGrpcServer({
         host: config.host,
         port: config.grpcPort,
         handler: rooms,
@@ -86,9 +104,13 @@ export async function startServer(config: Config = readConfig(process.env)): Pro
         log,
         metrics,
       });
-      grpcPort = grpc.port;
-      closers.push(() => grpc.close());
+      grpc = opened;
+      closers.push(() => opened.close());
+      // HTTP asks for the status, gRPC is told: its clients may watch it.
+      const telling = setInterval(() => opened.setServing(status() === 'ok'), HEALTH_LOOK_MS);
+      closers.push(() => clearInterval(telling));
     }
+    const grpcPort = grpc?.port;
     const startedAtMs = performance.now();
     const web = await createWebServer({
       host: config.host,
@@ -101,7 +123,7 @@ export async function startServer(config: Config = readConfig(process.env)): Pro
       http: createHttpHandler({
         avatars: engine.avatars,
         health: () => ({
-          status: 'ok',
+          status: status(),
           protocol: PROTOCOL_VERSION,
           model: engine.renderer.model,
           device: engine.renderer.device,

@@ -156,14 +156,15 @@ function totals(players: readonly AvatarClient[], viewers: readonly Viewer[]) {
 
 /** Asks the server which avatars it has and where its gRPC port is. */
 async function discover(url: string, kind: 'ws' | 'grpc'): Promise<{ transport: TransportFactory; avatars: string[] }> {
-  const [health, list] = await Promise.all([getJson(`${url}/health`), getJson(`${url}/api/avatars`)]);
+  const list = await getJson(`${url}/api/avatars`);
   const avatars = (list as { avatars: { id: string }[] }).avatars.map((avatar) => avatar.id);
   if (avatars.length === 0) throw new Error(`the server at ${url} has no avatars: upload one with POST /api/avatars`);
   if (kind === 'ws') {
     const address = webSocketUrl(url);
     return { transport: () => new WebSocketTransport({ url: address, WebSocket }), avatars };
   }
-  const { grpcPort } = health as { grpcPort?: number };
+  // A server that is not well answers 503, and says where its ports are all the same.
+  const { grpcPort } = (await (await fetch(`${url}/health`)).json()) as { grpcPort?: number };
   if (!grpcPort) throw new Error(`the server at ${url} has gRPC switched off: set FACEWIRE_GRPC_PORT`);
   const address = `${new URL(url).hostname}:${grpcPort}`;
   return { transport: () => new GrpcTransport({ address }), avatars };

@@ -1,6 +1,7 @@
 import type { EncodedFrame, EncoderFactory, FanOut, Metrics, RenderedPicture, Renderer, Stream } from '../contracts.ts';
 import { AvatarHealth } from './AvatarHealth.ts';
 import type { EncoderAssignment } from './assignEncoders.ts';
+import { DeviceHealth } from './DeviceHealth.ts';
 import { DevicePause } from './DevicePause.ts';
 import { DeviceTime, type Lanes } from './DeviceTime.ts';
 import { EncoderLineage } from './EncoderLineage.ts';
@@ -77,6 +78,7 @@ export class FrameScheduler {
   readonly #load: LoadControl;
   readonly #health: AvatarHealth;
   readonly #devicePause = new DevicePause();
+  readonly #deviceHealth = new DeviceHealth();
   readonly #deviceTime = new DeviceTime();
   readonly #packets: PacketTimes;
   readonly #timer: TickTimer;
@@ -136,6 +138,11 @@ export class FrameScheduler {
 
   start(): void {
     if (!this.#closed) this.#timer.start();
+  }
+
+  /** Nothing that viewers asked for was drawn for some seconds, because the device fails; false when nobody asks. */
+  get deviceFails(): boolean {
+    return this.#deviceHealth.isFailing(this.#clock.now());
   }
 
   /** Resolves when no render or encode is under way; with a fake clock, tests step by this. */
@@ -273,8 +280,10 @@ export class FrameScheduler {
     const failure = results.find((result) => result.status === 'rejected' && isDeviceFailure(result.reason));
     if (!failure) {
       this.#devicePause.succeeded();
+      this.#deviceHealth.drew();
       return;
     }
+    this.#deviceHealth.failed(nowMs);
     this.#metrics.count('device_errors_total');
     if (!this.#devicePause.failed(nowMs)) return;
     const err = (failure as PromiseRejectedResult).reason;

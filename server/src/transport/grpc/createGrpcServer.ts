@@ -66,7 +66,11 @@ export async function createGrpcServer(options: GrpcServerOptions): Promise<Grpc
       else reject(listenError(error, { host, port, variable: 'FACEWIRE_GRPC_PORT' }));
     });
   });
+  let told: boolean | undefined;
   const setServing = (serving: boolean): void => {
+    // Those who watch hear of changes only.
+    if (serving === told) return;
+    told = serving;
     const status: ServingStatus = serving ? 'SERVING' : 'NOT_SERVING';
     for (const name of ['', FACEWIRE_SERVICE, AVATARS_SERVICE]) health.setStatus(name, status);
   };

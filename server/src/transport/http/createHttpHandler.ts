@@ -7,8 +7,8 @@ import { allowedMethods, dispatch, methodNotAllowed, type Route } from './route.
 import { type StaticMount, serveStatic } from './staticFiles.ts';
 
 export interface Health {
-  /** `ok` is answered with 200, everything else with 503 */
-  status: 'ok' | 'starting' | 'degraded' | 'closing';
+  /** `ok` is answered with 200, everything else with 503; `degraded`: for some seconds no device has drawn */
+  status: 'ok' | 'degraded' | 'closing';
   [detail: string]: unknown;
 }
 
