@@ -228,6 +228,7 @@ export interface FrameDelivery {
   /** of the motion that it shows */
   motionSequence: number;
   motionTimeMs: number;
+  /** the server's clock when the frame was encoded, whole ms modulo 2^32 */
   serverTimeMs: number;
 }
 

@@ -37,7 +37,7 @@ export interface FrameHeader {
   /** sequence and time of the motion that the picture shows (0 and 0 before the participant's first motion) */
   motionSequence: number;
   motionTimeMs: number;
-  /** the server's clock when the picture was rendered, ms modulo 2^32 */
+  /** the server's clock when the frame was ready to be sent, drawn and encoded, ms modulo 2^32 */
   serverTimeMs: number;
   /** pixels */
   width: number;
