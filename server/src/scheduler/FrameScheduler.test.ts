@@ -227,6 +227,20 @@ test('a device that does not answer is asked ever more rarely, blames no avatar,
   expect(Math.min(...room.delivered)).toBeGreaterThan(10);
 });
 
+test('a device that fails under several batches at once is asked again after one short pause', async () => {
+  const room = withPlayers(8, 4);
+  await room.tick();
+  expect(room.runs).toHaveLength(4);
+  await room.tick();
+  for (let run = 0; run < 4; run++) await room.fail(run, new FacewireError('device_unavailable', 'gone'));
+  await room.tick();
+  expect(room.runs).toHaveLength(4);
+  // 50 ms later
+  await room.tick();
+  expect(room.runs).toHaveLength(8);
+  expect(room.warnings).toHaveLength(1);
+});
+
 test('a picture is given back when all its encodes are done', async () => {
   const room = withPlayers(2, 1);
   await room.tick();

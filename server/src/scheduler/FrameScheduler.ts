@@ -233,7 +233,7 @@ export class FrameScheduler {
     });
     const finished = rendered.then((results) => {
       batch.drawn(this.#clock.now());
-      this.#finishRender(plan, contents, results, startMs);
+      this.#finishRender(plan, contents, results, { begunMs: nowMs, startMs });
     });
     this.#track(finished);
   }
@@ -242,7 +242,8 @@ export class FrameScheduler {
     plan: BatchPlan,
     contents: readonly PictureContent[],
     results: readonly PromiseSettledResult<RenderedPicture>[],
-    startMs: number,
+    /** when the batch began: by the scheduler's clock, and as performance.now() */
+    { begunMs, startMs }: { begunMs: number; startMs: number },
   ): void {
     const nowMs = this.#clock.now();
     const endMs = performance.now();
@@ -252,7 +253,7 @@ export class FrameScheduler {
     this.#metrics.observe('render_ms', endMs - startMs);
     this.#metrics.count('pictures_rendered_total', succeeded);
     if (succeeded === results.length) this.#budget.measured(plan.size, results.length, runMs);
-    this.#noteDevice(results, nowMs);
+    this.#noteDevice(results, begunMs, nowMs);
     results.forEach((result, index) => {
       const { avatar, participant } = contents[index]!;
       if (result.status === 'fulfilled') {
@@ -269,14 +270,14 @@ export class FrameScheduler {
   }
 
   /** A device that fails pauses everybody, and no avatar is blamed for it. */
-  #noteDevice(results: readonly PromiseSettledResult<RenderedPicture>[], nowMs: number): void {
+  #noteDevice(results: readonly PromiseSettledResult<RenderedPicture>[], begunMs: number, nowMs: number): void {
     const failure = results.find((result) => result.status === 'rejected' && isDeviceFailure(result.reason));
     if (!failure) {
       this.#devicePause.succeeded();
       return;
     }
     this.#metrics.count('device_errors_total');
-    if (!this.#devicePause.failed(nowMs)) return;
+    if (!this.#devicePause.failed(begunMs, nowMs)) return;
     const err = (failure as PromiseRejectedResult).reason;
     this.#log?.warn({ err }, 'the device cannot draw; rooms go on without new pictures, and it is asked again');
   }
