@@ -11,7 +11,7 @@ import { Pipeline } from './Pipeline.ts';
 import type { BatchPlan } from './planBatch.ts';
 import { RenderBudget } from './RenderBudget.ts';
 import { isDeviceFailure, renderBatch } from './renderBatch.ts';
-import { type BookedPlan, type PictureContent, StreamBook } from './StreamBook.ts';
+import { type BookedPlan, type PictureContent, type ServedStream, StreamBook } from './StreamBook.ts';
 import { type Clock, systemClock, TickTimer } from './TickTimer.ts';
 
 /** The part of the room that the scheduler reads. */
@@ -298,20 +298,25 @@ export class FrameScheduler {
     picture: Promise<RenderedPicture>,
     nowMs: number,
   ): Promise<void> {
-    const lineage = this.#commit(assignment, nowMs);
+    const lineage = this.#lineageFor(assignment, nowMs);
+    // From here on the plan is what the encoder's viewers have been sent, as far as later plans are concerned.
+    const served = this.#book.serve(assignment, lineage, this.#lineages, nowMs);
     const { resolved, participant } = content;
     const options = { keyFrame: assignment.keyFrame, timestampMs: nowMs };
     const done = (frame: EncodedFrame, encodeMs: number) => {
       this.#metrics.observe('encode_ms', encodeMs);
       this.#packets.shown(participant, resolved, this.#clock.now());
-      this.#deliver(assignment, frame, resolved);
+      this.#book.settle(served, assignment.keyFrame);
+      this.#deliver(served, frame, lineage.size, resolved);
     };
     const encoded = lineage.encode(picture, options, done);
-    return encoded.catch((error: unknown) => this.#failEncode(assignment, lineage, error));
+    return encoded.catch((error: unknown) => {
+      this.#book.fail(served, assignment.keyFrame);
+      this.#noteEncodeFailure(lineage, assignment.keyFrame, error);
+    });
   }
 
-  /** From here on the plan is what the encoder's viewers have been sent, as far as later plans are concerned. */
-  #commit(assignment: EncoderAssignment, nowMs: number): EncoderLineage {
+  #lineageFor(assignment: EncoderAssignment, nowMs: number): EncoderLineage {
     const { group } = assignment;
     let lineage = assignment.lineage === undefined ? undefined : this.#lineages.get(assignment.lineage);
     if (!lineage) {
@@ -325,39 +330,36 @@ export class FrameScheduler {
       this.#lineages.set(lineage.id, lineage);
     }
     lineage.lastUsedMs = nowMs;
-    this.#book.serve(assignment, lineage, this.#lineages, nowMs);
     return lineage;
   }
 
-  #deliver(assignment: EncoderAssignment, frame: EncodedFrame, resolved: ResolvedMotion): void {
+  #deliver(served: readonly ServedStream[], frame: EncodedFrame, size: number, resolved: ResolvedMotion): void {
     this.#metrics.count('frames_encoded_total');
     if (frame.keyFrame) this.#metrics.count('key_frames_total');
     const delivery = {
       frame,
-      size: assignment.group.size,
+      size,
       motionSequence: resolved.sequence,
       motionTimeMs: resolved.timeMs,
       // unsigned 32 bits on the wire
       serverTimeMs: Math.floor(this.#clock.now()) % 2 ** 32,
     };
-    this.#book.settle(assignment);
-    for (const { stream: id } of assignment.served) {
-      const record = this.#book.get(id);
-      if (!record || !this.#source.hasStream(id)) continue;
-      this.#fanOut.deliver(record.stream, delivery);
+    for (const stream of served) {
+      const { record } = stream;
+      if (!this.#source.hasStream(record.stream.id)) continue;
+      if (this.#book.accepts(stream)) this.#fanOut.deliver(record.stream, delivery);
+      else this.#metrics.count('frames_overtaken_total');
     }
   }
 
-  #failEncode(assignment: EncoderAssignment, lineage: EncoderLineage, error: unknown): void {
-    this.#book.settle(assignment);
-    for (const { stream } of assignment.served) this.#book.giveBack(stream, assignment.keyFrame);
+  #noteEncodeFailure(lineage: EncoderLineage, keyFrame: boolean, error: unknown): void {
     const byRender = error instanceof PictureFailed;
     if (!byRender) {
       this.#metrics.count('encode_errors_total');
       this.#warnOfEncoder(error, lineage);
     }
     // A picture that was never rendered leaves the encoder as it was, unless viewers counted on its key frame.
-    if (!byRender || assignment.keyFrame) this.#dropLineage(lineage);
+    if (!byRender || keyFrame) this.#dropLineage(lineage);
   }
 
   /** Once a second at most: an encoder that cannot even be opened fails at every tick. */
@@ -370,7 +372,7 @@ export class FrameScheduler {
 
   #dropLineage(lineage: EncoderLineage): void {
     if (!this.#lineages.delete(lineage.id)) return;
-    for (const id of lineage.members) this.#book.giveBack(id, true);
+    for (const id of lineage.members) this.#book.orphan(id);
     this.#track(lineage.close());
   }
 

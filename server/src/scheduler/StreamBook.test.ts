@@ -67,8 +67,7 @@ function bookOf(
             lineage = { id: lineages.size + 1, codec, size, members: new Set(), lastKeyMs: -1e9, pending: 0 };
             lineages.set(lineage.id, lineage);
           }
-          book.serve(assignment, lineage, lineages, nowMs);
-          book.settle(assignment);
+          book.settle(book.serve(assignment, lineage, lineages, nowMs), assignment.keyFrame);
         }
       }
     }
@@ -151,6 +150,33 @@ test('streams that are gone are told, and their encoders can serve others', () =
   expect(gone.map(({ stream, lineage }) => [stream.id, lineage])).toEqual([[0, 1]]);
   expect(book.get(0)).toBeUndefined();
   expect(book.tick(streams.slice(1), 3, 99)).toEqual([]);
+});
+
+test("a former encoder's failure takes nothing back of what the present one has begun", () => {
+  const { book, streams, drawAll, send, lineages } = bookOf(1);
+  book.tick(streams, 1, 33);
+  drawAll(33);
+  const begin = (tick: number) => {
+    send(0);
+    book.tick(streams, tick, tick * 33);
+    const [assignment] = book.plan(tick * 33, lineages, () => 64)!.plan.pictures[0]!.encodes;
+    const { codec, size } = assignment!.group;
+    const id = assignment!.lineage ?? lineages.size + 1;
+    const lineage = lineages.get(id) ?? { id, codec, size, members: new Set(), lastKeyMs: -1e9, pending: 0 };
+    lineages.set(id, lineage);
+    return { served: book.serve(assignment!, lineage, lineages, tick * 33), keyFrame: assignment!.keyFrame };
+  };
+  const former = begin(2);
+  streams[0]!.size = 128;
+  const present = begin(3);
+  expect([former.keyFrame, present.keyFrame]).toEqual([false, true]);
+  const record = book.get(0)!;
+  book.fail(former.served, true);
+  expect(record).toMatchObject({ due: false, hadKey: true, keyInFlight: true });
+  book.settle(former.served, true);
+  expect(record.keyInFlight).toBe(true);
+  book.fail(present.served, true);
+  expect(record).toMatchObject({ due: true, hadKey: false, keyInFlight: false });
 });
 
 test('turns that pass without a frame are counted as missed, except of those who are still', () => {

@@ -16,6 +16,10 @@ export interface StreamRecord {
   hadKey: boolean;
   /** the encoder that served it last; 0 before the first */
   lineage: number;
+  /** rises whenever another encoder begins to serve it */
+  epoch: number;
+  /** the epoch of the last frame that it was sent */
+  sentEpoch: number;
   /** a key frame is being rendered or encoded for it: asking for another would only repeat it */
   keyInFlight: boolean;
   /** the view and wish for a key frame that the last tick saw */
