@@ -221,7 +221,10 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
     return this.#streams.open(participant, options, this.#state === 'open');
   }
 
-  /** Drives another avatar from now on. When the server does not know it, `error` is emitted and the old one stays. */
+  /**
+   * Drives another avatar from now on. When the server does not know it, `error` is emitted and the old one stays. More
+   * than 20 at once or 2 a second are refused (`error` with `rate_limited`): others see the old one until it is set again.
+   */
   setAvatar(avatar: string): void {
     this.#avatarBefore = this.#avatar;
     this.#avatar = avatar;

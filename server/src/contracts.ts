@@ -18,7 +18,7 @@ import type {
 export interface Peer {
   readonly id: string;
   readonly transport: 'ws' | 'uws' | 'grpc' | 'local';
-  /** reliable and ordered */
+  /** reliable and ordered; `message` may go to many peers and is encoded once for them: it must not be changed afterwards */
   sendControl(message: ServerControl): void;
   /** hands over one whole frame packet; the transport does not keep a reference after it returns */
   sendFrame(packet: Uint8Array): void;

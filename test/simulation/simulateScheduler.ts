@@ -6,7 +6,7 @@ import { LoadControl } from '../../server/src/scheduler/LoadControl.ts';
 import type { ResolvedMotion } from '../../server/src/scheduler/motionAt.ts';
 import { Pipeline } from '../../server/src/scheduler/Pipeline.ts';
 import { RenderBudget } from '../../server/src/scheduler/RenderBudget.ts';
-import { type BookedPlan, StreamBook } from '../../server/src/scheduler/StreamBook.ts';
+import { type BookedPlan, type ServedStream, StreamBook } from '../../server/src/scheduler/StreamBook.ts';
 import { mulberry } from '../bench/tracks.ts';
 import { EventQueue } from './EventQueue.ts';
 
@@ -279,7 +279,7 @@ class Simulation {
       encodes.map((encode) => ({
         encode,
         content: contents[index]!,
-        lineage: this.#commit(encode),
+        ...this.#commit(encode),
       })),
     );
     const batch = this.#pipeline.begin(encodes.length);
@@ -291,9 +291,10 @@ class Simulation {
       const { runMs, busyMs } = this.#deviceTime.ended(startMs, this.#events.nowMs, this.#lanes);
       this.#budget.measured(plan.size, count, runMs);
       this.#load.drew(busyMs);
-      for (const { encode, content, lineage } of encodes) {
+      for (const { encode, content, lineage, served } of encodes) {
         this.#encode(() => {
           batch.encoded();
+          this.#book.settle(served, encode.keyFrame);
           this.#finish(encode, content.participant, content.resolved, lineage);
           if (this.#held) this.#pump();
         });
@@ -303,7 +304,7 @@ class Simulation {
   }
 
   /** As FrameScheduler does: from here on later plans count on this frame. */
-  #commit(assignment: EncoderAssignment): Lineage {
+  #commit(assignment: EncoderAssignment): { lineage: Lineage; served: ServedStream[] } {
     const { group, lineage: id } = assignment;
     let lineage = id === undefined ? undefined : this.#lineages.get(id);
     if (!lineage) {
@@ -318,8 +319,7 @@ class Simulation {
       this.#lineages.set(lineage.id, lineage);
     }
     lineage.pending++;
-    this.#book.serve(assignment, lineage, this.#lineages, this.#events.nowMs);
-    return lineage;
+    return { lineage, served: this.#book.serve(assignment, lineage, this.#lineages, this.#events.nowMs) };
   }
 
   #encode(done: () => void): void {
@@ -347,7 +347,6 @@ class Simulation {
       if (assignment.group.size < this.#streams[stream]!.size) this.#reduced++;
       this.#streams[stream]!.needsKeyFrame = false;
     }
-    this.#book.settle(assignment);
     if (arrivedAtMs === undefined || (this.#shown.get(participant) ?? -1) >= arrivedAtMs) return;
     this.#shown.set(participant, arrivedAtMs);
     this.#latencies.push(this.#events.nowMs - arrivedAtMs);

@@ -23,7 +23,7 @@ function setUp(players: number, rendersInFlight: number, device: string) {
   const renderer: Renderer = {
     model: 'fake',
     device,
-    sizes: [256],
+    sizes: [128, 256],
     maxBatch: 2,
     rendersInFlight,
     render: (pictures) =>
@@ -67,6 +67,7 @@ function setUp(players: number, rendersInFlight: number, device: string) {
     };
   });
   const delivered: number[] = streams.map(() => 0);
+  const frames: string[] = [];
   const warnings: string[] = [];
   const counts = new Map<string, number>();
   const gauges = new Map<string, number>();
@@ -75,9 +76,10 @@ function setUp(players: number, rendersInFlight: number, device: string) {
     renderer,
     encoders,
     fanOut: {
-      deliver: (stream) => {
+      deliver: (stream, { frame, size }) => {
         delivered[stream.id]!++;
-        stream.needsKeyFrame = false;
+        frames.push(`${frame.keyFrame ? 'key' : 'delta'} ${size}`);
+        stream.needsKeyFrame &&= !frame.keyFrame;
       },
       isCongested: () => false,
     },
@@ -87,6 +89,7 @@ function setUp(players: number, rendersInFlight: number, device: string) {
       observe() {},
     },
     log: { warn: (_, message) => warnings.push(message) },
+    reduceSizes: false,
     ticksPerSecond: 1000 / TICK_MS,
     // Runs last as long as the test likes.
     renderBudgetMs: 1e9,
@@ -115,7 +118,9 @@ function setUp(players: number, rendersInFlight: number, device: string) {
   return {
     scheduler,
     runs,
+    streams,
     delivered,
+    frames,
     released,
     warnings,
     counts,
@@ -225,6 +230,64 @@ test('a device that does not answer is asked ever more rarely, blames no avatar,
     asked = room.runs.length;
   }
   expect(Math.min(...room.delivered)).toBeGreaterThan(10);
+});
+
+test('a device that fails under several batches at once is asked again after one short pause', async () => {
+  const room = withPlayers(8, 4);
+  await room.tick();
+  expect(room.runs).toHaveLength(4);
+  await room.tick();
+  for (let run = 0; run < 4; run++) await room.fail(run, new FacewireError('device_unavailable', 'gone'));
+  await room.tick();
+  expect(room.runs).toHaveLength(4);
+  // 50 ms later
+  await room.tick();
+  expect(room.runs).toHaveLength(8);
+  expect(room.warnings).toHaveLength(1);
+});
+
+test("the former encoder's frames are sent until the key frame of the next one, and not after it", async () => {
+  const room = withPlayers(1, 4);
+  await room.tick();
+  await room.end(0);
+  await room.tick();
+  await room.tick();
+  room.streams[0]!.size = 128;
+  await room.tick();
+  // Two deltas of 256 and the key frame of 128 are drawn beside each other.
+  expect(room.runs).toHaveLength(4);
+  await room.end(1);
+  expect(room.frames).toEqual(['key 256', 'delta 256']);
+  await room.end(3);
+  await room.end(2);
+  expect(room.frames.slice(2)).toEqual(['key 128']);
+  expect(room.counts.get('frames_overtaken_total')).toBe(1);
+  // and the stream goes on at once
+  await room.tick();
+  await room.end(4);
+  expect(room.frames.slice(3)).toEqual(['delta 128']);
+});
+
+test('a stream that comes back to its encoder is sent no frame of its first time there', async () => {
+  const room = withPlayers(1, 4);
+  // So long that the encoder may make another key frame.
+  for (let run = 0; run < 16; run++) {
+    await room.tick();
+    await room.end(run);
+  }
+  const before = room.frames.length;
+  await room.tick();
+  room.streams[0]!.size = 128;
+  await room.tick();
+  room.streams[0]!.size = 256;
+  await room.tick();
+  expect(room.runs).toHaveLength(19);
+  await room.end(17);
+  expect(room.frames.slice(before)).toEqual(['key 128']);
+  await room.end(18);
+  await room.end(16);
+  expect(room.frames.slice(before)).toEqual(['key 128', 'key 256']);
+  expect(room.gauges.get('encoders')).toBeLessThanOrEqual(2);
 });
 
 test('a picture is given back when all its encodes are done', async () => {

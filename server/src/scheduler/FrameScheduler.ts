@@ -12,7 +12,7 @@ import { Pipeline } from './Pipeline.ts';
 import type { BatchPlan } from './planBatch.ts';
 import { RenderBudget } from './RenderBudget.ts';
 import { isDeviceFailure, renderBatch } from './renderBatch.ts';
-import { type BookedPlan, type PictureContent, StreamBook } from './StreamBook.ts';
+import { type BookedPlan, type PictureContent, type ServedStream, StreamBook } from './StreamBook.ts';
 import { type Clock, systemClock, TickTimer } from './TickTimer.ts';
 
 /** The part of the room that the scheduler reads. */
@@ -240,7 +240,7 @@ export class FrameScheduler {
     });
     const finished = rendered.then((results) => {
       batch.drawn(this.#clock.now());
-      this.#finishRender(plan, contents, results, startMs);
+      this.#finishRender(plan, contents, results, { begunMs: nowMs, startMs });
     });
     this.#track(finished);
   }
@@ -249,7 +249,8 @@ export class FrameScheduler {
     plan: BatchPlan,
     contents: readonly PictureContent[],
     results: readonly PromiseSettledResult<RenderedPicture>[],
-    startMs: number,
+    /** when the batch began: by the scheduler's clock, and as performance.now() */
+    { begunMs, startMs }: { begunMs: number; startMs: number },
   ): void {
     const nowMs = this.#clock.now();
     const endMs = performance.now();
@@ -259,7 +260,7 @@ export class FrameScheduler {
     this.#metrics.observe('render_ms', endMs - startMs);
     this.#metrics.count('pictures_rendered_total', succeeded);
     if (succeeded === results.length) this.#budget.measured(plan.size, results.length, runMs);
-    this.#noteDevice(results, nowMs);
+    this.#noteDevice(results, begunMs, nowMs);
     results.forEach((result, index) => {
       const { avatar, participant } = contents[index]!;
       if (result.status === 'fulfilled') {
@@ -276,7 +277,7 @@ export class FrameScheduler {
   }
 
   /** A device that fails pauses everybody, and no avatar is blamed for it. */
-  #noteDevice(results: readonly PromiseSettledResult<RenderedPicture>[], nowMs: number): void {
+  #noteDevice(results: readonly PromiseSettledResult<RenderedPicture>[], begunMs: number, nowMs: number): void {
     const failure = results.find((result) => result.status === 'rejected' && isDeviceFailure(result.reason));
     if (!failure) {
       this.#devicePause.succeeded();
@@ -285,7 +286,7 @@ export class FrameScheduler {
     }
     this.#deviceHealth.failed(nowMs);
     this.#metrics.count('device_errors_total');
-    if (!this.#devicePause.failed(nowMs)) return;
+    if (!this.#devicePause.failed(begunMs, nowMs)) return;
     const err = (failure as PromiseRejectedResult).reason;
     this.#log?.warn({ err }, 'the device cannot draw; rooms go on without new pictures, and it is asked again');
   }
@@ -306,20 +307,25 @@ export class FrameScheduler {
     picture: Promise<RenderedPicture>,
     nowMs: number,
   ): Promise<void> {
-    const lineage = this.#commit(assignment, nowMs);
+    const lineage = this.#lineageFor(assignment, nowMs);
+    // From here on the plan is what the encoder's viewers have been sent, as far as later plans are concerned.
+    const served = this.#book.serve(assignment, lineage, this.#lineages, nowMs);
     const { resolved, participant } = content;
     const options = { keyFrame: assignment.keyFrame, timestampMs: nowMs };
     const done = (frame: EncodedFrame, encodeMs: number) => {
       this.#metrics.observe('encode_ms', encodeMs);
       this.#packets.shown(participant, resolved, this.#clock.now());
-      this.#deliver(assignment, frame, resolved);
+      this.#book.settle(served, assignment.keyFrame);
+      this.#deliver(served, frame, lineage.size, resolved);
     };
     const encoded = lineage.encode(picture, options, done);
-    return encoded.catch((error: unknown) => this.#failEncode(assignment, lineage, error));
+    return encoded.catch((error: unknown) => {
+      this.#book.fail(served, assignment.keyFrame);
+      this.#noteEncodeFailure(lineage, assignment.keyFrame, error);
+    });
   }
 
-  /** From here on the plan is what the encoder's viewers have been sent, as far as later plans are concerned. */
-  #commit(assignment: EncoderAssignment, nowMs: number): EncoderLineage {
+  #lineageFor(assignment: EncoderAssignment, nowMs: number): EncoderLineage {
     const { group } = assignment;
     let lineage = assignment.lineage === undefined ? undefined : this.#lineages.get(assignment.lineage);
     if (!lineage) {
@@ -333,39 +339,36 @@ export class FrameScheduler {
       this.#lineages.set(lineage.id, lineage);
     }
     lineage.lastUsedMs = nowMs;
-    this.#book.serve(assignment, lineage, this.#lineages, nowMs);
     return lineage;
   }
 
-  #deliver(assignment: EncoderAssignment, frame: EncodedFrame, resolved: ResolvedMotion): void {
+  #deliver(served: readonly ServedStream[], frame: EncodedFrame, size: number, resolved: ResolvedMotion): void {
     this.#metrics.count('frames_encoded_total');
     if (frame.keyFrame) this.#metrics.count('key_frames_total');
     const delivery = {
       frame,
-      size: assignment.group.size,
+      size,
       motionSequence: resolved.sequence,
       motionTimeMs: resolved.timeMs,
       // unsigned 32 bits on the wire
       serverTimeMs: Math.floor(this.#clock.now()) % 2 ** 32,
     };
-    this.#book.settle(assignment);
-    for (const { stream: id } of assignment.served) {
-      const record = this.#book.get(id);
-      if (!record || !this.#source.hasStream(id)) continue;
-      this.#fanOut.deliver(record.stream, delivery);
+    for (const stream of served) {
+      const { record } = stream;
+      if (!this.#source.hasStream(record.stream.id)) continue;
+      if (this.#book.accepts(stream)) this.#fanOut.deliver(record.stream, delivery);
+      else this.#metrics.count('frames_overtaken_total');
     }
   }
 
-  #failEncode(assignment: EncoderAssignment, lineage: EncoderLineage, error: unknown): void {
-    this.#book.settle(assignment);
-    for (const { stream } of assignment.served) this.#book.giveBack(stream, assignment.keyFrame);
+  #noteEncodeFailure(lineage: EncoderLineage, keyFrame: boolean, error: unknown): void {
     const byRender = error instanceof PictureFailed;
     if (!byRender) {
       this.#metrics.count('encode_errors_total');
       this.#warnOfEncoder(error, lineage);
     }
     // A picture that was never rendered leaves the encoder as it was, unless viewers counted on its key frame.
-    if (!byRender || assignment.keyFrame) this.#dropLineage(lineage);
+    if (!byRender || keyFrame) this.#dropLineage(lineage);
   }
 
   /** Once a second at most: an encoder that cannot even be opened fails at every tick. */
@@ -378,7 +381,7 @@ export class FrameScheduler {
 
   #dropLineage(lineage: EncoderLineage): void {
     if (!this.#lineages.delete(lineage.id)) return;
-    for (const id of lineage.members) this.#book.giveBack(id, true);
+    for (const id of lineage.members) this.#book.orphan(id);
     this.#track(lineage.close());
   }
 

@@ -1,12 +1,15 @@
 import { neutralMotion } from '@facewire/proto';
 import { expect, test } from 'vitest';
 import type { Participant, Peer, Stream } from '../contracts.ts';
-import { type BookLineage, StreamBook } from './StreamBook.ts';
+import { type BookLineage, StreamBook, type StreamBookOptions } from './StreamBook.ts';
 
 const peer = { id: 'peer' } as Peer;
 
 /** A book with `count` participants, each seen by one stream, and what a scheduler does with its plans. */
-function bookOf(count: number, isReady: (avatar: string) => boolean = () => true) {
+function bookOf(
+  count: number,
+  { isReady = () => true, retryAtMs = () => undefined }: Partial<Pick<StreamBookOptions, 'isReady' | 'retryAtMs'>> = {},
+) {
   let asked = 0;
   const participants = Array.from(
     { length: count },
@@ -44,7 +47,7 @@ function bookOf(count: number, isReady: (avatar: string) => boolean = () => true
       };
     },
     isCongested: () => false,
-    retryAtMs: () => undefined,
+    retryAtMs,
     isReady,
     metrics: { count() {}, gauge() {}, observe() {} },
   });
@@ -64,8 +67,7 @@ function bookOf(count: number, isReady: (avatar: string) => boolean = () => true
             lineage = { id: lineages.size + 1, codec, size, members: new Set(), lastKeyMs: -1e9, pending: 0 };
             lineages.set(lineage.id, lineage);
           }
-          book.serve(assignment, lineage, lineages, nowMs);
-          book.settle(assignment);
+          book.settle(book.serve(assignment, lineage, lineages, nowMs), assignment.keyFrame);
         }
       }
     }
@@ -150,6 +152,33 @@ test('streams that are gone are told, and their encoders can serve others', () =
   expect(book.tick(streams.slice(1), 3, 99)).toEqual([]);
 });
 
+test("a former encoder's failure takes nothing back of what the present one has begun", () => {
+  const { book, streams, drawAll, send, lineages } = bookOf(1);
+  book.tick(streams, 1, 33);
+  drawAll(33);
+  const begin = (tick: number) => {
+    send(0);
+    book.tick(streams, tick, tick * 33);
+    const [assignment] = book.plan(tick * 33, lineages, () => 64)!.plan.pictures[0]!.encodes;
+    const { codec, size } = assignment!.group;
+    const id = assignment!.lineage ?? lineages.size + 1;
+    const lineage = lineages.get(id) ?? { id, codec, size, members: new Set(), lastKeyMs: -1e9, pending: 0 };
+    lineages.set(id, lineage);
+    return { served: book.serve(assignment!, lineage, lineages, tick * 33), keyFrame: assignment!.keyFrame };
+  };
+  const former = begin(2);
+  streams[0]!.size = 128;
+  const present = begin(3);
+  expect([former.keyFrame, present.keyFrame]).toEqual([false, true]);
+  const record = book.get(0)!;
+  book.fail(former.served, true);
+  expect(record).toMatchObject({ due: false, hadKey: true, keyInFlight: true });
+  book.settle(former.served, true);
+  expect(record.keyInFlight).toBe(true);
+  book.fail(present.served, true);
+  expect(record).toMatchObject({ due: true, hadKey: false, keyInFlight: false });
+});
+
 test('turns that pass without a frame are counted as missed, except of those who are still', () => {
   const { book, streams, drawAll, send } = bookOf(2);
   book.tick(streams, 1, 33);
@@ -172,12 +201,43 @@ test('turns that pass without a frame are counted as missed, except of those who
 
 test('an avatar that is being loaded keeps nobody else waiting, and is drawn when it is there', () => {
   const ready = new Set(['a0', 'a2']);
-  const { book, streams, drawAll } = bookOf(3, (avatar) => ready.has(avatar));
+  const { book, streams, drawAll } = bookOf(3, { isReady: (avatar) => ready.has(avatar) });
   book.tick(streams, 1, 33);
   expect(drawAll(33).sort()).toEqual(['p0', 'p2']);
   ready.add('a1');
   book.tick(streams, 2, 66);
   expect(drawAll(66)).toEqual(['p1']);
+});
+
+test('who changes from an avatar that cannot be drawn to one that can is drawn at once', () => {
+  const { book, streams, participants, drawAll, send } = bookOf(1, {
+    retryAtMs: (avatar) => (avatar === 'a0' ? 5000 : undefined),
+  });
+  book.tick(streams, 1, 33);
+  expect(drawAll(33)).toEqual([]);
+  send(0);
+  expect(drawAll(40)).toEqual([]);
+  participants[0]!.avatar = 'good';
+  expect(drawAll(41)).toEqual(['p0']);
+});
+
+test('a face that moves on is drawn by the next plan when this one has no room for it', () => {
+  const { book, streams, drawAll, lineages, send } = bookOf(2);
+  for (let tick = 1; tick <= 40; tick++) {
+    book.tick(streams, tick, tick * 33);
+    drawAll(tick * 33);
+  }
+  send(0);
+  send(1);
+  // Only one picture fits into each.
+  const planned = [1, 2].map(() => {
+    const { plan, contents } = book.plan(40 * 33 + 1, lineages, () => 1)!;
+    for (const assignment of plan.pictures[0]!.encodes) {
+      book.serve(assignment, lineages.get(assignment.lineage!)!, lineages, 40 * 33 + 1);
+    }
+    return contents[0]!.participant.id;
+  });
+  expect(planned.sort()).toEqual(['p0', 'p1']);
 });
 
 test('a slower viewer takes the next picture of a faster one, and the last one alone when none follows', () => {

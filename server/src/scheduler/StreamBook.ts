@@ -25,6 +25,12 @@ export interface BookLineage extends LineageState {
   members: Set<number>;
 }
 
+/** A stream for which an encode was begun, and its epoch at that time. */
+export interface ServedStream {
+  readonly record: StreamRecord;
+  readonly epoch: number;
+}
+
 export interface StreamBookOptions {
   ticksPerSecond: number;
   motionAt: MotionAt;
@@ -123,21 +129,28 @@ export class StreamBook {
     return plan && { plan, contents: plan.pictures.map(({ picture }) => pictures.get(picture)!) };
   }
 
-  /** The encode is begun: from here on it is what its viewers were sent, as far as later plans are concerned. */
+  /**
+   * The encode is begun: from here on it is what its viewers were sent, as far as later plans are concerned. Returns those
+   * viewers, for settle() or fail(), and accepts().
+   */
   serve(
     { group, served, keyFrame }: EncoderAssignment,
     lineage: BookLineage,
     lineages: ReadonlyMap<number, BookLineage>,
     nowMs: number,
-  ): void {
+  ): ServedStream[] {
     // Who is not served misses a frame, and is a member no more.
     lineage.members = new Set(served.map(({ stream }) => stream));
     if (keyFrame) lineage.lastKeyMs = nowMs;
+    const servedStreams: ServedStream[] = [];
     for (const { stream } of served) {
       const record = this.#records.get(stream);
       if (!record) continue;
-      if (record.lineage !== lineage.id) lineages.get(record.lineage)?.members.delete(stream);
-      record.lineage = lineage.id;
+      if (record.lineage !== lineage.id) {
+        lineages.get(record.lineage)?.members.delete(stream);
+        record.lineage = lineage.id;
+        record.epoch++;
+      }
       record.due = false;
       record.servedAtMs = (Math.max(record.servedAtMs, nowMs - SERVED_MEMORY_MS) + nowMs) / 2;
       record.sentPicture = group.picture;
@@ -146,29 +159,40 @@ export class StreamBook {
         record.keyInFlight = true;
       }
       record.subject.touch();
+      servedStreams.push({ record, epoch: record.epoch });
     }
+    return servedStreams;
   }
 
-  /** The encode came to its end, well or not. */
-  settle({ served, keyFrame }: EncoderAssignment): void {
-    for (const { stream } of served) {
-      const record = this.#records.get(stream);
-      if (!record) continue;
-      if (keyFrame) record.keyInFlight = false;
+  /** The encode came to its end. */
+  settle(served: readonly ServedStream[], keyFrame: boolean): void {
+    for (const { record, epoch } of served) {
+      // A former encoder's key frame says nothing of the one that is on its way from the present one.
+      if (keyFrame && epoch === record.epoch) record.keyInFlight = false;
       record.subject.touch();
     }
   }
 
-  /** What was planned for this stream will not come: it is due again. */
-  giveBack(stream: number, keyFrame: boolean): void {
+  /**
+   * Whether the stream is to be sent the frame, which counts as sent. Encoders run beside each other: a frame of the former
+   * one may be done after the key frame of the next, and is then neither decodable nor newer.
+   */
+  accepts({ record, epoch }: ServedStream): boolean {
+    if (this.#records.get(record.stream.id) !== record || epoch < record.sentEpoch) return false;
+    record.sentEpoch = epoch;
+    return true;
+  }
+
+  /** The encode failed: its viewers are due again, but for those whom another encoder serves by now. */
+  fail(served: readonly ServedStream[], keyFrame: boolean): void {
+    this.settle(served, keyFrame);
+    for (const { record, epoch } of served) if (epoch === record.epoch) takeBack(record, keyFrame);
+  }
+
+  /** The stream's encoder is no more: it is due again, with a key frame of another. */
+  orphan(stream: number): void {
     const record = this.#records.get(stream);
-    if (!record) return;
-    record.due = true;
-    record.sentPicture = undefined;
-    record.subject.touch();
-    if (!keyFrame) return;
-    record.hadKey = false;
-    record.keyInFlight = false;
+    if (record) takeBack(record, true);
   }
 
   #add(stream: Stream): StreamRecord {
@@ -182,6 +206,8 @@ export class StreamBook {
       sentPicture: undefined,
       hadKey: false,
       lineage: 0,
+      epoch: 0,
+      sentEpoch: 0,
       keyInFlight: false,
       seenYaw: stream.view.yaw,
       seenPitch: stream.view.pitch,
@@ -380,6 +406,16 @@ interface PlanContext {
   orphans: () => LineageState[];
   pictures: Map<string, PictureContent>;
   congested: Map<object, boolean>;
+}
+
+/** What was planned for this stream will not come: it is due again. */
+function takeBack(record: StreamRecord, keyFrame: boolean): void {
+  record.due = true;
+  record.sentPicture = undefined;
+  record.subject.touch();
+  if (!keyFrame) return;
+  record.hadKey = false;
+  record.keyInFlight = false;
 }
 
 /**

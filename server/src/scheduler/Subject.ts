@@ -16,6 +16,10 @@ export interface StreamRecord {
   hadKey: boolean;
   /** the encoder that served it last; 0 before the first */
   lineage: number;
+  /** rises whenever another encoder begins to serve it */
+  epoch: number;
+  /** the epoch of the last frame that it was sent */
+  sentEpoch: number;
   /** a key frame is being rendered or encoded for it: asking for another would only repeat it */
   keyInFlight: boolean;
   /** the view and wish for a key frame that the last tick saw */
@@ -50,8 +54,10 @@ export class Subject implements Contender {
   #stale = true;
   #pauseMs = 0;
   #pausedUntilMs = Number.NEGATIVE_INFINITY;
-  /** what ends a pause; undefined when only time and touch() do */
-  #pausedAt: { latest: MotionSample | undefined; avatar: string | undefined; version: string | undefined } | undefined;
+  /** the participant as the pause began, which ends when that is no longer so; undefined when there is no pause */
+  #pausedAt:
+    | { avatar: string | undefined; latest: MotionSample | undefined | 'any'; version: string | undefined }
+    | undefined;
 
   constructor(participant: Participant, size: number, order: number) {
     this.participant = participant;
@@ -73,8 +79,11 @@ export class Subject implements Contender {
     if (nowMs >= this.#pausedUntilMs) return true;
     const at = this.#pausedAt;
     if (!at) return false;
-    if (at.latest === this.participant.latest && at.avatar === this.participant.avatar) return false;
+    const { avatar, latest } = this.participant;
+    if (at.avatar === avatar && (at.latest === 'any' || at.latest === latest)) return false;
+    // Over for good: the plan that asks may have no room for it.
     this.#pauseMs = 0;
+    this.#pausedUntilMs = Number.NEGATIVE_INFINITY;
     this.#pausedAt = undefined;
     return true;
   }
@@ -95,19 +104,19 @@ export class Subject implements Contender {
     const grown = this.#pauseMs === 0 || lively ? FIRST_PAUSE_MS : 2 * this.#pauseMs;
     this.#pauseMs = Math.min(LAST_PAUSE_MS, grown);
     this.#pausedUntilMs = nowMs + this.#pauseMs;
-    this.#pausedAt = { latest: this.participant.latest, avatar: this.participant.avatar, version };
+    this.#pausedAt = { avatar: this.participant.avatar, latest: this.participant.latest, version };
   }
 
-  /** It has something to draw but cannot go on before touch(). */
+  /** It has something to draw but cannot go on before touch(), or with another avatar. */
   pauseBlocked(nowMs: number, untilMs = nowMs + BLOCKED_PAUSE_MS): void {
     this.#pausedUntilMs = untilMs;
-    this.#pausedAt = undefined;
+    this.#pausedAt = { avatar: this.participant.avatar, latest: 'any', version: undefined };
   }
 
   /** It would rather draw what the next packet shows: it is looked at when that is there, or at the latest then. */
   pauseForPacket(untilMs: number): void {
     this.#pausedUntilMs = untilMs;
-    this.#pausedAt = { latest: this.participant.latest, avatar: this.participant.avatar, version: undefined };
+    this.#pausedAt = { avatar: this.participant.avatar, latest: this.participant.latest, version: undefined };
   }
 
   /** It has something to draw: no pause grows from here. */

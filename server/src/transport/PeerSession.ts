@@ -48,6 +48,7 @@ export class PeerSession implements Peer {
   readonly #log: TransportLog;
   readonly #motionGate: RateGate;
   readonly #controlGate: RateGate;
+  readonly #announcementBucket: TokenBucket;
   readonly #errorBucket: TokenBucket;
   #state: 'open' | 'closing' | 'closed' = 'open';
   #badInARow = 0;
@@ -62,6 +63,10 @@ export class PeerSession implements Peer {
     const nowMs = options.now();
     this.#motionGate = new RateGate({ perSecond: limits.motionPerSecond, burst: limits.motionBurst }, nowMs);
     this.#controlGate = new RateGate({ perSecond: limits.controlPerSecond, burst: limits.controlBurst }, nowMs);
+    this.#announcementBucket = new TokenBucket(
+      { perSecond: limits.announcementsPerSecond, burst: limits.announcementsBurst },
+      nowMs,
+    );
     this.#errorBucket = new TokenBucket({ perSecond: limits.errorsPerSecond, burst: limits.errorsPerSecond }, nowMs);
   }
 
@@ -125,6 +130,10 @@ export class PeerSession implements Peer {
     if (this.#state !== 'open') return;
     this.#count('transport_control_in_total');
     if (!this.#admitted(this.#controlGate, 'control', this.#options.limits.controlPerSecond)) return;
+    if (isAnnouncement(message) && !this.#announcementBucket.take(this.#options.now())) {
+      this.#refuseAnnouncement(message.type);
+      return;
+    }
     try {
       this.#options.handler.handleControl(this, message);
       this.#badInARow = 0;
@@ -223,6 +232,19 @@ export class PeerSession implements Peer {
     return false;
   }
 
+  /** Unlike motion, which the next packet replaces, each is missed: its sender is told every time. */
+  #refuseAnnouncement(type: string): void {
+    this.#count('transport_announcement_rate_dropped_total');
+    const { announcementsPerSecond, announcementsBurst } = this.#options.limits;
+    this.refuse(
+      new FacewireError(
+        'rate_limited',
+        `more than ${announcementsBurst} join and setAvatar messages at once, or ${announcementsPerSecond} a second; this one is dropped`,
+        { received: type, remedy: `send it again in ${Math.ceil(1000 / announcementsPerSecond)} ms` },
+      ),
+    );
+  }
+
   #explained(error: unknown, where: string): FacewireError {
     if (error instanceof FacewireError) {
       this.#log.debug({ peer: this.id, code: error.code, where }, error.message);
@@ -264,6 +286,11 @@ export class PeerSession implements Peer {
   #count(name: string, by = 1): void {
     this.#options.metrics?.count(name, by);
   }
+}
+
+/** Everybody in the room is told of these. Of a `leave` too, but before each there was a `join`. */
+function isAnnouncement({ type }: ClientControl): boolean {
+  return type === 'join' || type === 'setAvatar';
 }
 
 /** Fixed and compact motion. */

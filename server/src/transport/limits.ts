@@ -12,6 +12,9 @@ export interface TransportLimits {
   /** control messages per second and peer; free view sends one `update` per stream while a camera moves */
   controlPerSecond: number;
   controlBurst: number;
+  /** `join` and `setAvatar` per second and peer: each is told to the whole room, and a `leave` follows a `join` */
+  announcementsPerSecond: number;
+  announcementsBurst: number;
   /** error messages per second and peer; more are not worth sending */
   errorsPerSecond: number;
   /** so many bad messages in a row close the peer */
@@ -36,6 +39,8 @@ export const DEFAULT_LIMITS: Readonly<TransportLimits> = {
   motionBurst: 240,
   controlPerSecond: 600,
   controlBurst: 1200,
+  announcementsPerSecond: 2,
+  announcementsBurst: 20,
   errorsPerSecond: 20,
   badMessagesInARow: 3,
   maxBufferedBytes: 4 * 1024 * 1024,

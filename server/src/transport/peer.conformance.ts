@@ -99,6 +99,28 @@ export function describePeerConformance(harness: PeerHarness): void {
     });
   });
 
+  describe('a message to many peers', () => {
+    it('is encoded once', async () => {
+      const { handler, connect } = await setUp();
+      const clients = [await connect(), await connect(), await connect()];
+      await handler.wait('open', 3);
+      let reads = 0;
+      const message = {
+        type: 'ended' as const,
+        get stream() {
+          reads += 1;
+          return 7;
+        },
+      };
+      const [first, ...others] = handler.all('open').map((each) => each.peer);
+      first!.sendControl(message);
+      const readsOfOneEncode = reads;
+      for (const peer of others) peer.sendControl(message);
+      expect(reads).toBe(readsOfOneEncode);
+      for (const client of clients) expect(await client.inbox.next()).toEqual({ type: 'ended', stream: 7 });
+    });
+  });
+
   describe('peers', () => {
     it('have ids of their own', async () => {
       const { handler, connect } = await setUp();
@@ -324,6 +346,27 @@ export function describePeerConformance(harness: PeerHarness): void {
       expect(handled).toBeLessThan(30);
       expect(counted.get('transport_motion_rate_dropped_total')).toBe(40 - handled);
       expect(client.inbox.all).toHaveLength(1);
+      expect(handler.all('close')).toHaveLength(0);
+    });
+  });
+
+  describe('a peer that keeps the whole room busy', () => {
+    it('is told of each join and setAvatar that is dropped, while its other messages pass', async () => {
+      const { handler, connect } = await setUp({ limits: { announcementsPerSecond: 0.01, announcementsBurst: 3 } });
+      const client = await connect();
+      for (let count = 0; count < 5; count += 1) client.sendControl({ type: 'setAvatar', avatar: `a${count}` });
+      client.sendControl({ type: 'join', version: 1, room: 'r', role: 'viewer', name: 'n', codecs: ['jpeg'] });
+      client.sendControl({ type: 'leave' });
+      await handler.wait('control', 4);
+      for (const received of ['setAvatar', 'setAvatar', 'join']) {
+        expect(await client.inbox.nextError()).toMatchObject({ code: 'rate_limited', received });
+      }
+      expect(handler.all('control').map(({ message }) => message.type)).toEqual([
+        'setAvatar',
+        'setAvatar',
+        'setAvatar',
+        'leave',
+      ]);
       expect(handler.all('close')).toHaveLength(0);
     });
   });

@@ -1,11 +1,5 @@
 import { constants, type Http2Stream } from 'node:http2';
-import {
-  type ClientControl,
-  envelopeToClientControl,
-  FacewireError,
-  type ServerControl,
-  serverControlToEnvelope,
-} from '@facewire/proto';
+import { type ClientControl, envelopeToClientControl, FacewireError, type ServerControl } from '@facewire/proto';
 import { Metadata, type ServerDuplexStream } from '@grpc/grpc-js';
 import { isErrorCode } from '../errorMessages.ts';
 import type { PeerHub } from '../PeerHub.ts';
@@ -25,15 +19,17 @@ export class GrpcConnection implements Wire {
   readonly #call: ConnectCall;
   readonly #services: FacewireServices;
   readonly #hub: PeerHub;
+  readonly #encode: (message: ServerControl) => Buffer;
   #session: PeerSession | undefined;
   /** of messages that HTTP/2 has not taken yet; the call's own writableLength counts objects */
   #bufferedBytes = 0;
   #gone = false;
 
-  constructor(call: ConnectCall, services: FacewireServices, hub: PeerHub) {
+  constructor(call: ConnectCall, services: FacewireServices, hub: PeerHub, encode: (message: ServerControl) => Buffer) {
     this.#call = call;
     this.#services = services;
     this.#hub = hub;
+    this.#encode = encode;
   }
 
   start(): void {
@@ -53,12 +49,12 @@ export class GrpcConnection implements Wire {
   }
 
   sendControl(message: ServerControl): void {
-    this.#send(serverControlToEnvelope(message));
+    this.#send(this.#encode(message));
   }
 
   /** Encoding copies the packet. */
   sendFrame(packet: Uint8Array): void {
-    this.#send({ frame: packet });
+    this.#send(this.#services.encodeServerEnvelope({ frame: packet }));
   }
 
   bufferedBytes(): number {
@@ -114,9 +110,8 @@ export class GrpcConnection implements Wire {
     }
   }
 
-  #send(envelope: object): void {
+  #send(bytes: Buffer): void {
     if (this.#gone || this.#call.writableEnded) return;
-    const bytes = this.#services.encodeServerEnvelope(envelope);
     this.#bufferedBytes += bytes.length;
     this.#call.write(bytes, () => {
       // Every message waits a moment, so every one that leaves is a drain.

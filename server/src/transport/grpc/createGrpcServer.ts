@@ -1,8 +1,10 @@
+import { type ServerControl, serverControlToEnvelope } from '@facewire/proto';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation, type ServingStatus } from 'grpc-health-check';
 import type { AvatarStore, Metrics, PeerHandler, TransportServer } from '../../contracts.ts';
 import type { BodyBudget } from '../BodyBudget.ts';
+import { encodeOnce } from '../encodeOnce.ts';
 import type { TransportLimits } from '../limits.ts';
 import { listenError } from '../listenError.ts';
 import { PeerHub } from '../PeerHub.ts';
@@ -43,6 +45,9 @@ export async function createGrpcServer(options: GrpcServerOptions): Promise<Grpc
   const hub = new PeerHub(options);
   const { limits, log } = hub;
   const services = loadServices();
+  const encode = encodeOnce((message: ServerControl) =>
+    services.encodeServerEnvelope(serverControlToEnvelope(message)),
+  );
   const server = new Server({
     // One limit for all services: portraits are the longest messages. Connect's own is the session's.
     'grpc.max_receive_message_length': limits.maxBodyBytes + 64 * 1024,
@@ -53,7 +58,7 @@ export async function createGrpcServer(options: GrpcServerOptions): Promise<Grpc
     'grpc.keepalive_timeout_ms': Math.ceil(limits.idleTimeoutMs / 2),
   });
   server.addService(services.facewire, {
-    Connect: (call: ConnectCall) => new GrpcConnection(call, services, hub).start(),
+    Connect: (call: ConnectCall) => new GrpcConnection(call, services, hub, encode).start(),
   });
   server.addService(services.avatars, avatarsService(options.avatars, hub.bodies, log));
   const health = new HealthImplementation();

@@ -1,6 +1,7 @@
 import { encodeControl, type ServerControl } from '@facewire/proto';
 import type { HttpHandler, HttpResponse } from '../../contracts.ts';
 import type { BodyBudget } from '../BodyBudget.ts';
+import { encodeOnce } from '../encodeOnce.ts';
 import { webSocketCloseCode, webSocketCloseReason } from '../errorMessages.ts';
 import { answer, DISCARD_MS, type RawHead, toHttpRequest, toWireResponse, upgradeNotFound } from '../http/answer.ts';
 import { BodyCollector } from '../http/BodyCollector.ts';
@@ -27,6 +28,7 @@ export function createUwsServer(uws: UwsModule): WebAdapter {
   return async ({ host, port, http, hub }) => {
     const { limits } = hub;
     const requests = { pending: 0 };
+    const encode = encodeOnce<ServerControl, Uint8Array>(encodeControl);
     const app = uws.App();
     app.ws<UwsConnection>(CONNECT_PATH, {
       // Every limit is set here: their defaults have changed between versions.
@@ -41,7 +43,7 @@ export function createUwsServer(uws: UwsModule): WebAdapter {
       compression: uws.DISABLED,
       upgrade: (response, request, context) => {
         response.upgrade(
-          new UwsConnection(hub),
+          new UwsConnection(hub, encode),
           request.getHeader('sec-websocket-key'),
           request.getHeader('sec-websocket-protocol'),
           // no extensions: permessage-deflate stays off
@@ -100,12 +102,14 @@ export function createUwsServer(uws: UwsModule): WebAdapter {
 class UwsConnection implements Wire {
   readonly transport = 'uws';
   readonly #hub: PeerHub;
+  readonly #encode: (message: ServerControl) => Uint8Array;
   /** undefined before open and after close: a closed socket must not be touched, it throws */
   #socket: UwsWebSocket<UwsConnection> | undefined;
   #session: PeerSession | undefined;
 
-  constructor(hub: PeerHub) {
+  constructor(hub: PeerHub, encode: (message: ServerControl) => Uint8Array) {
     this.#hub = hub;
+    this.#encode = encode;
   }
 
   opened(socket: UwsWebSocket<UwsConnection>): void {
@@ -129,7 +133,7 @@ class UwsConnection implements Wire {
   }
 
   sendControl(message: ServerControl): void {
-    this.#send(encodeControl(message));
+    this.#send(this.#encode(message));
   }
 
   sendFrame(packet: Uint8Array): void {

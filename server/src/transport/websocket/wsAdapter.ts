@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { encodeControl, type ServerControl } from '@facewire/proto';
 import { type RawData, type WebSocket, WebSocketServer } from 'ws';
+import { encodeOnce } from '../encodeOnce.ts';
 import { webSocketCloseCode, webSocketCloseReason } from '../errorMessages.ts';
 import { upgradeNotFound } from '../http/answer.ts';
 import { hardMessageLimit } from '../limits.ts';
@@ -21,6 +22,7 @@ const CLOSE_GRACE_MS = 2000;
 export const createWsServer: WebAdapter = async ({ host, port, http, hub }) => {
   const { limits, log, bodies } = hub;
   const connections = new Set<WsConnection>();
+  const encode = encodeOnce<ServerControl, Uint8Array>(encodeControl);
   const sockets = new WebSocketServer({
     noServer: true,
     clientTracking: false,
@@ -51,7 +53,7 @@ export const createWsServer: WebAdapter = async ({ host, port, http, hub }) => {
       return;
     }
     sockets.handleUpgrade(request, socket, head, (client) => {
-      const connection = new WsConnection(client, hub);
+      const connection = new WsConnection(client, hub, encode);
       connections.add(connection);
       client.on('close', () => connections.delete(connection));
       connection.start();
@@ -101,13 +103,15 @@ class WsConnection implements Wire {
   readonly transport = 'ws';
   readonly #socket: WebSocket;
   readonly #hub: PeerHub;
+  readonly #encode: (message: ServerControl) => Uint8Array;
   #session: PeerSession | undefined;
   #lastHeardMs = performance.now();
   #congested = false;
 
-  constructor(socket: WebSocket, hub: PeerHub) {
+  constructor(socket: WebSocket, hub: PeerHub, encode: (message: ServerControl) => Uint8Array) {
     this.#socket = socket;
     this.#hub = hub;
+    this.#encode = encode;
   }
 
   start(): void {
@@ -130,7 +134,7 @@ class WsConnection implements Wire {
   }
 
   sendControl(message: ServerControl): void {
-    this.#send(encodeControl(message));
+    this.#send(this.#encode(message));
   }
 
   sendFrame(packet: Uint8Array): void {
