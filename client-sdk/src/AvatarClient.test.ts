@@ -33,6 +33,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   vi.useRealTimers();
+  vi.restoreAllMocks();
   for (const client of clients.splice(0)) client.close();
   await server.close();
 });
@@ -171,8 +172,21 @@ describe('streams', () => {
     await client.connect();
     const stream = client.subscribe('p1', { size: 256, framesPerSecond: 30 });
     expect(() => stream.setView({ yaw: Number.NaN, pitch: 0 })).toThrow(RangeError);
-    expect(() => stream.setSize(1.5)).toThrow(RangeError);
+    for (const size of [1.5, 15, 1025]) expect(() => stream.setSize(size), `${size}`).toThrow(RangeError);
+    expect(() => client.subscribe('p1', { size: 2048, framesPerSecond: 30 })).toThrow(RangeError);
+    expect(client.streams, 'what was refused is no stream').toEqual([stream]);
     expect(() => stream.setRate(0.5)).toThrow(RangeError);
+  });
+
+  it('asks for the widest view that servers take when a wider one is wanted', async () => {
+    const client = makeClient();
+    await client.connect();
+    const stream = client.subscribe('p1', { size: 256, framesPerSecond: 30, view: { yaw: 2, pitch: -3 } });
+    await until(() => stream.id !== undefined, 'the subscription');
+    expect(server.heard('subscribe')[0]!.view).toEqual({ yaw: Math.PI / 2, pitch: -Math.PI / 2 });
+    stream.setView({ yaw: 0, pitch: 0 });
+    stream.setView({ yaw: -9, pitch: 0 });
+    await until(() => server.heard('update').some((each) => each.view?.yaw === -Math.PI / 2), 'the last view');
   });
 
   it('gives a refused subscription its own error and no other stream', async () => {
@@ -341,6 +355,33 @@ describe('a lost connection', () => {
     await until(() => events.length === 2, 'the difference');
     expect(events).toEqual(['-Ada', '+Zoe']);
     expect(stream.closed).toBe(true);
+  });
+
+  it('is awaited longer each time when connections break as soon as they are made', async () => {
+    const client = makeClient({ reconnect: { firstDelayMs: 10, maxDelayMs: 1_000 } });
+    const attempts: number[] = [];
+    client.on('reconnecting', (attempt) => attempts.push(attempt));
+    client.on('open', () => setTimeout(() => server.cut(), 5));
+    await client.connect();
+    await until(() => attempts.length === 4, 'four losses');
+    expect(attempts).toEqual([1, 2, 3, 4]);
+  });
+
+  it('is awaited shortly when it held for some seconds', async () => {
+    let passedMs = 0;
+    const realNow = performance.now.bind(performance);
+    vi.spyOn(performance, 'now').mockImplementation(() => realNow() + passedMs);
+    const client = makeClient({ reconnect: { firstDelayMs: 10, maxDelayMs: 1_000 } });
+    const attempts: number[] = [];
+    client.on('reconnecting', (attempt) => attempts.push(attempt));
+    await client.connect();
+    for (const heldMs of [0, 0, 5_000, 0]) {
+      await until(() => client.state === 'open', 'the connection');
+      passedMs += heldMs;
+      server.cut();
+      await until(() => client.state === 'reconnecting', 'the loss');
+    }
+    expect(attempts).toEqual([1, 2, 1, 2]);
   });
 
   it('is noticed when the server goes silent without closing it', async () => {

@@ -25,6 +25,8 @@ import { webSocketAddress } from './transport/webSocketAddress.ts';
 
 /** A server that grants no welcome within this is given up, ms. */
 const JOIN_TIMEOUT_MS = 10_000;
+/** A connection that held for less counts as a failed attempt: what ends it at once would end the next one, ms. */
+const HELD_MS = 5_000;
 /** Refusals that trying again will not change. */
 const FINAL_REFUSALS: ReadonlySet<string> = new Set<ErrorCode>([
   'version_unsupported',
@@ -66,7 +68,7 @@ export interface AvatarClientEvents {
   open: [session: Session];
   /** the client is closed for good; the error says why when it was no decision of the application's */
   close: [reason: string, error?: FacewireError];
-  /** the connection is lost; the next attempt follows after `delayMs` */
+  /** the connection is lost; attempt 1, 2, … since the last one that held for five seconds follows after `delayMs` */
   reconnecting: [attempt: number, delayMs: number, cause: string];
   /** somebody is in the room: fired for those who are there at the join, too */
   participantJoined: [participant: ParticipantInfo];
@@ -111,6 +113,10 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
   #codecs: readonly FrameCodec[] | undefined;
   #abortAttempt: (() => void) | undefined;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
+  /** of the last welcome, local clock */
+  #openedAtMs = 0;
+  /** attempts to reconnect since a connection held */
+  #attempts = 0;
   #received = { frames: 0, bytes: 0 };
 
   /** Throws TypeError for options that contradict each other, RangeError for numbers out of their range. */
@@ -299,6 +305,7 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
     const { participant, room, version, codec, sizes } = welcome;
     this.#session = { participant, room, version, codec, sizes };
     this.#state = 'open';
+    this.#openedAtMs = this.clock.now();
     this.clock.handleServerTime(welcome.serverTimeMs);
     this.#heartbeat.start();
     const before = this.#participants;
@@ -371,10 +378,12 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
       return;
     }
     this.#state = 'reconnecting';
-    this.#retry(1, reason, this.#reconnect);
+    if (this.clock.now() - this.#openedAtMs >= HELD_MS) this.#attempts = 0;
+    this.#retry(reason, this.#reconnect);
   }
 
-  #retry(attempt: number, cause: string, options: ReconnectOptions): void {
+  #retry(cause: string, options: ReconnectOptions): void {
+    const attempt = ++this.#attempts;
     if (attempt > options.maxAttempts) {
       const reason = `gave up after ${options.maxAttempts} attempts: ${cause}`;
       this.#finish(reason, lostError(reason));
@@ -389,7 +398,7 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
           this.#finish(`the server refused: ${error.message}`, error);
           return;
         }
-        this.#retry(attempt + 1, error instanceof Error ? error.message : String(error), options);
+        this.#retry(error instanceof Error ? error.message : String(error), options);
       });
     }, delayMs);
   }
