@@ -310,6 +310,52 @@ describe('publishing', () => {
     expect(server.heard('join')[1]!.avatar).toBe('ada');
   });
 
+  it.each([
+    ['an unknown one and then a good one', ['nope', 'ben'], 'ben'],
+    ['two unknown ones', ['nope', 'nada'], 'ada'],
+    ['a good one and then an unknown one', ['ben', 'nope'], 'ben'],
+    ['a good one, an unknown one and another good one', ['ben', 'nope', 'cleo'], 'cleo'],
+  ])('drives the last avatar that the server knows after %s', async (_, wanted, expected) => {
+    const client = makePlayer();
+    server.unknownAvatars.add('nope').add('nada');
+    await client.connect();
+    let refused = 0;
+    client.on('error', () => refused++);
+    for (const avatar of wanted) client.setAvatar(avatar);
+    await until(() => refused === wanted.filter((each) => each.startsWith('n')).length, 'the refusals');
+    server.cut();
+    await until(() => server.heard('join').length === 2, 'the second join');
+    expect(server.heard('join')[1]!.avatar).toBe(expected);
+  });
+
+  it('comes back with the avatar it had when the one wanted meanwhile is unknown', async () => {
+    const client = makePlayer();
+    const codes: string[] = [];
+    client.on('error', ({ code }) => codes.push(code));
+    await client.connect();
+    client.setAvatar('ben');
+    await until(() => client.stats.roundTripMs !== undefined && server.heard('setAvatar').length === 1, 'ben');
+    await new Promise((resolve) => setTimeout(resolve, 150)); // the next ping's answer takes ben for accepted
+    server.unknownAvatars.add('nope');
+    server.cut();
+    await until(() => client.state === 'reconnecting', 'the loss');
+    client.setAvatar('nope');
+    await until(() => client.state === 'open', 'the connection');
+    expect(server.heard('join').map(({ avatar }) => avatar)).toEqual(['ada', 'nope', 'ben']);
+    expect(codes).toEqual(['avatar_unknown']);
+  });
+
+  it('asks for an avatar that was wanted while the join was under way', async () => {
+    const client = makePlayer();
+    const connecting = client.connect();
+    await until(() => server.heard('join').length === 1, 'the join');
+    client.setAvatar('ben');
+    await connecting;
+    await until(() => server.heard('setAvatar').length === 1, 'the change');
+    expect(server.heard('setAvatar')[0]!.avatar).toBe('ben');
+    expect(() => client.setAvatar('')).toThrow(expect.objectContaining({ code: 'message_malformed' }) as Error);
+  });
+
   it('is refused to viewers', () => {
     expect(() => makeClient().publishMotion(neutralMotion())).toThrow(
       expect.objectContaining({ code: 'role_forbidden' }) as Error,

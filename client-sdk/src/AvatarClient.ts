@@ -8,7 +8,9 @@ import {
   PROTOCOL_VERSION,
   type Role,
   type ServerControl,
+  validateClientControl,
 } from '@facewire/proto';
+import { AvatarChoice } from './AvatarChoice.ts';
 import type { AvatarStream, SubscribeOptions } from './AvatarStream.ts';
 import { backoffDelay, DEFAULT_RECONNECT, type ReconnectOptions } from './backoff.ts';
 import { ClockSync } from './ClockSync.ts';
@@ -97,6 +99,7 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
   readonly #options: AvatarClientOptions;
   readonly #makeTransport: TransportFactory;
   readonly #reconnect: ReconnectOptions | undefined;
+  readonly #avatar: AvatarChoice;
   readonly #streams: StreamTable;
   readonly #publisher: MotionPublisher;
   readonly #heartbeat = new Heartbeat({
@@ -107,9 +110,6 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
   #state: State = 'idle';
   #session: Session | undefined;
   #transport: Transport | undefined;
-  #avatar: string | undefined;
-  /** the avatar before the last setAvatar(), should the server refuse that */
-  #avatarBefore: string | undefined;
   #codecs: readonly FrameCodec[] | undefined;
   #abortAttempt: (() => void) | undefined;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
@@ -126,7 +126,7 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
     if ((url === undefined) === (transport === undefined)) throw new TypeError('give either url or transport');
     if (options.role === 'player' && !options.avatar) throw new TypeError('a player needs an avatar');
     this.#options = options;
-    this.#avatar = options.avatar;
+    this.#avatar = new AvatarChoice(options.avatar);
     const address = url === undefined ? '' : webSocketAddress(url);
     this.#makeTransport = transport ?? (() => new WebSocketTransport({ url: address, WebSocket: options.WebSocket }));
     this.#reconnect = reconnect ? { ...DEFAULT_RECONNECT, ...(reconnect === true ? {} : reconnect) } : undefined;
@@ -227,11 +227,14 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
     return this.#streams.open(participant, options, this.#state === 'open');
   }
 
-  /** Drives another avatar from now on. When the server does not know it, `error` is emitted and the old one stays. */
+  /**
+   * Drives another avatar from now on. When the server does not know it, `error` is emitted and the last one that it did
+   * know stays. Throws message_malformed for what can be no avatar: empty, too long.
+   */
   setAvatar(avatar: string): void {
-    this.#avatarBefore = this.#avatar;
-    this.#avatar = avatar;
-    if (this.#state === 'open') this.#transport?.sendControl({ type: 'setAvatar', avatar });
+    const message = validateClientControl({ type: 'setAvatar', avatar });
+    this.#avatar.ask(avatar, this.clock.now());
+    if (this.#state === 'open') this.#transport?.sendControl(message);
   }
 
   /** Leaves the room; ends all streams and the connection. May be called twice. */
@@ -288,13 +291,14 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
       };
       transport.open(handlers).then(() => {
         if (!current()) return;
+        const avatar = this.#avatar.join();
         transport.sendControl({
           type: 'join',
           version: PROTOCOL_VERSION,
           room: this.#options.room,
           role: this.#options.role,
           name: this.#options.name,
-          ...(this.#avatar === undefined ? {} : { avatar: this.#avatar }),
+          ...(avatar === undefined ? {} : { avatar }),
           codecs: [...this.#codecs!],
         });
       }, fail);
@@ -312,6 +316,8 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
     this.#participants = new Map(welcome.participants.map((each) => [each.id, each]));
     const after = [...welcome.participants];
     const session = this.#session;
+    const wanted = this.#avatar.handleWelcome(this.clock.now());
+    if (wanted !== undefined) this.#transport?.sendControl({ type: 'setAvatar', avatar: wanted });
     if (this.#options.role === 'player') this.#publisher.resume(this.#transport);
     // Streams are restored before any listener runs, which may open new ones. Applications hear of the session first,
     // then of who is gone, then of who is new.
@@ -346,6 +352,7 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
         break;
       case 'pong':
         this.clock.handlePong(message.clientTimeMs, message.serverTimeMs);
+        this.#avatar.handlePong(message.clientTimeMs);
         break;
       case 'error': {
         const error = toError(message);
@@ -353,7 +360,7 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
         if (error.code.startsWith('packet_') && message.request === undefined) this.#publisher.handleNoBaseline();
         if (error.code === 'packet_no_baseline') break;
         if (error.code === 'avatar_unknown' && message.request === undefined) {
-          this.#avatar = this.#avatarBefore ?? this.#avatar;
+          this.#avatar.handleRefused(error.received);
         }
         if (!this.#streams.handleRefused(message.request, error)) this.emit('error', error);
         break;
@@ -395,8 +402,11 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
       this.#attempt().catch((error: unknown) => {
         if (this.#state !== 'reconnecting') return;
         if (error instanceof FacewireError && FINAL_REFUSALS.has(error.code)) {
-          this.#finish(`the server refused: ${error.message}`, error);
-          return;
+          if (error.code !== 'avatar_unknown' || !this.#avatar.handleJoinRefused()) {
+            this.#finish(`the server refused: ${error.message}`, error);
+            return;
+          }
+          this.emit('error', error);
         }
         this.#retry(error instanceof Error ? error.message : String(error), options);
       });
