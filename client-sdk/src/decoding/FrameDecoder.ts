@@ -25,12 +25,16 @@ export interface PictureDecoderHandlers {
   handleError(error: FacewireError): void;
 }
 
-/** Decodes one stream, whatever codec its frames have: VP8 and VP9 by WebCodecs, JPEG by createImageBitmap. */
+/**
+ * Decodes one stream, whatever codec its frames have: VP8 and VP9 by WebCodecs, JPEG by createImageBitmap. Closes itself
+ * when the stream ends.
+ */
 export class FrameDecoder {
   readonly #handlers: PictureDecoderHandlers;
-  readonly #off: () => void;
+  readonly #off: (() => void)[];
   #decoder: PictureDecoder | undefined;
   #video = false;
+  #closed = false;
 
   constructor(
     stream: AvatarStream,
@@ -42,17 +46,20 @@ export class FrameDecoder {
       handleKeyFrameNeeded: () => stream.requestKeyFrame(),
       handleError: (error) => callbacks.handleError?.(error),
     };
-    this.#off = stream.on('frame', (frame) => this.#handleFrame(frame));
+    this.#off = [stream.on('frame', (frame) => this.#handleFrame(frame)), stream.on('ended', () => this.close())];
   }
 
   /** Frees the decoder; the stream goes on. May be called twice. */
   close(): void {
-    this.#off();
+    this.#closed = true;
+    for (const off of this.#off) off();
     this.#decoder?.close();
     this.#decoder = undefined;
   }
 
   #handleFrame({ header, payload }: AvatarFrame): void {
+    // A listener before this one may have ended the stream on this very frame.
+    if (this.#closed) return;
     const video = header.codec !== 'jpeg';
     if (!this.#decoder || video !== this.#video) {
       this.#decoder?.close();

@@ -1,7 +1,8 @@
 import type { FrameHeader } from '@facewire/proto';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { AvatarStream } from '../AvatarStream.ts';
 import { detectCodecs } from './detectCodecs.ts';
-import type { DecodedPicture } from './FrameDecoder.ts';
+import { type DecodedPicture, FrameDecoder } from './FrameDecoder.ts';
 import { StillDecoder } from './StillDecoder.ts';
 import { VideoStreamDecoder } from './VideoStreamDecoder.ts';
 
@@ -28,7 +29,11 @@ class StandInVideoDecoder {
   decode(chunk: { type: string; timestamp: number }): void {
     if (chunk.type === 'key') this.#keyed = true;
     if (!this.#keyed) throw new Error('a key frame is required');
-    this.#init.output({ timestamp: chunk.timestamp, close: () => {} });
+    this.output(chunk.timestamp);
+  }
+
+  output(timestamp: number): void {
+    this.#init.output({ timestamp, close: () => {} });
   }
 
   breakDown(): void {
@@ -144,6 +149,38 @@ describe('VideoStreamDecoder', () => {
     decoder.close();
     decoder.close();
     expect(StandInVideoDecoder.made[2]!.state).toBe('closed');
+  });
+});
+
+function makeStream(): AvatarStream {
+  const now = () => performance.now();
+  const link = { send: () => {}, now, serverNow: now, handleClosed: () => {} };
+  return new AvatarStream('p1', { size: 256, framesPerSecond: 30 }, link);
+}
+
+describe('FrameDecoder', () => {
+  it('frees its decoder when the stream ends, and shows nothing afterwards', () => {
+    const stream = makeStream();
+    const pictures: DecodedPicture[] = [];
+    new FrameDecoder(stream, { handlePicture: (picture) => pictures.push(picture) });
+    vi.spyOn(StandInVideoDecoder.prototype, 'decode').mockImplementation(() => {});
+    stream.handleFrame(header(key), data, 1);
+    stream.handleFrame(header(), data, 1);
+    const decoder = StandInVideoDecoder.made[0]!;
+    decoder.output(0);
+    expect([decoder.state, pictures.length]).toEqual(['configured', 1]);
+    stream.handleEnded('the participant left');
+    expect(decoder.state).toBe('closed');
+    decoder.output(1);
+    expect(pictures).toHaveLength(1);
+  });
+
+  it('makes no decoder for a frame on which the stream was ended', () => {
+    const stream = makeStream();
+    stream.on('frame', () => stream.close());
+    new FrameDecoder(stream, { handlePicture: () => {} });
+    stream.handleFrame(header(key), data, 1);
+    expect(StandInVideoDecoder.made).toEqual([]);
   });
 });
 
