@@ -37,6 +37,7 @@ export interface AvatarStreamEvents {
   frame: [frame: AvatarFrame];
   /** the server granted it, also again after a reconnect */
   subscribed: [codec: FrameCodec];
+  /** refused by the server, which ends it, or `decoder_failed`, after which it goes on */
   error: [error: FacewireError];
   /** no more frames will come: closed here, or the participant left, or the server refused it */
   ended: [reason: string];
@@ -162,7 +163,7 @@ export class AvatarStream extends Emitter<AvatarStreamEvents> {
     this.emit('frame', { header, payload, latencyMs });
   }
 
-  /** @internal */
+  /** @internal The server or a decoder has trouble with it. */
   handleError(error: FacewireError): void {
     this.emit('error', error);
   }

@@ -184,6 +184,78 @@ describe('FrameDecoder', () => {
   });
 });
 
+describe('a FrameDecoder of JPEG', () => {
+  const still = header({ ...key, codec: 'jpeg' });
+  /** what the application threw and the browser would report */
+  let reported: unknown[];
+  let bitmaps: { close: ReturnType<typeof vi.fn> }[];
+
+  beforeEach(() => {
+    reported = [];
+    bitmaps = [];
+    vi.stubGlobal('queueMicrotask', (task: () => void) => {
+      try {
+        task();
+      } catch (error) {
+        reported.push(error);
+      }
+    });
+    vi.stubGlobal('createImageBitmap', async () => {
+      const bitmap = { close: vi.fn() };
+      bitmaps.push(bitmap);
+      return bitmap;
+    });
+  });
+
+  it('takes no bug of the application for a broken picture, and goes on', async () => {
+    const stream = makeStream();
+    const errors: string[] = [];
+    stream.on('error', ({ code }) => errors.push(code));
+    const bug = new Error('bug in the game');
+    new FrameDecoder(stream, {
+      handlePicture() {
+        throw bug;
+      },
+    });
+    for (const count of [1, 2]) {
+      stream.handleFrame(still, data, 1);
+      await vi.waitFor(() => expect(bitmaps[count - 1]?.close).toHaveBeenCalledTimes(1));
+    }
+    expect(reported).toEqual([bug, bug]);
+    expect([errors, stream.stats.dropped]).toEqual([[], 0]);
+  });
+
+  it('tells of an unreadable picture as an error of the stream, or whoever asked to be told, and goes on', async () => {
+    vi.stubGlobal('createImageBitmap', async () => {
+      throw new Error('no image');
+    });
+    const stream = makeStream();
+    const errors: string[] = [];
+    stream.on('error', ({ code }) => errors.push(code));
+    const decoder = new FrameDecoder(stream, { handlePicture: () => {} });
+    for (const count of [1, 2]) {
+      stream.handleFrame(still, data, 1);
+      await vi.waitFor(() => expect(errors).toEqual(Array(count).fill('decoder_failed')));
+    }
+    decoder.close();
+    const told: string[] = [];
+    new FrameDecoder(stream, {
+      handlePicture: () => {},
+      handleError(error) {
+        told.push(error.code);
+        throw error;
+      },
+    });
+    for (const count of [1, 2]) {
+      stream.handleFrame(still, data, 1);
+      await vi.waitFor(() => expect(told).toHaveLength(count));
+    }
+    expect(told).toEqual(['decoder_failed', 'decoder_failed']);
+    expect(reported).toHaveLength(2);
+    expect(errors, 'not twice').toHaveLength(2);
+  });
+});
+
 describe('StillDecoder', () => {
   it('decodes the newest picture and drops those that waited too long', async () => {
     const waiting: (() => void)[] = [];

@@ -13,6 +13,7 @@ import {
 import type { AvatarClient } from '../AvatarClient.ts';
 import type { AvatarStream } from '../AvatarStream.ts';
 import { type DecodedPicture, FrameDecoder } from '../decoding/FrameDecoder.ts';
+import { throwLater } from '../throwLater.ts';
 import { DrawRate } from './DrawRate.ts';
 import { FrameTexture } from './FrameTexture.ts';
 import {
@@ -51,7 +52,10 @@ export interface AvatarScreenOptions {
 export class AvatarScreen extends Mesh<PlaneGeometry, MeshBasicMaterial> {
   /** 'follow': the head is seen from where the camera is; or a fixed view by hand, radians */
   view: View | 'follow' = 'follow';
-  /** called with every decoded picture before it goes to the GPU; the picture stays the screen's */
+  /**
+   * Called with every decoded picture before it goes to the GPU; the picture stays the screen's, and is shown even when
+   * this throws: the error is rethrown in a task of its own.
+   */
   onPicture: ((picture: DecodedPicture) => void) | undefined;
   readonly #options: Required<Omit<AvatarScreenOptions, 'idle' | 'follow' | 'anisotropy'>>;
   readonly #follow: FollowOptions;
@@ -97,7 +101,10 @@ export class AvatarScreen extends Mesh<PlaneGeometry, MeshBasicMaterial> {
     this.#options.framesPerSecond = rate;
   }
 
-  /** Shows a participant; what was shown before is ended. Throws what `AvatarClient.subscribe` throws. */
+  /**
+   * Shows a participant; what was shown before is ended. The stream's `error` tells of pictures that cannot be decoded.
+   * Throws what `AvatarClient.subscribe` throws.
+   */
   show(client: AvatarClient, participant: string): AvatarStream {
     this.hide();
     const { framesPerSecond, maxSize } = this.#options;
@@ -165,7 +172,11 @@ export class AvatarScreen extends Mesh<PlaneGeometry, MeshBasicMaterial> {
   }
 
   #handlePicture(picture: DecodedPicture): void {
-    this.onPicture?.(picture);
+    try {
+      this.onPicture?.(picture);
+    } catch (error) {
+      throwLater(error);
+    }
     this.#frames.setFrame(picture.image);
     if (!this.live) this.#useMap(this.#frames, 'down');
   }
