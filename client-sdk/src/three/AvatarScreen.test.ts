@@ -1,4 +1,5 @@
 import type { FrameHeader } from '@facewire/proto';
+import { Group, PerspectiveCamera } from 'three';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { AvatarClient } from '../AvatarClient.ts';
 import { AvatarScreen, type AvatarScreenOptions } from './AvatarScreen.ts';
@@ -30,6 +31,58 @@ function makeScreen(options?: AvatarScreenOptions): AvatarScreen {
 afterEach(() => {
   for (const screen of screens.splice(0)) screen.dispose();
   vi.unstubAllGlobals();
+});
+
+describe('what an AvatarScreen asks for', () => {
+  const camera = new PerspectiveCamera(60, 1.5, 0.1, 50);
+  let nowMs = 0;
+
+  /** Draws for two seconds. */
+  function draw(screen: AvatarScreen, x = 0.3, z = 3) {
+    camera.position.set(x, 0, z);
+    camera.lookAt(0, 0, 0);
+    camera.updateMatrixWorld();
+    for (let frame = 0; frame < 120; frame++) {
+      nowMs += 1000 / 60;
+      screen.update(camera, 800, nowMs);
+    }
+    return screen.stream!.wanted;
+  }
+
+  it.each([
+    [0, 0, 0],
+    [1, 0, 1],
+    [1, 1, 0],
+  ])('is no frames and the last view while it is scaled by %i, %i, %i', (x, y, z) => {
+    const screen = makeScreen();
+    const { view, framesPerSecond } = draw(screen);
+    expect(framesPerSecond).toBe(30);
+    expect(view.yaw).toBeCloseTo(Math.atan2(0.3, 3));
+    screen.scale.set(x, y, z);
+    expect(draw(screen, 2)).toMatchObject({ framesPerSecond: 0, view });
+    screen.scale.set(1, 1, 1);
+    expect(draw(screen).framesPerSecond).toBe(30);
+    const parent = new Group().add(screen);
+    parent.scale.set(x, y, z);
+    expect(draw(screen, 2)).toMatchObject({ framesPerSecond: 0, view });
+  });
+
+  it('is no frames while it is not visible, itself or what it hangs on', () => {
+    const screen = makeScreen();
+    screen.visible = false;
+    expect(draw(screen).framesPerSecond).toBe(0);
+    screen.visible = true;
+    expect(draw(screen).framesPerSecond).toBe(30);
+    new Group().add(new Group().add(screen)).visible = false;
+    expect(draw(screen).framesPerSecond).toBe(0);
+  });
+
+  it('is a view that servers take, whatever view or limits are set', () => {
+    const screen = makeScreen({ follow: { maxYaw: 2.5 } });
+    expect(draw(screen, 2, -1).view).toEqual({ yaw: Math.PI / 2, pitch: 0 });
+    screen.view = { yaw: -2, pitch: 0.5 };
+    expect(draw(screen).view).toEqual({ yaw: -Math.PI / 2, pitch: 0.5 });
+  });
 });
 
 describe('the pictures of an AvatarScreen', () => {

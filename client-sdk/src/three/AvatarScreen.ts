@@ -4,6 +4,7 @@ import {
   Matrix4,
   Mesh,
   MeshBasicMaterial,
+  type Object3D,
   type PerspectiveCamera,
   PlaneGeometry,
   Sphere,
@@ -133,7 +134,8 @@ export class AvatarScreen extends Mesh<PlaneGeometry, MeshBasicMaterial> {
   }
 
   /**
-   * Follows the camera: view, size and rate of the stream.
+   * Follows the camera: view, size and rate of the stream. A screen out of sight gets no frames: behind the camera, seen
+   * from behind, not `visible` (itself or what it hangs on), or without extent (scaled to zero).
    *
    * @param viewportHeight height of the drawing buffer, pixels
    */
@@ -143,20 +145,24 @@ export class AvatarScreen extends Mesh<PlaneGeometry, MeshBasicMaterial> {
     this.#decidedAtMs = nowMs;
     const local = this.worldToLocal(camera.getWorldPosition(position));
     const scale = this.getWorldScale(worldScale).y;
-    const distance = local.length() * scale;
-    const fovY = (camera.fov * Math.PI) / 180;
-    this.#pixels = projectedPixels(this.#options.height * scale, distance, fovY, viewportHeight);
+    // From a screen scaled to zero, as one that pops up is at first, the camera is nowhere.
+    const placed = Number.isFinite(local.length());
+    if (placed) {
+      const fovY = (camera.fov * Math.PI) / 180;
+      this.#pixels = projectedPixels(this.#options.height * scale, local.length() * scale, fovY, viewportHeight);
+    }
     projection.multiplyMatrices(camera.projectionMatrix, camera.matrixWorldInverse);
     frustum.setFromProjectionMatrix(projection);
     bounds.center.setFromMatrixPosition(this.matrixWorld);
     bounds.radius = (Math.hypot(this.#options.width, this.#options.height) / 2) * scale;
-    const visible = local.z > 0 && frustum.intersectsSphere(bounds);
+    const visible = placed && isShown(this) && local.z > 0 && frustum.intersectsSphere(bounds);
 
     const stream = this.#stream;
     if (!stream) return;
     const { maxSize, framesPerSecond } = this.#options;
     const sizes = this.#client?.session?.sizes ?? [];
-    stream.setView(this.view === 'follow' ? followView(local, this.#follow) : this.view);
+    if (this.view !== 'follow') stream.setView(this.view);
+    else if (placed) stream.setView(followView(local, this.#follow));
     if (visible) stream.setSize(chooseSize(this.#pixels, stream.wanted.size, sizes, maxSize));
     stream.setRate(chooseRate(visible, this.#pixels, framesPerSecond, this.#drawn.perSecond));
   }
@@ -196,6 +202,11 @@ export class AvatarScreen extends Mesh<PlaneGeometry, MeshBasicMaterial> {
     for (let vertex = 0; vertex < 4; vertex++) uv.setY(vertex, vertex < 2 ? top : 1 - top);
     uv.needsUpdate = true;
   }
+}
+
+/** three.js draws nothing below what is not `visible`. */
+function isShown(object: Object3D): boolean {
+  return object.visible && (object.parent === null || isShown(object.parent));
 }
 
 const position = new Vector3();
