@@ -287,7 +287,8 @@ describe('publishing', () => {
     const broken = neutralMotion();
     broken.pose.yaw = Number.NaN;
     const short = { ...neutralMotion(), expression: new Float32Array(51) };
-    for (const motion of [broken, short]) {
+    const keypoints = [4, 0, 3 * 129].map((length) => ({ ...neutralMotion(), keypoints: new Float32Array(length) }));
+    for (const motion of [broken, short, ...keypoints]) {
       expect(() => client.publishMotion(motion)).toThrow(
         expect.objectContaining({ code: 'packet_bad_value' }) as Error,
       );
@@ -308,6 +309,29 @@ describe('publishing', () => {
     server.cut();
     await until(() => server.heard('join').length === 2, 'the second join');
     expect(server.heard('join')[1]!.avatar).toBe('ada');
+  });
+
+  it('sends a motion as it was when it was handed in, whatever becomes of its arrays', async () => {
+    const client = makePlayer({ motionRate: 20 });
+    await client.connect();
+    const motion = { ...neutralMotion(), keypoints: new Float32Array(3) };
+    client.publishMotion(motion);
+    motion.pose.yaw = 0.5;
+    motion.expression[17] = 0.8;
+    motion.keypoints[2] = 1;
+    client.publishMotion(motion); // waits for its turn
+    motion.pose.yaw = Number.NaN;
+    motion.expression.fill(Number.NaN);
+    motion.keypoints.fill(Number.NaN);
+    await until(() => server.motions.length === 2, 'both motions');
+    const [first, second] = server.motions.map((each) => each.motion);
+    expect([first!.pose.yaw, first!.expression[17], first!.keypoints![2]]).toEqual([0, 0, 0]);
+    expect(second!.pose.yaw).toBeCloseTo(0.5, 3);
+    expect(second!.expression[17]).toBeCloseTo(0.8, 2);
+    expect([...second!.keypoints!]).toEqual([0, 0, 1]);
+    client.publishMotion(neutralMotion());
+    await until(() => server.motions.length === 3, 'a motion without keypoints');
+    expect(server.motions[2]!.motion.keypoints).toBeUndefined();
   });
 
   it.each([

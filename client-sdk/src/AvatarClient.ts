@@ -203,8 +203,9 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
   }
 
   /**
-   * Publishes the newest motion. Older motions that were not sent yet are forgotten; the motion is dated now.
-   * May be called at any time, also while reconnecting. Throws `role_forbidden` for viewers.
+   * Publishes the newest motion. Older motions that were not sent yet are forgotten; the motion is dated now and copied.
+   * May be called at any time, also while reconnecting. Throws `role_forbidden` for viewers, `packet_bad_value` for
+   * numbers that are not finite, for other than 52 coefficients and for other than K×3 keypoints, K 1…128.
    */
   publishMotion(motion: Motion): void {
     if (this.#options.role !== 'player') {
