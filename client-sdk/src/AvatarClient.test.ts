@@ -1,4 +1,4 @@
-import { FacewireError, neutralMotion } from '@facewire/proto';
+import { FacewireError, neutralMotion, wrappedDifference } from '@facewire/proto';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { AvatarClient, type AvatarClientOptions } from './AvatarClient.ts';
@@ -309,6 +309,37 @@ describe('publishing', () => {
     server.cut();
     await until(() => server.heard('join').length === 2, 'the second join');
     expect(server.heard('join')[1]!.avatar).toBe('ada');
+  });
+
+  /** of the newest motion at the server, ms; negative: from the future */
+  const ageMs = () => wrappedDifference(Math.floor(server.now()) & 0xffff, server.motions.at(-1)!.timeMs);
+
+  it('dates what was handed in before the join by the clock of the server that it then joins', async () => {
+    const client = makePlayer();
+    client.publishMotion(neutralMotion());
+    await client.connect();
+    await until(() => server.motions.length === 1, 'the first motion');
+    expect(ageMs()).toBeGreaterThanOrEqual(-10);
+    expect(ageMs()).toBeLessThan(1_000);
+    server.cut();
+    server.clockOffsetMs += 20_000; // another server, or the same one started anew
+    await until(() => client.state === 'reconnecting', 'the loss');
+    client.publishMotion(neutralMotion());
+    await until(() => server.motions.length === 2, 'the second motion');
+    expect(ageMs()).toBeGreaterThanOrEqual(-10);
+    expect(ageMs()).toBeLessThan(1_000);
+  });
+
+  it('dates what waited very long as old, not as of the future', async () => {
+    let passedMs = 0;
+    const realNow = performance.now.bind(performance);
+    vi.spyOn(performance, 'now').mockImplementation(() => realNow() + passedMs);
+    const client = makePlayer();
+    client.publishMotion(neutralMotion());
+    passedMs = 50_000;
+    await client.connect();
+    await until(() => server.motions.length === 1, 'the motion');
+    expect(ageMs()).toBeGreaterThan(29_000);
   });
 
   it('sends a motion as it was when it was handed in, whatever becomes of its arrays', async () => {

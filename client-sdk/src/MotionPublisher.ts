@@ -15,6 +15,8 @@ const CONGESTED_BYTES = 2_048;
 
 /** A packet lost on its way is known of by the errors that its successors cause: these come in a bunch, ms. */
 const RESET_PAUSE_MS = 250;
+/** Dates travel modulo 65.5 s: what waited for longer than half of that would be taken for one of the future, ms. */
+const MAX_AGE_MS = 30_000;
 /** Of motions left out for the budget the last one is sent after so many intervals: it may be the last for long. */
 const TRAILING_INTERVALS = 4;
 
@@ -75,7 +77,8 @@ export class MotionPublisher {
   readonly #intervalMs: number;
   /** a copy of the newest motion, filled anew by each; neutral before the first */
   readonly #newest = neutralMotion();
-  #timeMs: number | undefined;
+  /** when it was handed in, local clock: what the server's clock says may not be known yet, or be another server's */
+  #takenAtMs: number | undefined;
   /** the newest motion is still to be sent */
   #pending = false;
   #sequence = 0;
@@ -135,7 +138,7 @@ export class MotionPublisher {
     this.#encoder.setOrdered?.(channel.ordered ?? true);
     this.#configure();
     this.#encoder.reset();
-    if (!this.#pending && this.#timeMs !== undefined) this.#offer();
+    if (!this.#pending && this.#takenAtMs !== undefined) this.#offer();
     else this.#flush();
   }
 
@@ -160,7 +163,7 @@ export class MotionPublisher {
 
   /** The newest motion is to be sent, dated now. */
   #offer(): void {
-    this.#timeMs = this.#options.serverNow();
+    this.#takenAtMs = performance.now();
     this.#pending = true;
     this.#flush();
   }
@@ -196,8 +199,9 @@ export class MotionPublisher {
 
   #send(): void {
     this.#pending = false;
+    const ageMs = Math.min(performance.now() - this.#takenAtMs!, MAX_AGE_MS);
     // Rounded down before the wrap: 65535.6 must not become 65536.
-    const timeMs = Math.floor(this.#timeMs!) & 0xffff;
+    const timeMs = Math.floor(this.#options.serverNow() - ageMs) & 0xffff;
     const packet = this.#encoder.encode({ motion: this.#newest, sequence: this.#sequence, timeMs });
     this.#sequence = (this.#sequence + 1) & 0xffff;
     this.#stats.packets++;
