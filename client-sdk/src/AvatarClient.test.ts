@@ -441,20 +441,24 @@ describe('a lost connection', () => {
     await until(() => frames === 1, 'a frame on the restored stream');
   });
 
-  it('ends the streams of those who left meanwhile and tells who is new', async () => {
+  it('ends the streams of those who left meanwhile and tells who changed and who is new', async () => {
+    server.participants.push({ id: 'p3', name: 'Cora', role: 'player', avatar: 'ada', bot: false });
     const client = makeClient();
     await client.connect();
     const stream = client.subscribe('p1', { size: 128, framesPerSecond: 10 });
     const events: string[] = [];
     client.on('participantJoined', ({ name }) => events.push(`+${name}`));
     client.on('participantLeft', ({ name }) => events.push(`-${name}`));
+    client.on('participantUpdated', ({ name, avatar }) => events.push(`${name}=${avatar}`));
     server.participants = [
-      server.participants[1]!,
+      { ...server.participants[1]!, avatar: 'cleo' },
+      { ...server.participants[2]! },
       { id: 'p9', name: 'Zoe', role: 'player', avatar: 'zoe', bot: false },
     ];
     server.cut();
-    await until(() => events.length === 2, 'the difference');
-    expect(events).toEqual(['-Ada', '+Zoe']);
+    await until(() => events.length === 3, 'the difference');
+    expect(events).toEqual(['-Ada', 'Ben=cleo', '+Zoe']);
+    expect(client.participants.get('p2')!.avatar).toBe('cleo');
     expect(stream.closed).toBe(true);
   });
 

@@ -74,6 +74,7 @@ export interface AvatarClientEvents {
   reconnecting: [attempt: number, delayMs: number, cause: string];
   /** somebody is in the room: fired for those who are there at the join, too */
   participantJoined: [participant: ParticipantInfo];
+  /** another avatar; also fired after a reconnect for who changed meanwhile */
   participantUpdated: [participant: ParticipantInfo];
   participantLeft: [participant: ParticipantInfo];
   /** what the server refused or what could not be read; the connection goes on */
@@ -321,10 +322,14 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
     if (wanted !== undefined) this.#transport?.sendControl({ type: 'setAvatar', avatar: wanted });
     if (this.#options.role === 'player') this.#publisher.resume(this.#transport);
     // Streams are restored before any listener runs, which may open new ones. Applications hear of the session first,
-    // then of who is gone, then of who is new.
+    // then of who is gone, then of who changed, then of who is new.
     this.#streams.handleConnected(this.#participants);
     this.emit('open', session);
     for (const each of before.values()) if (!this.#participants.has(each.id)) this.emit('participantLeft', each);
+    for (const each of after) {
+      const known = before.get(each.id);
+      if (known && !isSame(known, each)) this.emit('participantUpdated', each);
+    }
     for (const each of after) if (!before.has(each.id)) this.emit('participantJoined', each);
     return session;
   }
@@ -435,6 +440,10 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
     this.emit('close', reason, error);
     this.removeAllListeners();
   }
+}
+
+function isSame(a: ParticipantInfo, b: ParticipantInfo): boolean {
+  return a.name === b.name && a.role === b.role && a.avatar === b.avatar && a.bot === b.bot;
 }
 
 function toError(message: Extract<ServerControl, { type: 'error' }>): FacewireError {
