@@ -202,6 +202,17 @@ describe('streams', () => {
     expect(client.streams).toEqual([other]);
   });
 
+  it('is refused in the same way when it was asked for before the connection', async () => {
+    const client = makeClient();
+    const ghost = client.subscribe('nobody', { size: 256, framesPerSecond: 30 });
+    const heard: string[] = [];
+    ghost.on('error', ({ code }) => heard.push(code));
+    ghost.on('ended', (reason) => heard.push(reason));
+    await client.connect();
+    await until(() => ghost.closed, 'the refusal');
+    expect(heard).toEqual(['participant_unknown', 'no nobody here']);
+  });
+
   it('ends when its participant leaves, and unsubscribes when it is closed', async () => {
     const client = makeClient();
     await client.connect();

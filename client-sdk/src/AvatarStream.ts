@@ -80,6 +80,7 @@ export class AvatarStream extends Emitter<AvatarStreamEvents> {
     return this.#id;
   }
 
+  /** of the frames, by the newest grant; undefined before the first */
   get codec(): FrameCodec | undefined {
     return this.#codec;
   }
