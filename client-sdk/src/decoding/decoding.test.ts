@@ -144,7 +144,7 @@ describe('VideoStreamDecoder', () => {
     expect(StandInVideoDecoder.made.map(({ codec, state }) => `${codec} ${state}`)).toEqual([
       'vp8 closed',
       'vp8 closed',
-      'vp09.00.10.08 configured',
+      'vp09.00.30.08 configured',
     ]);
     decoder.close();
     decoder.close();
