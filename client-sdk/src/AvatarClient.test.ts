@@ -399,9 +399,10 @@ describe('publishing', () => {
     const codes: string[] = [];
     client.on('error', ({ code }) => codes.push(code));
     await client.connect();
+    const pongs = vi.spyOn(client.clock, 'handlePong');
+    const askedAtMs = client.clock.now();
     client.setAvatar('ben');
-    await until(() => client.stats.roundTripMs !== undefined && server.heard('setAvatar').length === 1, 'ben');
-    await new Promise((resolve) => setTimeout(resolve, 150)); // the next ping's answer takes ben for accepted
+    await until(() => pongs.mock.calls.some(([pingedAtMs]) => pingedAtMs > askedAtMs), 'the answer to a later ping');
     server.unknownAvatars.add('nope');
     server.cut();
     await until(() => client.state === 'reconnecting', 'the loss');
