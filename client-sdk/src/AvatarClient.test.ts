@@ -1,4 +1,4 @@
-import { FacewireError, neutralMotion } from '@facewire/proto';
+import { FacewireError, neutralMotion, wrappedDifference } from '@facewire/proto';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { AvatarClient, type AvatarClientOptions } from './AvatarClient.ts';
@@ -33,6 +33,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   vi.useRealTimers();
+  vi.restoreAllMocks();
   for (const client of clients.splice(0)) client.close();
   await server.close();
 });
@@ -171,8 +172,21 @@ describe('streams', () => {
     await client.connect();
     const stream = client.subscribe('p1', { size: 256, framesPerSecond: 30 });
     expect(() => stream.setView({ yaw: Number.NaN, pitch: 0 })).toThrow(RangeError);
-    expect(() => stream.setSize(1.5)).toThrow(RangeError);
+    for (const size of [1.5, 15, 1025]) expect(() => stream.setSize(size), `${size}`).toThrow(RangeError);
+    expect(() => client.subscribe('p1', { size: 2048, framesPerSecond: 30 })).toThrow(RangeError);
+    expect(client.streams, 'what was refused is no stream').toEqual([stream]);
     expect(() => stream.setRate(0.5)).toThrow(RangeError);
+  });
+
+  it('asks for the widest view that servers take when a wider one is wanted', async () => {
+    const client = makeClient();
+    await client.connect();
+    const stream = client.subscribe('p1', { size: 256, framesPerSecond: 30, view: { yaw: 2, pitch: -3 } });
+    await until(() => stream.id !== undefined, 'the subscription');
+    expect(server.heard('subscribe')[0]!.view).toEqual({ yaw: Math.PI / 2, pitch: -Math.PI / 2 });
+    stream.setView({ yaw: 0, pitch: 0 });
+    stream.setView({ yaw: -9, pitch: 0 });
+    await until(() => server.heard('update').some((each) => each.view?.yaw === -Math.PI / 2), 'the last view');
   });
 
   it('gives a refused subscription its own error and no other stream', async () => {
@@ -186,6 +200,17 @@ describe('streams', () => {
     await until(() => other.id !== undefined && ghost.closed, 'both answers');
     expect(errors).toEqual(['stream participant_unknown']);
     expect(client.streams).toEqual([other]);
+  });
+
+  it('is refused in the same way when it was asked for before the connection', async () => {
+    const client = makeClient();
+    const ghost = client.subscribe('nobody', { size: 256, framesPerSecond: 30 });
+    const heard: string[] = [];
+    ghost.on('error', ({ code }) => heard.push(code));
+    ghost.on('ended', (reason) => heard.push(reason));
+    await client.connect();
+    await until(() => ghost.closed, 'the refusal');
+    expect(heard).toEqual(['participant_unknown', 'no nobody here']);
   });
 
   it('ends when its participant leaves, and unsubscribes when it is closed', async () => {
@@ -273,7 +298,8 @@ describe('publishing', () => {
     const broken = neutralMotion();
     broken.pose.yaw = Number.NaN;
     const short = { ...neutralMotion(), expression: new Float32Array(51) };
-    for (const motion of [broken, short]) {
+    const keypoints = [4, 0, 3 * 129].map((length) => ({ ...neutralMotion(), keypoints: new Float32Array(length) }));
+    for (const motion of [broken, short, ...keypoints]) {
       expect(() => client.publishMotion(motion)).toThrow(
         expect.objectContaining({ code: 'packet_bad_value' }) as Error,
       );
@@ -294,6 +320,107 @@ describe('publishing', () => {
     server.cut();
     await until(() => server.heard('join').length === 2, 'the second join');
     expect(server.heard('join')[1]!.avatar).toBe('ada');
+  });
+
+  /** of the newest motion at the server, ms; negative: from the future */
+  const ageMs = () => wrappedDifference(Math.floor(server.now()) & 0xffff, server.motions.at(-1)!.timeMs);
+
+  it('dates what was handed in before the join by the clock of the server that it then joins', async () => {
+    const client = makePlayer();
+    client.publishMotion(neutralMotion());
+    await client.connect();
+    await until(() => server.motions.length === 1, 'the first motion');
+    expect(ageMs()).toBeGreaterThanOrEqual(-10);
+    expect(ageMs()).toBeLessThan(1_000);
+    server.cut();
+    server.clockOffsetMs += 20_000; // another server, or the same one started anew
+    await until(() => client.state === 'reconnecting', 'the loss');
+    client.publishMotion(neutralMotion());
+    await until(() => server.motions.length === 2, 'the second motion');
+    expect(ageMs()).toBeGreaterThanOrEqual(-10);
+    expect(ageMs()).toBeLessThan(1_000);
+  });
+
+  it('dates what waited very long as old, not as of the future', async () => {
+    let passedMs = 0;
+    const realNow = performance.now.bind(performance);
+    vi.spyOn(performance, 'now').mockImplementation(() => realNow() + passedMs);
+    const client = makePlayer();
+    client.publishMotion(neutralMotion());
+    passedMs = 50_000;
+    await client.connect();
+    await until(() => server.motions.length === 1, 'the motion');
+    expect(ageMs()).toBeGreaterThan(29_000);
+  });
+
+  it('sends a motion as it was when it was handed in, whatever becomes of its arrays', async () => {
+    const client = makePlayer({ motionRate: 20 });
+    await client.connect();
+    const motion = { ...neutralMotion(), keypoints: new Float32Array(3) };
+    client.publishMotion(motion);
+    motion.pose.yaw = 0.5;
+    motion.expression[17] = 0.8;
+    motion.keypoints[2] = 1;
+    client.publishMotion(motion); // waits for its turn
+    motion.pose.yaw = Number.NaN;
+    motion.expression.fill(Number.NaN);
+    motion.keypoints.fill(Number.NaN);
+    await until(() => server.motions.length === 2, 'both motions');
+    const [first, second] = server.motions.map((each) => each.motion);
+    expect([first!.pose.yaw, first!.expression[17], first!.keypoints![2]]).toEqual([0, 0, 0]);
+    expect(second!.pose.yaw).toBeCloseTo(0.5, 3);
+    expect(second!.expression[17]).toBeCloseTo(0.8, 2);
+    expect([...second!.keypoints!]).toEqual([0, 0, 1]);
+    client.publishMotion(neutralMotion());
+    await until(() => server.motions.length === 3, 'a motion without keypoints');
+    expect(server.motions[2]!.motion.keypoints).toBeUndefined();
+  });
+
+  it.each([
+    ['an unknown one and then a good one', ['nope', 'ben'], 'ben'],
+    ['two unknown ones', ['nope', 'nada'], 'ada'],
+    ['a good one and then an unknown one', ['ben', 'nope'], 'ben'],
+    ['a good one, an unknown one and another good one', ['ben', 'nope', 'cleo'], 'cleo'],
+  ])('drives the last avatar that the server knows after %s', async (_, wanted, expected) => {
+    const client = makePlayer();
+    server.unknownAvatars.add('nope').add('nada');
+    await client.connect();
+    let refused = 0;
+    client.on('error', () => refused++);
+    for (const avatar of wanted) client.setAvatar(avatar);
+    await until(() => refused === wanted.filter((each) => each.startsWith('n')).length, 'the refusals');
+    server.cut();
+    await until(() => server.heard('join').length === 2, 'the second join');
+    expect(server.heard('join')[1]!.avatar).toBe(expected);
+  });
+
+  it('comes back with the avatar it had when the one wanted meanwhile is unknown', async () => {
+    const client = makePlayer();
+    const codes: string[] = [];
+    client.on('error', ({ code }) => codes.push(code));
+    await client.connect();
+    const pongs = vi.spyOn(client.clock, 'handlePong');
+    const askedAtMs = client.clock.now();
+    client.setAvatar('ben');
+    await until(() => pongs.mock.calls.some(([pingedAtMs]) => pingedAtMs > askedAtMs), 'the answer to a later ping');
+    server.unknownAvatars.add('nope');
+    server.cut();
+    await until(() => client.state === 'reconnecting', 'the loss');
+    client.setAvatar('nope');
+    await until(() => client.state === 'open', 'the connection');
+    expect(server.heard('join').map(({ avatar }) => avatar)).toEqual(['ada', 'nope', 'ben']);
+    expect(codes).toEqual(['avatar_unknown']);
+  });
+
+  it('asks for an avatar that was wanted while the join was under way', async () => {
+    const client = makePlayer();
+    const connecting = client.connect();
+    await until(() => server.heard('join').length === 1, 'the join');
+    client.setAvatar('ben');
+    await connecting;
+    await until(() => server.heard('setAvatar').length === 1, 'the change');
+    expect(server.heard('setAvatar')[0]!.avatar).toBe('ben');
+    expect(() => client.setAvatar('')).toThrow(expect.objectContaining({ code: 'message_malformed' }) as Error);
   });
 
   it('is refused to viewers', () => {
@@ -326,21 +453,52 @@ describe('a lost connection', () => {
     await until(() => frames === 1, 'a frame on the restored stream');
   });
 
-  it('ends the streams of those who left meanwhile and tells who is new', async () => {
+  it('ends the streams of those who left meanwhile and tells who changed and who is new', async () => {
+    server.participants.push({ id: 'p3', name: 'Cora', role: 'player', avatar: 'ada', bot: false });
     const client = makeClient();
     await client.connect();
     const stream = client.subscribe('p1', { size: 128, framesPerSecond: 10 });
     const events: string[] = [];
     client.on('participantJoined', ({ name }) => events.push(`+${name}`));
     client.on('participantLeft', ({ name }) => events.push(`-${name}`));
+    client.on('participantUpdated', ({ name, avatar }) => events.push(`${name}=${avatar}`));
     server.participants = [
-      server.participants[1]!,
+      { ...server.participants[1]!, avatar: 'cleo' },
+      { ...server.participants[2]! },
       { id: 'p9', name: 'Zoe', role: 'player', avatar: 'zoe', bot: false },
     ];
     server.cut();
-    await until(() => events.length === 2, 'the difference');
-    expect(events).toEqual(['-Ada', '+Zoe']);
+    await until(() => events.length === 3, 'the difference');
+    expect(events).toEqual(['-Ada', 'Ben=cleo', '+Zoe']);
+    expect(client.participants.get('p2')!.avatar).toBe('cleo');
     expect(stream.closed).toBe(true);
+  });
+
+  it('is awaited longer each time when connections break as soon as they are made', async () => {
+    const client = makeClient({ reconnect: { firstDelayMs: 10, maxDelayMs: 1_000 } });
+    const attempts: number[] = [];
+    client.on('reconnecting', (attempt) => attempts.push(attempt));
+    client.on('open', () => setTimeout(() => server.cut(), 5));
+    await client.connect();
+    await until(() => attempts.length === 4, 'four losses');
+    expect(attempts).toEqual([1, 2, 3, 4]);
+  });
+
+  it('is awaited shortly when it held for some seconds', async () => {
+    let passedMs = 0;
+    const realNow = performance.now.bind(performance);
+    vi.spyOn(performance, 'now').mockImplementation(() => realNow() + passedMs);
+    const client = makeClient({ reconnect: { firstDelayMs: 10, maxDelayMs: 1_000 } });
+    const attempts: number[] = [];
+    client.on('reconnecting', (attempt) => attempts.push(attempt));
+    await client.connect();
+    for (const heldMs of [0, 0, 5_000, 0]) {
+      await until(() => client.state === 'open', 'the connection');
+      passedMs += heldMs;
+      server.cut();
+      await until(() => client.state === 'reconnecting', 'the loss');
+    }
+    expect(attempts).toEqual([1, 2, 1, 2]);
   });
 
   it('is noticed when the server goes silent without closing it', async () => {

@@ -8,7 +8,9 @@ import {
   PROTOCOL_VERSION,
   type Role,
   type ServerControl,
+  validateClientControl,
 } from '@facewire/proto';
+import { AvatarChoice } from './AvatarChoice.ts';
 import type { AvatarStream, SubscribeOptions } from './AvatarStream.ts';
 import { backoffDelay, DEFAULT_RECONNECT, type ReconnectOptions } from './backoff.ts';
 import { ClockSync } from './ClockSync.ts';
@@ -25,6 +27,8 @@ import { webSocketAddress } from './transport/webSocketAddress.ts';
 
 /** A server that grants no welcome within this is given up, ms. */
 const JOIN_TIMEOUT_MS = 10_000;
+/** A connection that held for less counts as a failed attempt: what ends it at once would end the next one, ms. */
+const HELD_MS = 5_000;
 /** Refusals that trying again will not change. */
 const FINAL_REFUSALS: ReadonlySet<string> = new Set<ErrorCode>([
   'version_unsupported',
@@ -66,10 +70,11 @@ export interface AvatarClientEvents {
   open: [session: Session];
   /** the client is closed for good; the error says why when it was no decision of the application's */
   close: [reason: string, error?: FacewireError];
-  /** the connection is lost; the next attempt follows after `delayMs` */
+  /** the connection is lost; attempt 1, 2, … since the last one that held for five seconds follows after `delayMs` */
   reconnecting: [attempt: number, delayMs: number, cause: string];
   /** somebody is in the room: fired for those who are there at the join, too */
   participantJoined: [participant: ParticipantInfo];
+  /** another avatar; also fired after a reconnect for who changed meanwhile */
   participantUpdated: [participant: ParticipantInfo];
   participantLeft: [participant: ParticipantInfo];
   /** what the server refused or what could not be read; the connection goes on */
@@ -95,6 +100,7 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
   readonly #options: AvatarClientOptions;
   readonly #makeTransport: TransportFactory;
   readonly #reconnect: ReconnectOptions | undefined;
+  readonly #avatar: AvatarChoice;
   readonly #streams: StreamTable;
   readonly #publisher: MotionPublisher;
   readonly #heartbeat = new Heartbeat({
@@ -105,12 +111,13 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
   #state: State = 'idle';
   #session: Session | undefined;
   #transport: Transport | undefined;
-  #avatar: string | undefined;
-  /** the avatar before the last setAvatar(), should the server refuse that */
-  #avatarBefore: string | undefined;
   #codecs: readonly FrameCodec[] | undefined;
   #abortAttempt: (() => void) | undefined;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
+  /** of the last welcome, local clock */
+  #openedAtMs = 0;
+  /** attempts to reconnect since a connection held */
+  #attempts = 0;
   #received = { frames: 0, bytes: 0 };
 
   /** Throws TypeError for options that contradict each other, RangeError for numbers out of their range. */
@@ -120,7 +127,7 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
     if ((url === undefined) === (transport === undefined)) throw new TypeError('give either url or transport');
     if (options.role === 'player' && !options.avatar) throw new TypeError('a player needs an avatar');
     this.#options = options;
-    this.#avatar = options.avatar;
+    this.#avatar = new AvatarChoice(options.avatar);
     const address = url === undefined ? '' : webSocketAddress(url);
     this.#makeTransport = transport ?? (() => new WebSocketTransport({ url: address, WebSocket: options.WebSocket }));
     this.#reconnect = reconnect ? { ...DEFAULT_RECONNECT, ...(reconnect === true ? {} : reconnect) } : undefined;
@@ -197,8 +204,9 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
   }
 
   /**
-   * Publishes the newest motion. Older motions that were not sent yet are forgotten; the motion is dated now.
-   * May be called at any time, also while reconnecting. Throws `role_forbidden` for viewers.
+   * Publishes the newest motion. Older motions that were not sent yet are forgotten; the motion is dated now and copied.
+   * May be called at any time, also while reconnecting. Throws `role_forbidden` for viewers, `packet_bad_value` for
+   * numbers that are not finite, for other than 52 coefficients and for other than K×3 keypoints, K 1…128.
    */
   publishMotion(motion: Motion): void {
     if (this.#options.role !== 'player') {
@@ -222,13 +230,14 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
   }
 
   /**
-   * Drives another avatar from now on. When the server does not know it, `error` is emitted and the old one stays. More
-   * than 20 at once or 2 a second are refused (`error` with `rate_limited`): others see the old one until it is set again.
+   * Drives another avatar from now on. When the server does not know it, `error` is emitted and the last one that it did
+   * know stays. More than 20 at once or 2 a second are refused (`error` with `rate_limited`): others see the old one until
+   * it is set again. Throws message_malformed for what can be no avatar: empty, too long.
    */
   setAvatar(avatar: string): void {
-    this.#avatarBefore = this.#avatar;
-    this.#avatar = avatar;
-    if (this.#state === 'open') this.#transport?.sendControl({ type: 'setAvatar', avatar });
+    const message = validateClientControl({ type: 'setAvatar', avatar });
+    this.#avatar.ask(avatar, this.clock.now());
+    if (this.#state === 'open') this.#transport?.sendControl(message);
   }
 
   /** Leaves the room; ends all streams and the connection. May be called twice. */
@@ -285,13 +294,14 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
       };
       transport.open(handlers).then(() => {
         if (!current()) return;
+        const avatar = this.#avatar.join();
         transport.sendControl({
           type: 'join',
           version: PROTOCOL_VERSION,
           room: this.#options.room,
           role: this.#options.role,
           name: this.#options.name,
-          ...(this.#avatar === undefined ? {} : { avatar: this.#avatar }),
+          ...(avatar === undefined ? {} : { avatar }),
           codecs: [...this.#codecs!],
         });
       }, fail);
@@ -302,18 +312,25 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
     const { participant, room, version, codec, sizes } = welcome;
     this.#session = { participant, room, version, codec, sizes };
     this.#state = 'open';
+    this.#openedAtMs = this.clock.now();
     this.clock.handleServerTime(welcome.serverTimeMs);
     this.#heartbeat.start();
     const before = this.#participants;
     this.#participants = new Map(welcome.participants.map((each) => [each.id, each]));
     const after = [...welcome.participants];
     const session = this.#session;
+    const wanted = this.#avatar.handleWelcome(this.clock.now());
+    if (wanted !== undefined) this.#transport?.sendControl({ type: 'setAvatar', avatar: wanted });
     if (this.#options.role === 'player') this.#publisher.resume(this.#transport);
     // Streams are restored before any listener runs, which may open new ones. Applications hear of the session first,
-    // then of who is gone, then of who is new.
+    // then of who is gone, then of who changed, then of who is new.
     this.#streams.handleConnected(this.#participants);
     this.emit('open', session);
     for (const each of before.values()) if (!this.#participants.has(each.id)) this.emit('participantLeft', each);
+    for (const each of after) {
+      const known = before.get(each.id);
+      if (known && !isSame(known, each)) this.emit('participantUpdated', each);
+    }
     for (const each of after) if (!before.has(each.id)) this.emit('participantJoined', each);
     return session;
   }
@@ -342,6 +359,7 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
         break;
       case 'pong':
         this.clock.handlePong(message.clientTimeMs, message.serverTimeMs);
+        this.#avatar.handlePong(message.clientTimeMs);
         break;
       case 'error': {
         const error = toError(message);
@@ -349,7 +367,7 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
         if (error.code.startsWith('packet_') && message.request === undefined) this.#publisher.handleNoBaseline();
         if (error.code === 'packet_no_baseline') break;
         if (error.code === 'avatar_unknown' && message.request === undefined) {
-          this.#avatar = this.#avatarBefore ?? this.#avatar;
+          this.#avatar.handleRefused(error.received);
         }
         if (!this.#streams.handleRefused(message.request, error)) this.emit('error', error);
         break;
@@ -374,10 +392,12 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
       return;
     }
     this.#state = 'reconnecting';
-    this.#retry(1, reason, this.#reconnect);
+    if (this.clock.now() - this.#openedAtMs >= HELD_MS) this.#attempts = 0;
+    this.#retry(reason, this.#reconnect);
   }
 
-  #retry(attempt: number, cause: string, options: ReconnectOptions): void {
+  #retry(cause: string, options: ReconnectOptions): void {
+    const attempt = ++this.#attempts;
     if (attempt > options.maxAttempts) {
       const reason = `gave up after ${options.maxAttempts} attempts: ${cause}`;
       this.#finish(reason, lostError(reason));
@@ -389,10 +409,13 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
       this.#attempt().catch((error: unknown) => {
         if (this.#state !== 'reconnecting') return;
         if (error instanceof FacewireError && FINAL_REFUSALS.has(error.code)) {
-          this.#finish(`the server refused: ${error.message}`, error);
-          return;
+          if (error.code !== 'avatar_unknown' || !this.#avatar.handleJoinRefused()) {
+            this.#finish(`the server refused: ${error.message}`, error);
+            return;
+          }
+          this.emit('error', error);
         }
-        this.#retry(attempt + 1, error instanceof Error ? error.message : String(error), options);
+        this.#retry(error instanceof Error ? error.message : String(error), options);
       });
     }, delayMs);
   }
@@ -418,6 +441,10 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
     this.emit('close', reason, error);
     this.removeAllListeners();
   }
+}
+
+function isSame(a: ParticipantInfo, b: ParticipantInfo): boolean {
+  return a.name === b.name && a.role === b.role && a.avatar === b.avatar && a.bot === b.bot;
 }
 
 function toError(message: Extract<ServerControl, { type: 'error' }>): FacewireError {

@@ -1,4 +1,11 @@
-import type { ClientControl, FacewireError, FrameCodec, FrameHeader, View } from '@facewire/proto';
+import {
+  type ClientControl,
+  CONTROL_LIMITS,
+  type FacewireError,
+  type FrameCodec,
+  type FrameHeader,
+  type View,
+} from '@facewire/proto';
 import { Emitter } from './Emitter.ts';
 import { StreamMeter, type StreamStats } from './StreamMeter.ts';
 
@@ -10,11 +17,11 @@ const KEY_FRAME_INTERVAL_MS = 250;
 const VIEW_STEP = 0.004;
 
 export interface SubscribeOptions {
-  /** pixels, square; one of the sizes in `welcome` (128, 256, 512) */
+  /** pixels, square, 16…1024; one of the sizes in `welcome` (128, 256, 512) */
   size: number;
   /** 1…60; 0: none, as long as nobody sees it */
   framesPerSecond: number;
-  /** radians, R ← R_view · R; default no turn */
+  /** radians, R ← R_view · R; what is beyond ±π/2 counts as ±π/2; default no turn */
   view?: View;
 }
 
@@ -30,6 +37,7 @@ export interface AvatarStreamEvents {
   frame: [frame: AvatarFrame];
   /** the server granted it, also again after a reconnect */
   subscribed: [codec: FrameCodec];
+  /** refused by the server, which ends it, or `decoder_failed`, after which it goes on */
   error: [error: FacewireError];
   /** no more frames will come: closed here, or the participant left, or the server refused it */
   ended: [reason: string];
@@ -61,10 +69,10 @@ export class AvatarStream extends Emitter<AvatarStreamEvents> {
     super();
     this.participant = participant;
     this.#link = link;
-    this.#wanted = { view: { yaw: 0, pitch: 0 }, ...options };
-    checkSize(options.size);
-    checkRate(options.framesPerSecond);
-    if (options.view) checkView(options.view);
+    const { size, framesPerSecond, view = { yaw: 0, pitch: 0 } } = options;
+    checkSize(size);
+    checkRate(framesPerSecond);
+    this.#wanted = { size, framesPerSecond, view: withinLimits(view) };
   }
 
   /** the server's number of this stream; undefined while it is not granted */
@@ -72,6 +80,7 @@ export class AvatarStream extends Emitter<AvatarStreamEvents> {
     return this.#id;
   }
 
+  /** of the frames, by the newest grant; undefined before the first */
   get codec(): FrameCodec | undefined {
     return this.#codec;
   }
@@ -89,19 +98,24 @@ export class AvatarStream extends Emitter<AvatarStreamEvents> {
     return this.#meter.stats(this.#link.now());
   }
 
-  /** Turns the head for this viewer only, radians. */
+  /**
+   * Turns the head for this viewer only, radians. What is beyond ±π/2 counts as ±π/2: a camera may walk behind a head.
+   * Throws RangeError for what is not finite.
+   */
   setView(view: View): void {
-    checkView(view);
-    const { yaw, pitch } = this.#wanted.view;
-    if (Math.abs(view.yaw - yaw) < VIEW_STEP && Math.abs(view.pitch - pitch) < VIEW_STEP) return;
-    this.#change({ view: { yaw: view.yaw, pitch: view.pitch } });
+    const { yaw, pitch } = withinLimits(view);
+    const before = this.#wanted.view;
+    if (Math.abs(yaw - before.yaw) < VIEW_STEP && Math.abs(pitch - before.pitch) < VIEW_STEP) return;
+    this.#change({ view: { yaw, pitch } });
   }
 
+  /** Throws RangeError unless whole and within 16…1024 pixels. */
   setSize(size: number): void {
     checkSize(size);
     if (size !== this.#wanted.size) this.#change({ size });
   }
 
+  /** Throws RangeError unless 1…60, or 0. */
   setRate(framesPerSecond: number): void {
     checkRate(framesPerSecond);
     if (framesPerSecond !== this.#wanted.framesPerSecond) this.#change({ framesPerSecond });
@@ -150,7 +164,7 @@ export class AvatarStream extends Emitter<AvatarStreamEvents> {
     this.emit('frame', { header, payload, latencyMs });
   }
 
-  /** @internal */
+  /** @internal The server or a decoder has trouble with it. */
   handleError(error: FacewireError): void {
     this.emit('error', error);
   }
@@ -184,9 +198,13 @@ export class AvatarStream extends Emitter<AvatarStreamEvents> {
   }
 }
 
+/** What the server would refuse as malformed is refused here: three such messages in a row cost the connection. */
 function checkSize(size: number): void {
-  if (!Number.isInteger(size) || size < 16 || size > 4096) {
-    throw new RangeError(`size ${size}: expected a whole number of pixels, one of the sizes the server announces`);
+  const [least, most] = CONTROL_LIMITS.size;
+  if (!Number.isInteger(size) || size < least || size > most) {
+    throw new RangeError(
+      `size ${size}: expected a whole number of pixels, ${least}…${most}, one of the sizes the server announces`,
+    );
   }
 }
 
@@ -196,8 +214,15 @@ function checkRate(framesPerSecond: number): void {
   }
 }
 
-function checkView(view: View): void {
-  if (!Number.isFinite(view.yaw) || !Number.isFinite(view.pitch)) {
-    throw new RangeError(`view ${JSON.stringify(view)}: expected finite yaw and pitch in radians`);
+/** The nearest view that a server takes. Throws RangeError for what is not finite. */
+function withinLimits(view: View): View {
+  const { yaw, pitch } = view;
+  if (!Number.isFinite(yaw) || !Number.isFinite(pitch)) {
+    throw new RangeError(`view {yaw: ${yaw}, pitch: ${pitch}}: expected finite yaw and pitch in radians`);
   }
+  return { yaw: clampAngle(yaw), pitch: clampAngle(pitch) };
+}
+
+function clampAngle(radians: number): number {
+  return Math.min(CONTROL_LIMITS.viewAngle, Math.max(-CONTROL_LIMITS.viewAngle, radians));
 }

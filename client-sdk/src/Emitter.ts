@@ -1,3 +1,5 @@
+import { throwLater } from './throwLater.ts';
+
 type Listener<Arguments extends unknown[]> = (...values: Arguments) => void;
 
 /** Typed events. A listener that throws does not stop the others: its error is rethrown in a task of its own. */
@@ -30,9 +32,7 @@ export class Emitter<Events extends { [Name in keyof Events]: unknown[] }> {
       try {
         (listener as unknown as Listener<Events[Name]>)(...values);
       } catch (error) {
-        queueMicrotask(() => {
-          throw error;
-        });
+        throwLater(error);
       }
     }
   }

@@ -1,4 +1,12 @@
-import { type CompactQuality, EXPRESSION_COUNT, FacewireError, type Motion, type MotionSample } from '@facewire/proto';
+import {
+  type CompactQuality,
+  EXPRESSION_COUNT,
+  FacewireError,
+  MAX_KEYPOINTS,
+  type Motion,
+  type MotionSample,
+  neutralMotion,
+} from '@facewire/proto';
 import { MotionBudget } from './motion/MotionBudget.ts';
 import { motionEncoder } from './motion/motionEncoder.ts';
 
@@ -7,11 +15,13 @@ const CONGESTED_BYTES = 2_048;
 
 /** A packet lost on its way is known of by the errors that its successors cause: these come in a bunch, ms. */
 const RESET_PAUSE_MS = 250;
+/** Dates travel modulo 65.5 s: what waited for longer than half of that would be taken for one of the future, ms. */
+const MAX_AGE_MS = 30_000;
 /** Of motions left out for the budget the last one is sent after so many intervals: it may be the last for long. */
 const TRAILING_INTERVALS = 4;
 
 export interface MotionEncoder {
-  /** every packet that is encoded is sent */
+  /** every packet that is encoded is sent; the sample's arrays are overwritten later and not to be kept */
   encode(sample: MotionSample): Uint8Array;
   /** the next packet must stand on its own */
   reset(): void;
@@ -57,15 +67,20 @@ export interface PublishStats {
 
 /**
  * Sends motions: the newest wins, never more often than `rate`, never while the socket is congested, never more than
- * the budget. A motion is dated when it is handed in, not when it is sent, so that waiting counts as latency.
+ * the budget. A motion is dated when it is handed in, not when it is sent, so that waiting counts as latency; and it is
+ * copied then, so that its owner may fill the same arrays again.
  */
 export class MotionPublisher {
   readonly #options: MotionPublisherOptions;
   readonly #encoder: MotionEncoder;
   readonly #budget: MotionBudget;
   readonly #intervalMs: number;
-  #pending: { motion: Motion; timeMs: number } | undefined;
-  #newest: Motion | undefined;
+  /** a copy of the newest motion, filled anew by each; neutral before the first */
+  readonly #newest = neutralMotion();
+  /** when it was handed in, local clock: what the server's clock says may not be known yet, or be another server's */
+  #takenAtMs: number | undefined;
+  /** the newest motion is still to be sent */
+  #pending = false;
   #sequence = 0;
   #nextAtMs = 0;
   #resetAtMs = Number.NEGATIVE_INFINITY;
@@ -104,13 +119,16 @@ export class MotionPublisher {
     this.#configure();
   }
 
-  /** Throws packet_bad_value at once for numbers that are none: a tracker without a face has nothing to publish. */
+  /**
+   * Throws packet_bad_value at once for numbers that are none (a tracker without a face has nothing to publish) and for
+   * arrays of a wrong length.
+   */
   publish(motion: Motion): void {
     checkMotion(motion);
     if (this.#pending) this.#stats.replaced++;
-    this.#newest = motion;
-    this.#pending = { motion, timeMs: this.#options.serverNow() };
-    this.#flush();
+    copyMotion(motion, this.#newest);
+    clearTimeout(this.#trailing);
+    this.#offer();
   }
 
   /** The connection is open: sends what waits, or else the last motion again, so that a restored player has a face. */
@@ -120,7 +138,7 @@ export class MotionPublisher {
     this.#encoder.setOrdered?.(channel.ordered ?? true);
     this.#configure();
     this.#encoder.reset();
-    if (!this.#pending && this.#newest) this.publish(this.#newest);
+    if (!this.#pending && this.#takenAtMs !== undefined) this.#offer();
     else this.#flush();
   }
 
@@ -141,6 +159,13 @@ export class MotionPublisher {
     clearTimeout(this.#timer);
     clearTimeout(this.#trailing);
     this.#timer = undefined;
+  }
+
+  /** The newest motion is to be sent, dated now. */
+  #offer(): void {
+    this.#takenAtMs = performance.now();
+    this.#pending = true;
+    this.#flush();
   }
 
   #flush(): void {
@@ -167,21 +192,17 @@ export class MotionPublisher {
 
   /** Left out: unless another one comes soon, it is sent after all. */
   #skip(): void {
-    const { motion } = this.#pending!;
-    this.#pending = undefined;
+    this.#pending = false;
     this.#stats.skipped++;
-    clearTimeout(this.#trailing);
-    this.#trailing = setTimeout(() => {
-      if (!this.#pending && this.#newest === motion) this.publish(motion);
-    }, TRAILING_INTERVALS * this.#intervalMs);
+    this.#trailing = setTimeout(() => this.#offer(), TRAILING_INTERVALS * this.#intervalMs);
   }
 
   #send(): void {
-    const { motion, timeMs } = this.#pending!;
-    this.#pending = undefined;
-    clearTimeout(this.#trailing);
+    this.#pending = false;
+    const ageMs = Math.min(performance.now() - this.#takenAtMs!, MAX_AGE_MS);
     // Rounded down before the wrap: 65535.6 must not become 65536.
-    const packet = this.#encoder.encode({ motion, sequence: this.#sequence, timeMs: Math.floor(timeMs) & 0xffff });
+    const timeMs = Math.floor(this.#options.serverNow() - ageMs) & 0xffff;
+    const packet = this.#encoder.encode({ motion: this.#newest, sequence: this.#sequence, timeMs });
     this.#sequence = (this.#sequence + 1) & 0xffff;
     this.#stats.packets++;
     this.#stats.bytes += packet.byteLength;
@@ -200,8 +221,19 @@ export class MotionPublisher {
   }
 }
 
+/** Without allocating, unless the number of keypoints changes. */
+function copyMotion({ pose, expression, keypoints }: Motion, target: Motion): void {
+  Object.assign(target.pose, pose);
+  target.expression.set(expression);
+  if (keypoints === undefined) delete target.keypoints;
+  else if (target.keypoints?.length === keypoints.length) target.keypoints.set(keypoints);
+  else target.keypoints = Float32Array.from(keypoints);
+}
+
+/** Here and not only when it is encoded, from a timer maybe, where nobody could catch the error. */
 function checkMotion({ pose, expression, keypoints }: Motion): void {
   const { pitch, yaw, roll, tx, ty, logScale } = pose;
+  if (keypoints !== undefined) checkKeypoints(keypoints);
   const finite =
     Number.isFinite(pitch + yaw + roll + tx + ty + logScale) &&
     expression.every(Number.isFinite) &&
@@ -213,6 +245,18 @@ function checkMotion({ pose, expression, keypoints }: Motion): void {
     {
       received: finite ? expression.length : JSON.stringify(pose),
       remedy: `fill all ${EXPRESSION_COUNT} of EXPRESSION_NAMES; publish nothing while the tracker sees no face`,
+    },
+  );
+}
+
+function checkKeypoints({ length }: Float32Array): void {
+  if (length % 3 === 0 && length >= 3 && length <= 3 * MAX_KEYPOINTS) return;
+  throw new FacewireError(
+    'packet_bad_value',
+    `keypoints have ${length} numbers, expected K×3 with K 1…${MAX_KEYPOINTS}`,
+    {
+      received: length,
+      remedy: 'leave `keypoints` out when the model has none',
     },
   );
 }

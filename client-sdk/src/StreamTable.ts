@@ -30,10 +30,14 @@ export class StreamTable {
     return stream;
   }
 
-  /** Joined (again): asks for every stream whose participant is there, ends the others. */
+  /**
+   * Joined (again): asks for every stream but those whose participant left meanwhile, which end. Of one that was never
+   * granted the server says what is wrong with it, as it does of every other.
+   */
   handleConnected(participants: ReadonlyMap<string, ParticipantInfo>): void {
     for (const stream of this.list()) {
-      if (participants.has(stream.participant)) this.#request(stream);
+      const neverGranted = stream.codec === undefined;
+      if (neverGranted || participants.has(stream.participant)) this.#request(stream);
       else stream.handleEnded('the participant left while the connection was lost');
     }
   }

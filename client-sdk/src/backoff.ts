@@ -3,7 +3,7 @@ export interface ReconnectOptions {
   firstDelayMs: number;
   /** no delay is longer, ms */
   maxDelayMs: number;
-  /** give up after so many failed attempts in a row */
+  /** give up after so many failed attempts in a row; one whose connection held for less than five seconds failed, too */
   maxAttempts: number;
 }
 

@@ -71,17 +71,20 @@ export class FacewireError extends Error {
   readonly received: string | undefined;
   /** what the reader can do about it */
   readonly remedy: string | undefined;
+  /** the `request` number of the message that was refused, when it has one */
+  readonly request: number | undefined;
 
   constructor(
     code: ErrorCode,
     message: string,
-    details: { received?: unknown; remedy?: string; cause?: unknown } = {},
+    details: { received?: unknown; remedy?: string; request?: number | undefined; cause?: unknown } = {},
   ) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.name = 'FacewireError';
     this.code = code;
     this.received = details.received === undefined ? undefined : printable(details.received);
     this.remedy = details.remedy;
+    this.request = details.request;
   }
 }
 

@@ -28,17 +28,19 @@ export class StillDecoder implements PictureDecoder {
     while (this.#waiting && !this.#closed) {
       const { header, payload } = this.#waiting;
       this.#waiting = undefined;
+      let image: ImageBitmap;
       try {
-        const image = await createImageBitmap(new Blob([payload as Uint8Array<ArrayBuffer>], { type: 'image/jpeg' }));
-        if (this.#closed) image.close();
-        else this.#handlers.handlePicture({ image, header });
+        image = await createImageBitmap(new Blob([payload as Uint8Array<ArrayBuffer>], { type: 'image/jpeg' }));
       } catch (cause) {
         if (this.#closed) break;
         this.#handlers.handleDropped(1);
         this.#handlers.handleError(
           new FacewireError('decoder_failed', `a JPEG frame of ${payload.byteLength} bytes is unreadable`, { cause }),
         );
+        continue;
       }
+      if (this.#closed) image.close();
+      else this.#handlers.handlePicture({ image, header });
     }
     this.#busy = false;
   }

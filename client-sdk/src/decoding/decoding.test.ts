@@ -1,7 +1,8 @@
 import type { FrameHeader } from '@facewire/proto';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { AvatarStream } from '../AvatarStream.ts';
 import { detectCodecs } from './detectCodecs.ts';
-import type { DecodedPicture } from './FrameDecoder.ts';
+import { type DecodedPicture, FrameDecoder } from './FrameDecoder.ts';
 import { StillDecoder } from './StillDecoder.ts';
 import { VideoStreamDecoder } from './VideoStreamDecoder.ts';
 
@@ -28,7 +29,11 @@ class StandInVideoDecoder {
   decode(chunk: { type: string; timestamp: number }): void {
     if (chunk.type === 'key') this.#keyed = true;
     if (!this.#keyed) throw new Error('a key frame is required');
-    this.#init.output({ timestamp: chunk.timestamp, close: () => {} });
+    this.output(chunk.timestamp);
+  }
+
+  output(timestamp: number): void {
+    this.#init.output({ timestamp, close: () => {} });
   }
 
   breakDown(): void {
@@ -139,11 +144,115 @@ describe('VideoStreamDecoder', () => {
     expect(StandInVideoDecoder.made.map(({ codec, state }) => `${codec} ${state}`)).toEqual([
       'vp8 closed',
       'vp8 closed',
-      'vp09.00.10.08 configured',
+      'vp09.00.30.08 configured',
     ]);
     decoder.close();
     decoder.close();
     expect(StandInVideoDecoder.made[2]!.state).toBe('closed');
+  });
+});
+
+function makeStream(): AvatarStream {
+  const now = () => performance.now();
+  const link = { send: () => {}, now, serverNow: now, handleClosed: () => {} };
+  return new AvatarStream('p1', { size: 256, framesPerSecond: 30 }, link);
+}
+
+describe('FrameDecoder', () => {
+  it('frees its decoder when the stream ends, and shows nothing afterwards', () => {
+    const stream = makeStream();
+    const pictures: DecodedPicture[] = [];
+    new FrameDecoder(stream, { handlePicture: (picture) => pictures.push(picture) });
+    vi.spyOn(StandInVideoDecoder.prototype, 'decode').mockImplementation(() => {});
+    stream.handleFrame(header(key), data, 1);
+    stream.handleFrame(header(), data, 1);
+    const decoder = StandInVideoDecoder.made[0]!;
+    decoder.output(0);
+    expect([decoder.state, pictures.length]).toEqual(['configured', 1]);
+    stream.handleEnded('the participant left');
+    expect(decoder.state).toBe('closed');
+    decoder.output(1);
+    expect(pictures).toHaveLength(1);
+  });
+
+  it('makes no decoder for a frame on which the stream was ended', () => {
+    const stream = makeStream();
+    stream.on('frame', () => stream.close());
+    new FrameDecoder(stream, { handlePicture: () => {} });
+    stream.handleFrame(header(key), data, 1);
+    expect(StandInVideoDecoder.made).toEqual([]);
+  });
+});
+
+describe('a FrameDecoder of JPEG', () => {
+  const still = header({ ...key, codec: 'jpeg' });
+  /** what the application threw and the browser would report */
+  let reported: unknown[];
+  let bitmaps: { close: ReturnType<typeof vi.fn> }[];
+
+  beforeEach(() => {
+    reported = [];
+    bitmaps = [];
+    vi.stubGlobal('queueMicrotask', (task: () => void) => {
+      try {
+        task();
+      } catch (error) {
+        reported.push(error);
+      }
+    });
+    vi.stubGlobal('createImageBitmap', async () => {
+      const bitmap = { close: vi.fn() };
+      bitmaps.push(bitmap);
+      return bitmap;
+    });
+  });
+
+  it('takes no bug of the application for a broken picture, and goes on', async () => {
+    const stream = makeStream();
+    const errors: string[] = [];
+    stream.on('error', ({ code }) => errors.push(code));
+    const bug = new Error('bug in the game');
+    new FrameDecoder(stream, {
+      handlePicture() {
+        throw bug;
+      },
+    });
+    for (const count of [1, 2]) {
+      stream.handleFrame(still, data, 1);
+      await vi.waitFor(() => expect(bitmaps[count - 1]?.close).toHaveBeenCalledTimes(1));
+    }
+    expect(reported).toEqual([bug, bug]);
+    expect([errors, stream.stats.dropped]).toEqual([[], 0]);
+  });
+
+  it('tells of an unreadable picture as an error of the stream, or whoever asked to be told, and goes on', async () => {
+    vi.stubGlobal('createImageBitmap', async () => {
+      throw new Error('no image');
+    });
+    const stream = makeStream();
+    const errors: string[] = [];
+    stream.on('error', ({ code }) => errors.push(code));
+    const decoder = new FrameDecoder(stream, { handlePicture: () => {} });
+    for (const count of [1, 2]) {
+      stream.handleFrame(still, data, 1);
+      await vi.waitFor(() => expect(errors).toEqual(Array(count).fill('decoder_failed')));
+    }
+    decoder.close();
+    const told: string[] = [];
+    new FrameDecoder(stream, {
+      handlePicture: () => {},
+      handleError(error) {
+        told.push(error.code);
+        throw error;
+      },
+    });
+    for (const count of [1, 2]) {
+      stream.handleFrame(still, data, 1);
+      await vi.waitFor(() => expect(told).toHaveLength(count));
+    }
+    expect(told).toEqual(['decoder_failed', 'decoder_failed']);
+    expect(reported).toHaveLength(2);
+    expect(errors, 'not twice').toHaveLength(2);
   });
 });
 

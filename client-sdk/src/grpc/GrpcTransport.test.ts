@@ -21,6 +21,8 @@ type Call = ServerDuplexStream<ClientEnvelope, object>;
 let server: Server;
 let address: string;
 let call: Call | undefined;
+/** answers no half-close, as a host that hangs does */
+let silent: boolean;
 let motions: Uint8Array[];
 const heard: ClientControl[] = [];
 
@@ -31,7 +33,9 @@ function answer(call: Call, message: ServerControl): void {
 function handle(each: Call): void {
   call = each;
   each.on('error', () => {});
-  each.on('end', () => each.end());
+  each.on('end', () => {
+    if (!silent) each.end();
+  });
   each.on('data', (envelope: ClientEnvelope) => {
     if (envelope.motion !== undefined) {
       motions.push(envelope.motion);
@@ -61,6 +65,7 @@ function handle(each: Call): void {
 
 beforeEach(async () => {
   motions = [];
+  silent = false;
   heard.length = 0;
   const root = loadPackageDefinition(
     loadSync(PROTO_FILE, { keepCase: false, longs: Number, defaults: false }),
@@ -135,6 +140,20 @@ describe('GrpcTransport', () => {
     call!.end();
     await until(() => reasons.length === 1, 'the end');
     expect(client.state).toBe('closed');
+  });
+
+  it('cancels a call that a silent server leaves open, after the farewell', async () => {
+    silent = true;
+    const client = makeClient(false);
+    await client.connect();
+    let cancelled = false;
+    call!.on('cancelled', () => {
+      cancelled = true;
+    });
+    client.close();
+    await until(() => heard.at(-1)!.type === 'leave', 'the farewell');
+    expect(cancelled).toBe(false);
+    await until(() => cancelled, 'the end of the call');
   });
 
   it('is made anew by a client that reconnects', async () => {

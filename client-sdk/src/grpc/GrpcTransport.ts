@@ -27,6 +27,9 @@ export interface GrpcTransportOptions {
   timeoutMs?: number;
 }
 
+/** A server that does not end the call after our end of it is given up after this, ms. */
+const CLOSE_GRACE_MS = 1_000;
+
 type Call = ClientDuplexStream<ClientEnvelope, ServerEnvelope>;
 
 /** Facewire over gRPC (HTTP/2), for programs on Node: one call of `facewire.v1.Facewire/Connect`. */
@@ -36,6 +39,7 @@ export class GrpcTransport implements Transport {
   readonly #options: GrpcTransportOptions;
   #client: InstanceType<ServiceClientConstructor> | undefined;
   #call: Call | undefined;
+  #cancelTimer: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
 
   constructor(options: GrpcTransportOptions) {
@@ -69,6 +73,7 @@ export class GrpcTransport implements Transport {
     });
     // `status` comes once, after `end` and `error` alike.
     call.on('status', () => {
+      clearTimeout(this.#cancelTimer);
       if (this.#closed) return;
       this.close();
       handlers.handleClose(reason);
@@ -88,11 +93,15 @@ export class GrpcTransport implements Transport {
     return (this.#call?.writableLength ?? 0) * BYTES_PER_MESSAGE;
   }
 
+  /** May be called twice. What was sent before still leaves; the call is over a second later at the latest. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#call?.end();
+    const call = this.#call;
+    call?.end();
     this.#client?.close();
+    // A server that is silent never ends its side: call and connection would stay, and the process with them.
+    if (call) this.#cancelTimer = setTimeout(() => call.cancel(), CLOSE_GRACE_MS);
   }
 
   #write(envelope: ClientEnvelope): void {

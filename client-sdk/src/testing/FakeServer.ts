@@ -26,7 +26,7 @@ export class FakeServer {
   refusal: Extract<ServerControl, { type: 'error' }> | undefined;
   /** reads and says nothing any more, as a host that lost its network does */
   silent = false;
-  /** avatars that setAvatar is refused for */
+  /** avatars that joins and setAvatar are refused for */
   readonly unknownAvatars = new Set<string>();
   /** added to the server's clock, ms */
   clockOffsetMs = 100_000;
@@ -136,11 +136,17 @@ export class FakeServer {
     }
   }
 
+  #unknown(avatar = ''): ServerControl | undefined {
+    if (!this.unknownAvatars.has(avatar)) return undefined;
+    return { type: 'error', code: 'avatar_unknown', message: `no avatar ${avatar}`, received: avatar };
+  }
+
   #answer(message: ClientControl): ServerControl | undefined {
     switch (message.type) {
       case 'join':
         return (
-          this.refusal ?? {
+          this.refusal ??
+          this.#unknown(message.avatar) ?? {
             type: 'welcome',
             version: 1,
             participant: 'me',
@@ -158,9 +164,7 @@ export class FakeServer {
           : { type: 'error', code: 'participant_unknown', message: `no ${participant} here`, request };
       }
       case 'setAvatar':
-        return this.unknownAvatars.has(message.avatar)
-          ? { type: 'error', code: 'avatar_unknown', message: `no avatar ${message.avatar}` }
-          : undefined;
+        return this.#unknown(message.avatar);
       case 'ping':
         return { type: 'pong', clientTimeMs: message.clientTimeMs, serverTimeMs: this.now() };
       default:

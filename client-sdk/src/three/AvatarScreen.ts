@@ -4,6 +4,7 @@ import {
   Matrix4,
   Mesh,
   MeshBasicMaterial,
+  type Object3D,
   type PerspectiveCamera,
   PlaneGeometry,
   Sphere,
@@ -13,6 +14,7 @@ import {
 import type { AvatarClient } from '../AvatarClient.ts';
 import type { AvatarStream } from '../AvatarStream.ts';
 import { type DecodedPicture, FrameDecoder } from '../decoding/FrameDecoder.ts';
+import { throwLater } from '../throwLater.ts';
 import { DrawRate } from './DrawRate.ts';
 import { FrameTexture } from './FrameTexture.ts';
 import {
@@ -51,7 +53,10 @@ export interface AvatarScreenOptions {
 export class AvatarScreen extends Mesh<PlaneGeometry, MeshBasicMaterial> {
   /** 'follow': the head is seen from where the camera is; or a fixed view by hand, radians */
   view: View | 'follow' = 'follow';
-  /** called with every decoded picture before it goes to the GPU; the picture stays the screen's */
+  /**
+   * Called with every decoded picture before it goes to the GPU; the picture stays the screen's, and is shown even when
+   * this throws: the error is rethrown in a task of its own.
+   */
   onPicture: ((picture: DecodedPicture) => void) | undefined;
   readonly #options: Required<Omit<AvatarScreenOptions, 'idle' | 'follow' | 'anisotropy'>>;
   readonly #follow: FollowOptions;
@@ -97,7 +102,10 @@ export class AvatarScreen extends Mesh<PlaneGeometry, MeshBasicMaterial> {
     this.#options.framesPerSecond = rate;
   }
 
-  /** Shows a participant; what was shown before is ended. Throws what `AvatarClient.subscribe` throws. */
+  /**
+   * Shows a participant; what was shown before is ended. The stream's `error` tells of pictures that cannot be decoded.
+   * Throws what `AvatarClient.subscribe` throws.
+   */
   show(client: AvatarClient, participant: string): AvatarStream {
     this.hide();
     const { framesPerSecond, maxSize } = this.#options;
@@ -126,7 +134,8 @@ export class AvatarScreen extends Mesh<PlaneGeometry, MeshBasicMaterial> {
   }
 
   /**
-   * Follows the camera: view, size and rate of the stream.
+   * Follows the camera: view, size and rate of the stream. A screen out of sight gets no frames: behind the camera, seen
+   * from behind, not `visible` (itself or what it hangs on), or without extent (scaled to zero).
    *
    * @param viewportHeight height of the drawing buffer, pixels
    */
@@ -136,20 +145,24 @@ export class AvatarScreen extends Mesh<PlaneGeometry, MeshBasicMaterial> {
     this.#decidedAtMs = nowMs;
     const local = this.worldToLocal(camera.getWorldPosition(position));
     const scale = this.getWorldScale(worldScale).y;
-    const distance = local.length() * scale;
-    const fovY = (camera.fov * Math.PI) / 180;
-    this.#pixels = projectedPixels(this.#options.height * scale, distance, fovY, viewportHeight);
+    // From a screen scaled to zero, as one that pops up is at first, the camera is nowhere.
+    const placed = Number.isFinite(local.length());
+    if (placed) {
+      const fovY = (camera.fov * Math.PI) / 180;
+      this.#pixels = projectedPixels(this.#options.height * scale, local.length() * scale, fovY, viewportHeight);
+    }
     projection.multiplyMatrices(camera.projectionMatrix, camera.matrixWorldInverse);
     frustum.setFromProjectionMatrix(projection);
     bounds.center.setFromMatrixPosition(this.matrixWorld);
     bounds.radius = (Math.hypot(this.#options.width, this.#options.height) / 2) * scale;
-    const visible = local.z > 0 && frustum.intersectsSphere(bounds);
+    const visible = placed && isShown(this) && local.z > 0 && frustum.intersectsSphere(bounds);
 
     const stream = this.#stream;
     if (!stream) return;
     const { maxSize, framesPerSecond } = this.#options;
     const sizes = this.#client?.session?.sizes ?? [];
-    stream.setView(this.view === 'follow' ? followView(local, this.#follow) : this.view);
+    if (this.view !== 'follow') stream.setView(this.view);
+    else if (placed) stream.setView(followView(local, this.#follow));
     if (visible) stream.setSize(chooseSize(this.#pixels, stream.wanted.size, sizes, maxSize));
     stream.setRate(chooseRate(visible, this.#pixels, framesPerSecond, this.#drawn.perSecond));
   }
@@ -165,7 +178,11 @@ export class AvatarScreen extends Mesh<PlaneGeometry, MeshBasicMaterial> {
   }
 
   #handlePicture(picture: DecodedPicture): void {
-    this.onPicture?.(picture);
+    try {
+      this.onPicture?.(picture);
+    } catch (error) {
+      throwLater(error);
+    }
     this.#frames.setFrame(picture.image);
     if (!this.live) this.#useMap(this.#frames, 'down');
   }
@@ -185,6 +202,11 @@ export class AvatarScreen extends Mesh<PlaneGeometry, MeshBasicMaterial> {
     for (let vertex = 0; vertex < 4; vertex++) uv.setY(vertex, vertex < 2 ? top : 1 - top);
     uv.needsUpdate = true;
   }
+}
+
+/** three.js draws nothing below what is not `visible`. */
+function isShown(object: Object3D): boolean {
+  return object.visible && (object.parent === null || isShown(object.parent));
 }
 
 const position = new Vector3();

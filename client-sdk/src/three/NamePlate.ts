@@ -18,7 +18,8 @@ const LINE = 64;
 /** A name that always faces the camera. Set `text` to change it; `dispose()` frees texture and material. */
 export class NamePlate extends Sprite {
   readonly #options: Required<Omit<NamePlateOptions, 'dot'>> & { dot: string | undefined };
-  #text = '';
+  /** undefined until the first is drawn, which may be an empty one */
+  #text: string | undefined;
 
   constructor(text: string, options: NamePlateOptions = {}) {
     super(new SpriteMaterial({ transparent: true, depthWrite: false, toneMapped: false }));
@@ -34,7 +35,7 @@ export class NamePlate extends Sprite {
   }
 
   get text(): string {
-    return this.#text;
+    return this.#text ?? '';
   }
 
   set text(text: string) {

@@ -1,4 +1,4 @@
-import type { View } from '@facewire/proto';
+import { CONTROL_LIMITS, type View } from '@facewire/proto';
 
 /** A point in a screen's own frame: x to the right of whoever faces the screen, y up, z out of the screen. */
 export interface LocalPoint {
@@ -10,9 +10,9 @@ export interface LocalPoint {
 export interface FollowOptions {
   /** how much of the true angle is shown; 1 = as a real head would */
   gain: number;
-  /** radians */
+  /** radians; more than π/2 counts as π/2, which is all that servers render */
   maxYaw: number;
-  /** radians */
+  /** radians; likewise */
   maxPitch: number;
 }
 
@@ -95,7 +95,8 @@ export function chooseRate(visible: boolean, pixels: number, maxRate: number, dr
   return Math.max(1, Math.min(Math.round(wanted), drawable));
 }
 
-function clamp(value: number, limit: number): number {
+function clamp(angle: number, most: number): number {
+  const limit = Math.min(most, CONTROL_LIMITS.viewAngle);
   // `+ 0` turns −0 into 0.
-  return Math.min(limit, Math.max(-limit, value)) + 0;
+  return Math.min(limit, Math.max(-limit, angle)) + 0;
 }

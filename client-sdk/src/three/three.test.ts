@@ -44,6 +44,11 @@ describe('followView', () => {
     }
   });
 
+  it('asks for no view that a server refuses, whatever the limits', () => {
+    const { yaw, pitch } = followView({ x: 2, y: 0, z: -1 }, { gain: 1, maxYaw: 2.5, maxPitch: 2.5 });
+    expect({ yaw, pitch }).toEqual({ yaw: Math.PI / 2, pitch: 0 });
+  });
+
   it('scales by the gain', () => {
     const options = { gain: 0.5, maxYaw: 1, maxPitch: 1 };
     expect(followView({ x: 1, y: 0, z: 1 }, options).yaw).toBeCloseTo(Math.PI / 8);

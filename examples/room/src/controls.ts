@@ -102,12 +102,17 @@ export class FirstPersonControls {
   }
 
   #handleKey(event: KeyboardEvent, down: boolean): void {
+    // Wherever the focus is by now, who lets go stops. macOS tells of no key that is let go while Meta is held.
+    if (event.key === 'Meta') this.#pressed.clear();
+    if (!down) {
+      this.#pressed.delete(event.code);
+      return;
+    }
     // Typing into the panel is not walking.
     if (event.target instanceof HTMLInputElement && event.target.type === 'text') return;
     if (event.target instanceof HTMLInputElement && event.code.startsWith('Arrow')) return;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (down) this.#pressed.add(event.code);
-    else this.#pressed.delete(event.code);
+    this.#pressed.add(event.code);
   }
 
   #handlePointerDown(event: PointerEvent): void {

@@ -5,7 +5,24 @@ const join = { type: 'join', version: 1, room: 'lobby', role: 'player', name: 'A
 const subscribe = { type: 'subscribe', request: 1, participant: 'p1', size: 256, framesPerSecond: 30 };
 const update = { type: 'update', stream: 1 };
 
+/** the error that a message is refused with */
+function refusal(message: unknown): unknown {
+  try {
+    return validateClientControl(message);
+  } catch (error) {
+    return error;
+  }
+}
+
 describe('validateClientControl', () => {
+  it('names the request that it refuses, where its number can be read', () => {
+    expect(refusal({ ...subscribe, size: 2048 })).toMatchObject({ code: 'message_malformed', request: 1 });
+    for (const request of [-1, 1.5, 2 ** 32, '1', undefined]) {
+      expect(refusal({ ...subscribe, request })).toMatchObject({ code: 'message_malformed', request: undefined });
+    }
+    expect(refusal({ ...update, size: 2048 })).toMatchObject({ request: undefined });
+  });
+
   it.each([
     ['a room of 64 characters', { ...join, room: 'x'.repeat(64) }],
     ['64 characters outside the basic plane', { ...join, name: '🙂'.repeat(64) }],

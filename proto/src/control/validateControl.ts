@@ -107,7 +107,7 @@ const serverSchemas = {
 
 /**
  * Checks that a value from outside is a client message and returns it without unknown fields.
- * Throws message_malformed, or codec_unsupported when a join lists no codec that this version knows.
+ * Throws message_malformed, with the message's request number where that can be read, or codec_unsupported when a join lists no codec that this version knows.
  */
 export function validateClientControl(value: unknown): ClientControl {
   const message = validate<ClientControl>(value, clientSchemas);
@@ -138,6 +138,7 @@ function validate<Message extends { type: string }>(
     throw new FacewireError('message_malformed', `message type is ${describe(type)}, which is not known here`, {
       received: describe(type),
       remedy: `send a map whose "type" is one of ${Object.keys(schemas).join(', ')}`,
+      request: requestOf(value),
     });
   }
   const result = v.safeParse(schemas[type]!, value, { abortEarly: true, abortPipeEarly: true });
@@ -148,7 +149,14 @@ function validate<Message extends { type: string }>(
   throw new FacewireError('message_malformed', `${type}.${field} is ${describe(issue.input)}: ${expectation}`, {
     received: describe(issue.input),
     remedy: `correct "${field}"; docs/protocol.md lists the fields of "${type}" with their ranges`,
+    request: requestOf(value),
   });
+}
+
+/** So that whoever asked learns which question was refused, however broken the rest of it is. */
+function requestOf(value: unknown): number | undefined {
+  const request = (value as { request?: unknown } | null | undefined)?.request;
+  return v.is(u32, request) ? request : undefined;
 }
 
 /** Own messages are kept; valibot's say "Invalid type: Expected …", which is said more shortly. */

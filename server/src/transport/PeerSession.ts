@@ -160,7 +160,11 @@ export class PeerSession implements Peer {
     }
   }
 
-  /** Tells the peer what was wrong with a message of its; enough broken ones in a row close it. */
+  /**
+   * Tells the peer what was wrong with a message of its; enough broken ones in a row close it.
+   *
+   * @param request number of the request that this answers; default: what the error says
+   */
   refuse(error: FacewireError, request?: number): void {
     if (this.#state !== 'open') return;
     if (isBadMessage(error.code)) {
@@ -171,6 +175,7 @@ export class PeerSession implements Peer {
           new FacewireError(error.code, `${error.message} (bad message ${this.#badInARow} in a row, closing)`, {
             received: error.received,
             ...(error.remedy === undefined ? {} : { remedy: error.remedy }),
+            request: request ?? error.request,
           }),
         );
         return;

@@ -8,7 +8,7 @@ export function isErrorCode(code: string): code is ErrorCode {
   return CODES.has(code);
 }
 
-export function toErrorControl(error: FacewireError, request?: number): ErrorControl {
+export function toErrorControl(error: FacewireError, request = error.request): ErrorControl {
   return {
     type: 'error',
     code: error.code,

@@ -205,6 +205,16 @@ export function describePeerConformance(harness: PeerHarness): void {
       await handler.wait('control');
     });
 
+    it('is told the number of its request, however malformed that was', async () => {
+      const { connect } = await setUp();
+      const client = await connect();
+      const wrong = { type: 'subscribe', participant: 'bob', size: 256, framesPerSecond: 30 } as const;
+      for (let request = 7; request <= 9; request += 1) {
+        client.sendControl({ ...wrong, request, view: { yaw: 2, pitch: 0 } });
+        expect(await client.inbox.nextError()).toMatchObject({ code: 'message_malformed', request });
+      }
+    });
+
     it('is told about an unknown kind of packet and an empty one', async () => {
       const { connect } = await setUp();
       const client = await connect();
