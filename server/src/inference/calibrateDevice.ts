@@ -69,10 +69,10 @@ async function chooseThreading(device: DrawingDevice, mayGoOn: () => Promise<boo
       trials.set(way, isCurrent ? current : await openSizes({ ...options, files, threading: way }));
     },
     run: (way: Threading) => device.measure(trials.get(way)!.get(size)!, count, way.lanes),
-    close: (way: Threading) => {
+    close: async (way: Threading) => {
       const renderers = trials.get(way)!;
-      if (renderers !== current) closeSizes(renderers);
       trials.delete(way);
+      if (renderers !== current) await lanes.free(() => closeSizes(renderers));
     },
   };
   try {
@@ -84,6 +84,6 @@ async function chooseThreading(device: DrawingDevice, mayGoOn: () => Promise<boo
     }
     return true;
   } finally {
-    for (const way of [...trials.keys()]) trial.close(way);
+    await Promise.all(Array.from(trials.keys(), trial.close));
   }
 }
