@@ -17,7 +17,7 @@ beforeEach(async () => {
     package: model,
     loadAvatar: () => Promise.reject(new Error('none')),
     threads: 2,
-    timeoutMs: 50,
+    timeoutMs: 200,
     // Nothing is written there: no measurement comes to its end.
     calibrationDir: join(tmpdir(), 'facewire-no-calibration'),
   };

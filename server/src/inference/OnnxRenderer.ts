@@ -198,6 +198,11 @@ export class OnnxRenderer implements Renderer {
     return this.lanes.lanes;
   }
 
+  /** a run was given up and has not come back: until then everything is refused at once */
+  get stuck(): boolean {
+    return this.lanes.stuck;
+  }
+
   isReady(avatar: string): boolean {
     return this.bank.isReady(avatar);
   }
