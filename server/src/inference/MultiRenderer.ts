@@ -1,5 +1,6 @@
 import { FacewireError } from '@facewire/proto';
 import type { BatchTime, Picture, RenderedPicture, Renderer, RenderWanted } from '../contracts.ts';
+import { isDeviceError } from './Device.ts';
 import { DevicePlacement, type PlacementDevice } from './DevicePlacement.ts';
 import { DeviceReturn } from './DeviceReturn.ts';
 import type { Precision } from './manifest.ts';
@@ -367,10 +368,6 @@ function sumOf(a: OnnxRendererCounters, b: OnnxRendererCounters): OnnxRendererCo
   const sum = { ...a };
   for (const name of Object.keys(sum) as (keyof OnnxRendererCounters)[]) sum[name] += b[name];
   return sum;
-}
-
-function isDeviceError(error: unknown): error is FacewireError {
-  return error instanceof FacewireError && (error.code === 'inference_failed' || error.code === 'device_unavailable');
 }
 
 function noDevice(renderers: readonly DeviceRenderer[]): FacewireError {
