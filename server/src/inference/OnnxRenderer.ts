@@ -173,9 +173,14 @@ export class OnnxRenderer implements Renderer {
     this.maxBatch = opened.sizes.maxBatch;
     this.sizes = [...opened.renderers.keys()];
     this.bank = new AvatarBank({ model: options.package.id, memory: opened.sizes.memory, load: options.loadAvatar });
-    const proven = prove?.(this.closing.signal).then((precision) => this.changePrecision(options, precision));
+    const proven = prove?.(this.closing.signal)
+      .catch((error: Error) => {
+        if (!this.closed) options.onFallback?.(`${this.precision} could not be proven: ${error.message}`);
+        return 'float32' as const;
+      })
+      .then((precision) => this.changePrecision(options, precision));
     this.proven = Promise.resolve(proven).catch((error: Error) => {
-      if (!this.closed) options.onFallback?.(`${this.precision} could not be proven: ${error.message}`);
+      if (!this.closed) options.onFallback?.(`${this.precision} stays, float32 does not open: ${error.message}`);
     });
     this.calibrated = this.proven
       .then(() => {
