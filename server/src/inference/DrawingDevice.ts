@@ -35,7 +35,7 @@ export class DrawingDevice {
   }
 
   /**
-   * Opens the graphs with other options and draws with those from then on, unless it is being closed.
+   * Opens the graphs with other options and draws with those, on as many lanes, from then on, unless it is being closed.
    *
    * @throws FacewireError device_unavailable when the device does not answer; it draws with those that it has then
    */
@@ -47,6 +47,7 @@ export class DrawingDevice {
         if (this.#closing.aborted) return;
         unused = this.#opened.renderers;
         this.#opened = { ...wanted, renderers };
+        wanted.lanes.lanes = wanted.sizes.threading.lanes;
       });
     } finally {
       await this.#opened.lanes.free(() => closeSizes(unused));

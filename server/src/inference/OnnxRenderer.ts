@@ -9,7 +9,7 @@ import { deviceReason, deviceRemedy } from './deviceReason.ts';
 import { IdleWatch } from './IdleWatch.ts';
 import type { ModelPackage } from './ModelPackage.ts';
 import type { Precision } from './manifest.ts';
-import { filesOf, type Opened, openDevice } from './openDevice.ts';
+import { filesOf, type Opened, openDevice, threadingOf } from './openDevice.ts';
 import type { SessionTuning } from './ort/OrtSession.ts';
 import { PrecisionProofs } from './PrecisionProofs.ts';
 import { choosePrecision, provePrecision } from './precision.ts';
@@ -310,7 +310,8 @@ export class OnnxRenderer implements Renderer {
     const key = { ...opened.key, precision };
     const files = filesOf(options, precision);
     const known = await opened.cache?.load(key);
-    await this.drawing.change({ ...opened, precision, key, known, sizes: { ...opened.sizes, files } });
+    const threading = threadingOf(opened.ways, known);
+    await this.drawing.change({ ...opened, precision, key, known, sizes: { ...opened.sizes, files, threading } });
   }
 }
 

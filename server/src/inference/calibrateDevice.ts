@@ -80,7 +80,6 @@ async function chooseThreading(device: DrawingDevice, mayGoOn: () => Promise<boo
     if (chosen === undefined) return false;
     if (trials.get(chosen) !== current) {
       await device.change({ ...device.opened, sizes: { ...options, threading: chosen } });
-      lanes.lanes = chosen.lanes;
     }
     return true;
   } finally {

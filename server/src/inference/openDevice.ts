@@ -76,7 +76,7 @@ export async function openDevice(options: OnnxRendererOptions, device: Device, p
     const key = { package: model.digest, device: name, precision, ...machine, threads, maxBatch };
     const known = await cache?.load(key);
     const ways = waysOf(options, kind, threads);
-    const threading = ways.find((way) => way.lanes === known?.lanes) ?? ways[0]!;
+    const threading = threadingOf(ways, known);
     const files = filesOf(options, precision);
     const plain = { package: model, files, device, threading, memory, maxBatch, gate, ...(tuning && { tuning }) };
     const common = { precision, lanes, ways, cache, key, known };
@@ -107,6 +107,11 @@ export async function openDevice(options: OnnxRendererOptions, device: Device, p
 function waysOf({ lanes }: OnnxRendererOptions, kind: DeviceKind, threads: number): readonly Threading[] {
   if (lanes === undefined) return threadings(kind, threads);
   return [{ lanes: positiveInteger('lanes', lanes), threads: Math.ceil(threads / lanes) }];
+}
+
+/** The way that the calibration found to be fastest, else the usual one. */
+export function threadingOf(ways: readonly Threading[], known: Calibration | undefined): Threading {
+  return ways.find((way) => way.lanes === known?.lanes) ?? ways[0]!;
 }
 
 /** The package's renderers of the sizes that are wanted. */

@@ -2,8 +2,12 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FacewireError, neutralMotion } from '@facewire/proto';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { CalibrationCache } from './CalibrationCache.ts';
 import { ModelPackage } from './ModelPackage.ts';
+import { machineName } from './machineName.ts';
 import { OnnxRenderer } from './OnnxRenderer.ts';
+import { OrtRuntime } from './ort/OrtRuntime.ts';
+import { OrtSession } from './ort/OrtSession.ts';
 import { PrecisionProofs } from './PrecisionProofs.ts';
 import { choosePrecision, comparePrecision, precisionProblem, provePrecision } from './precision.ts';
 import { tinyAvatar } from './testdata/tinyAvatar.ts';
@@ -146,6 +150,26 @@ describe('a package with variants', () => {
     const renderer = await OnnxRenderer.create({ ...asked, proveLater: true });
     await renderer.proven;
     expect([renderer.precision, warnings.splice(0)]).toEqual(['float32', [expect.stringContaining('frames differ')]]);
+    await renderer.close();
+  });
+
+  it("after a later proof that failed it draws in float32's own way to use the threads, as that was measured", async () => {
+    const calibrationDir = join(directory, 'threading');
+    const asked = { ...options('auto'), threads: 4, maxBatch: 4, calibrationDir, calibrateAfterMs: 1e6 };
+    const machine = { machine: await machineName('cpu'), onnxruntime: OrtRuntime.get().version };
+    const key = { package: model.digest, device: 'cpu', precision: 'float32', ...machine, threads: 4, maxBatch: 4 };
+    const kept = { batchTimes: { 16: [{ pictures: 1, ms: 7 }] }, lanes: 1, comparedLanes: [4, 2, 1] };
+    await new CalibrationCache(calibrationDir).save(key, kept);
+    const open = vi.spyOn(OrtSession, 'open');
+    const renderer = await OnnxRenderer.create({ ...asked, proveLater: true });
+    expect(renderer.rendersInFlight).toBe(4);
+    await renderer.calibrated;
+    expect([renderer.precision, renderer.rendersInFlight]).toEqual(['float32', 1]);
+    expect(renderer.batchTimes(16)).toEqual(kept.batchTimes[16]);
+    // The last that were opened: one session for each size, with all threads.
+    expect(open.mock.calls.slice(-2).map(([, { threads }]) => threads)).toEqual([4, 4]);
+    open.mockRestore();
+    warnings.length = 0;
     await renderer.close();
   });
 
