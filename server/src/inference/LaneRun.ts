@@ -51,6 +51,8 @@ interface Bound {
 export class LaneRun {
   private readonly options: LaneRunOptions;
   private readonly memory: Readonly<Record<LaneTensorName, HostMemory>>;
+  /** of the bank that travel with every run: all that lies in the host's memory while the graph is on a GPU */
+  private readonly bankBytesARun: number;
   private readonly batches = new Map<number, Batch>();
   /** by keyOf() */
   private readonly bound = new Map<string, Bound>();
@@ -58,6 +60,10 @@ export class LaneRun {
   /** @throws FacewireError inference_failed when there is not that much memory */
   constructor(options: LaneRunOptions) {
     this.options = options;
+    const { session, bankNames, memory } = options;
+    const bank = session.device.kind === 'cpu' ? [] : bankNames.map((name) => memory.tensor(name));
+    const travelling = bank.filter((tensor) => tensor.isOnHost);
+    this.bankBytesARun = travelling.reduce((sum, { dtype, shape }) => sum + byteLengthOf(dtype, shape), 0);
     this.memory = each((name) => {
       const [dtype, shape] = tensorOf(name, options.maxBatch, options.size);
       return options.session.hostMemory(byteLengthOf(dtype, shape));
@@ -170,12 +176,9 @@ export class LaneRun {
   }
 
   private count(host: LaneTensors, wanted: RenderWanted, traffic: Traffic): void {
-    const { session, bankNames, memory } = this.options;
     for (const name of INPUTS) traffic.inputBytesToDevice += host[name].data!.byteLength;
     for (const name of OUTPUTS) if (wanted[name]) traffic.bytesFromDevice += host[name].data!.byteLength;
-    if (session.device.kind === 'cpu') return;
-    // A bank in the host's memory travels with every run.
-    for (const name of bankNames) traffic.bankBytesRecopied += memory.tensor(name).data?.byteLength ?? 0;
+    traffic.bankBytesRecopied += this.bankBytesARun;
   }
 }
 
