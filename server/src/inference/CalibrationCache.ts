@@ -10,7 +10,7 @@ export type CalibrationKey = {
   device: string;
   /** float32, float16, int8 */
   precision: string;
-  /** the processor, or the graphics card where its name can be read */
+  /** machineName() */
   machine: string;
   onnxruntime: string;
   threads: number;

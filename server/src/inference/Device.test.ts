@@ -45,22 +45,32 @@ describe('openFirst', () => {
   const cuda: Device = { kind: 'cuda', index: 0 };
   const cpu: Device = { kind: 'cpu', index: 0 };
   const failOn =
-    (kind: string, code: 'inference_failed' | 'model_mismatch' = 'inference_failed') =>
+    (kind: string, code: 'inference_failed' | 'device_unavailable' | 'model_mismatch' = 'inference_failed') =>
     async (device: Device) => {
       if (device.kind === kind) throw new FacewireError(code, 'no driver');
       return device.kind;
     };
 
-  it('falls back when a device does not open, and says so', async () => {
-    const passed: string[] = [];
-    const opened = await openFirst([cuda, cpu], failOn('cuda'), (device) => passed.push(deviceName(device)));
-    expect([opened, passed]).toEqual(['cpu', ['cuda']]);
-  });
+  it.each(['inference_failed', 'device_unavailable'] as const)(
+    'falls back when a device does not open or does not answer (%s), and says so',
+    async (code) => {
+      const passed: string[] = [];
+      const opened = await openFirst([cuda, cpu], failOn('cuda', code), (device) => passed.push(deviceName(device)));
+      expect([opened, passed]).toEqual(['cpu', ['cuda']]);
+    },
+  );
 
   it('reports device_unavailable when the only device does not open', async () => {
     await expect(openFirst([cuda], failOn('cuda'), () => {})).rejects.toMatchObject({
       code: 'device_unavailable',
       message: expect.stringContaining('no driver'),
+    });
+  });
+
+  it('passes on that the only device does not answer, with what to do', async () => {
+    await expect(openFirst([cuda], failOn('cuda', 'device_unavailable'), () => {})).rejects.toMatchObject({
+      code: 'device_unavailable',
+      message: 'no driver',
     });
   });
 

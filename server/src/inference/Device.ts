@@ -100,11 +100,16 @@ export function probeDevices(runtime: OrtRuntime = OrtRuntime.get()): DeviceFact
   };
 }
 
+/** Whether a device may be to blame: it failed, or does not answer. */
+export function isDeviceError(error: unknown): error is FacewireError {
+  return error instanceof FacewireError && (error.code === 'inference_failed' || error.code === 'device_unavailable');
+}
+
 /**
  * Opens the first candidate that works. `open` does the real thing (loads the model's graphs there), because only that
- * shows whether drivers, libraries and operators are all present.
+ * shows whether drivers, libraries and operators are all present, and whether the device answers.
  *
- * @throws FacewireError device_unavailable naming the device, with the reason as cause
+ * @throws FacewireError device_unavailable naming the device, with the reason as cause where it does answer
  */
 export async function openFirst<T>(
   candidates: readonly Device[],
@@ -116,8 +121,9 @@ export async function openFirst<T>(
       return await open(device);
     } catch (cause) {
       // What the model's files are to blame for fails on every device: say that instead.
-      if (device.kind === 'cpu' || !(cause instanceof FacewireError) || cause.code !== 'inference_failed') throw cause;
+      if (device.kind === 'cpu' || !isDeviceError(cause)) throw cause;
       if (index === candidates.length - 1) {
+        if (cause.code === 'device_unavailable') throw cause;
         const reason = deviceReason(cause.message);
         throw new FacewireError('device_unavailable', `device ${deviceName(device)} does not work: ${reason}`, {
           received: deviceName(device),

@@ -1,4 +1,5 @@
 import { FacewireError } from '@facewire/proto';
+import { allOrFirstError } from './allOrFirstError.ts';
 import type { Precision } from './manifest.ts';
 import type { Opened } from './openDevice.ts';
 import { closeSizes, openSizes } from './openSizes.ts';
@@ -33,14 +34,24 @@ export class DrawingDevice {
     return this.#opened.sizes.threading;
   }
 
-  /** Opens the graphs with other options and draws with those from then on. */
+  /**
+   * Opens the graphs with other options and draws with those, on as many lanes, from then on, unless it is being closed.
+   *
+   * @throws FacewireError device_unavailable when the device does not answer; it draws with those that it has then
+   */
   async change(wanted: Omit<Opened, 'renderers'>): Promise<void> {
     const renderers = await openSizes(wanted.sizes);
-    await this.#opened.lanes.exclusive(async () => {
-      if (this.#closing.aborted) return closeSizes(renderers);
-      closeSizes(this.renderers);
-      this.#opened = { ...wanted, renderers };
-    });
+    let unused: ReadonlyMap<number, SizeRenderer> = renderers;
+    try {
+      await this.#opened.lanes.exclusive(async () => {
+        if (this.#closing.aborted) return;
+        unused = this.#opened.renderers;
+        this.#opened = { ...wanted, renderers };
+        wanted.lanes.lanes = wanted.sizes.threading.lanes;
+      });
+    } finally {
+      await this.#opened.lanes.free(() => closeSizes(unused));
+    }
   }
 
   /** Records what such runs have not recorded yet, on all lanes. */
@@ -62,18 +73,19 @@ export class DrawingDevice {
     await lanes.exclusive(async () => {
       if (this.#closing.aborted) throw new FacewireError('inference_failed', 'the renderer is closed');
       const draw = (_: unknown, lane: number) => renderer.render(lane, pictures, slots, wanted, new Traffic());
-      await Promise.all(Array.from({ length: atOnce }, draw));
+      await allOrFirstError(Array.from({ length: atOnce }, draw));
     });
   }
 
-  /** Releases sessions and bank after the runs under way. A device that does not answer keeps what it holds. */
+  /**
+   * Releases sessions and bank after the runs under way. A device that does not answer keeps what it holds until it does.
+   */
   async close(): Promise<void> {
     const { lanes, sizes } = this.#opened;
-    const release = async () => {
+    await lanes.free(() => {
       closeSizes(this.renderers);
       sizes.memory.close();
       sizes.recording?.close();
-    };
-    await lanes.exclusive(release).catch(() => undefined);
+    });
   }
 }

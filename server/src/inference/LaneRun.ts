@@ -27,6 +27,10 @@ export interface LaneRunOptions {
   recorded?: { transfer: DeviceTransfer; nextGraph: () => number };
 }
 
+interface Closeable {
+  close(): void;
+}
+
 /** A batch size with its tensors, over the beginnings of the lane's memory. */
 interface Batch {
   host: LaneTensors;
@@ -47,23 +51,23 @@ interface Bound {
 export class LaneRun {
   private readonly options: LaneRunOptions;
   private readonly memory: Readonly<Record<LaneTensorName, HostMemory>>;
+  /** of the bank that travel with every run: all that lies in the host's memory while the graph is on a GPU */
+  private readonly bankBytesARun: number;
   private readonly batches = new Map<number, Batch>();
   /** by keyOf() */
   private readonly bound = new Map<string, Bound>();
 
+  /** @throws FacewireError inference_failed when there is not that much memory */
   constructor(options: LaneRunOptions) {
     this.options = options;
-    const memory = (name: LaneTensorName) => {
+    const { session, bankNames, memory } = options;
+    const bank = session.device.kind === 'cpu' ? [] : bankNames.map((name) => memory.tensor(name));
+    const travelling = bank.filter((tensor) => tensor.isOnHost);
+    this.bankBytesARun = travelling.reduce((sum, { dtype, shape }) => sum + byteLengthOf(dtype, shape), 0);
+    this.memory = each((name) => {
       const [dtype, shape] = tensorOf(name, options.maxBatch, options.size);
       return options.session.hostMemory(byteLengthOf(dtype, shape));
-    };
-    this.memory = {
-      slots: memory('slots'),
-      motion: memory('motion'),
-      view: memory('view'),
-      rgb: memory('rgb'),
-      i420: memory('i420'),
-    };
+    });
   }
 
   /**
@@ -71,6 +75,7 @@ export class LaneRun {
    *
    * @param slots of the pictures' avatars, pinned until the promise settles
    * @param traffic counts the bytes that cross
+   * @throws FacewireError inference_failed, also when there is no memory for so many pictures
    */
   async draw(
     pictures: readonly Picture[],
@@ -113,10 +118,11 @@ export class LaneRun {
     for (const { binding } of this.bound.values()) binding.close();
     this.bound.clear();
     for (const { host, device } of this.batches.values()) {
-      for (const tensor of [...Object.values(host), ...Object.values(device ?? {})]) tensor.close();
+      closeAll(host);
+      if (device) closeAll(device);
     }
     this.batches.clear();
-    for (const memory of Object.values(this.memory)) memory.close();
+    closeAll(this.memory);
   }
 
   private fill(pictures: readonly Picture[], slots: readonly number[]): void {
@@ -136,7 +142,13 @@ export class LaneRun {
       const { size, session, recorded } = this.options;
       const host = (name: LaneTensorName) => OrtTensor.over(this.memory[name], ...tensorOf(name, count, size));
       const device = (name: LaneTensorName) => session.deviceTensor(...tensorOf(name, count, size));
-      batch = { host: each(host), ...(recorded && { device: each(device) }) };
+      batch = { host: each(host) };
+      try {
+        if (recorded) batch.device = each(device);
+      } catch (error) {
+        closeAll(batch.host);
+        throw error;
+      }
       this.batches.set(count, batch);
     }
     return batch;
@@ -164,12 +176,9 @@ export class LaneRun {
   }
 
   private count(host: LaneTensors, wanted: RenderWanted, traffic: Traffic): void {
-    const { session, bankNames, memory } = this.options;
     for (const name of INPUTS) traffic.inputBytesToDevice += host[name].data!.byteLength;
     for (const name of OUTPUTS) if (wanted[name]) traffic.bytesFromDevice += host[name].data!.byteLength;
-    if (session.device.kind === 'cpu') return;
-    // A bank in the host's memory travels with every run.
-    for (const name of bankNames) traffic.bankBytesRecopied += memory.tensor(name).data?.byteLength ?? 0;
+    traffic.bankBytesRecopied += this.bankBytesARun;
   }
 }
 
@@ -203,14 +212,20 @@ function tensorOf(name: LaneTensorName, count: number, size: number): [TensorTyp
   }
 }
 
-function each(make: (name: LaneTensorName) => OrtTensor): LaneTensors {
-  return {
-    slots: make('slots'),
-    motion: make('motion'),
-    view: make('view'),
-    rgb: make('rgb'),
-    i420: make('i420'),
-  };
+/** One for each tensor, or none: when one cannot be made those before it are closed. */
+function each<Value extends Closeable>(make: (name: LaneTensorName) => Value): Record<LaneTensorName, Value> {
+  const made: Partial<Record<LaneTensorName, Value>> = {};
+  try {
+    for (const name of [...INPUTS, ...OUTPUTS]) made[name] = make(name);
+  } catch (error) {
+    closeAll(made);
+    throw error;
+  }
+  return made as Record<LaneTensorName, Value>;
+}
+
+function closeAll(values: Partial<Record<LaneTensorName, Closeable>>): void {
+  for (const value of Object.values(values)) value.close();
 }
 
 /** Writes pitch, yaw, roll, tx, ty, logScale and the 52 coefficients at `offset`. */

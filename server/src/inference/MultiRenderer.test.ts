@@ -150,6 +150,86 @@ describe('MultiRenderer', () => {
     await expect(multi.render([picture('a')], RGB)).rejects.toMatchObject({ code: 'inference_failed' });
   });
 
+  /** One device of two has failed, and each turn of the clock it is tried once. */
+  async function failing(first: DeviceRenderer, reopen: () => Promise<DeviceRenderer>) {
+    const two = fakeDevice(2);
+    let nowMs = 0;
+    const multi = new MultiRenderer({ renderers: [first, two.renderer], reopen, now: () => nowMs });
+    const draw = async () => {
+      const [frame] = await multi.render([picture('a')], RGB);
+      await new Promise((resolve) => setImmediate(resolve));
+      return frame!.rgb![0];
+    };
+    expect(await draw()).toBe(2);
+    return {
+      multi,
+      turn: () => {
+        nowMs += 60_000;
+        return draw();
+      },
+    };
+  }
+
+  it('closes a failed device before it opens it anew, so that its memory is free by then', async () => {
+    const [one, fresh] = [fakeDevice(1), fakeDevice(3)];
+    one.state.error = lost;
+    const order: string[] = [];
+    one.renderer.close = async () => {
+      await new Promise((resolve) => setImmediate(resolve));
+      order.push('closed');
+    };
+    const { multi, turn } = await failing(one.renderer, async () => {
+      order.push('opened');
+      return fresh.renderer;
+    });
+    await turn();
+    await turn();
+    await expect.poll(() => multi.device).toBe('fake:3+fake:2');
+    expect(order).toEqual(['closed', 'opened']);
+    await multi.close();
+  });
+
+  it('does not open a device anew while a run that was given up is still there', async () => {
+    const [one, fresh] = [fakeDevice(1), fakeDevice(3)];
+    one.state.error = new FacewireError('device_unavailable', 'does not answer');
+    let stuck = true;
+    Object.defineProperty(one.renderer, 'stuck', { get: () => stuck });
+    let opened = 0;
+    const { multi, turn } = await failing(one.renderer, async () => {
+      opened++;
+      return fresh.renderer;
+    });
+    for (let tries = 0; tries < 5; tries++) expect(await turn()).toBe(2);
+    expect([opened, one.drawn.length]).toEqual([0, 1 + 5]);
+    stuck = false;
+    await turn();
+    await expect.poll(() => multi.device).toBe('fake:3+fake:2');
+    await multi.close();
+  });
+
+  it('closes while a device is being opened anew, and that one when it is open', async () => {
+    const [one, fresh] = [fakeDevice(1), fakeDevice(3)];
+    one.state.error = lost;
+    let open = () => {};
+    let closed = 0;
+    fresh.renderer.close = async () => {
+      closed++;
+    };
+    const { multi, turn } = await failing(
+      one.renderer,
+      () =>
+        new Promise((resolve) => {
+          open = () => resolve(fresh.renderer);
+        }),
+    );
+    await turn();
+    await turn();
+    await multi.close();
+    open();
+    await expect.poll(() => closed).toBe(1);
+    expect(fresh.drawn).toEqual([]);
+  });
+
   it('lets the standby draw while all devices have failed, and no longer', async () => {
     const [one, two, standby] = [fakeDevice(1), fakeDevice(2), fakeDevice(9)];
     let nowMs = 0;

@@ -1,5 +1,6 @@
 import { FacewireError } from '@facewire/proto';
 import type { BatchTime, Picture, RenderedPicture, Renderer, RenderWanted } from '../contracts.ts';
+import { isDeviceError } from './Device.ts';
 import { DevicePlacement, type PlacementDevice } from './DevicePlacement.ts';
 import { DeviceReturn } from './DeviceReturn.ts';
 import type { Precision } from './manifest.ts';
@@ -19,12 +20,14 @@ export interface DeviceRenderer extends Renderer {
   readonly precision?: Precision;
   /** devices that have failed and not returned; undefined where there is only one */
   readonly failedDevices?: number;
+  /** a run was given up and has not come back: the device refuses what it is asked, and opening it anew would wait too */
+  readonly stuck?: boolean;
 }
 
 export interface MultiRendererOptions {
   /** of one model, one for each device; closed with this one */
   renderers: readonly DeviceRenderer[];
-  /** opens a device anew that has failed; without it the failed one itself is tried again */
+  /** opens a device anew that has failed and is closed; without it the failed one itself is tried again */
   reopen?: (device: number) => Promise<DeviceRenderer>;
   /** opens a device that draws while none of the others does (the CPU) */
   openStandby?: () => Promise<DeviceRenderer>;
@@ -45,7 +48,8 @@ type Placed = Pick<Picture, 'avatar' | 'room'>;
  * and its parts are drawn at the same time. An avatar that moves is drawn where it was until it lies on its new device,
  * so that nobody waits for it. A device whose run fails where another device draws the same pictures is taken out, and its
  * rooms move. From time to time a batch is drawn on it as well, unseen (DeviceReturn): when that succeeds the device
- * returns, and takes its share of the rooms. When two devices fail on the same pictures, those are to blame and the error
+ * returns, and takes its share of the rooms; one that failed the first such try is closed and opened anew, unless a run that
+ * was given up is still there. When two devices fail on the same pictures, those are to blame and the error
  * is theirs.
  */
 export class MultiRenderer implements DeviceRenderer {
@@ -58,7 +62,6 @@ export class MultiRenderer implements DeviceRenderer {
   readonly #options: MultiRendererOptions;
   readonly #placement: DevicePlacement;
   readonly #return: DeviceReturn;
-  readonly #probes = new Set<Promise<void>>();
   #standby: Promise<number | undefined> | undefined;
   /** of renderers that were replaced */
   #past: OnnxRendererCounters = NOTHING_COUNTED;
@@ -157,11 +160,10 @@ export class MultiRenderer implements DeviceRenderer {
     return frames;
   }
 
-  /** Closes all devices. May be called twice. */
+  /** Closes all devices; one that is being opened anew, which may take for ever, when it is open. May be called twice. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#standby;
-    await Promise.all(this.#probes);
     await Promise.all(this.#renderers.map((renderer) => renderer.close()));
   }
 
@@ -283,24 +285,14 @@ export class MultiRenderer implements DeviceRenderer {
   /** Draws on the failed devices whose pause is over too; nobody waits for that. */
   #probeFailed(pictures: readonly Picture[], wanted: RenderWanted): void {
     for (const { device, tries } of this.#return.takeDue()) {
-      const probe = this.#probe(device, tries, pictures, wanted).finally(() => this.#probes.delete(probe));
-      this.#probes.add(probe);
+      void this.#probe(device, tries, pictures, wanted);
     }
   }
 
   async #probe(device: number, tries: number, pictures: readonly Picture[], wanted: RenderWanted): Promise<void> {
-    const { reopen, onChange } = this.#options;
     try {
       // The first time it is asked as it is: it may only have been slow to answer.
-      if (reopen && tries > 1) {
-        const renderer = await reopen(device);
-        // What the failed one still holds it may never give back: nobody waits for it.
-        const failed = this.#renderers[device]!;
-        // It holds no avatar that counts any more.
-        this.#past = sumOf(this.#past, { ...failed.counters, used: 0 });
-        this.#renderers[device] = renderer;
-        failed.close().catch(() => undefined);
-      }
+      if (tries > 1) await this.#reopen(device);
       const { maxBatch } = this.#renderers[device]!;
       await this.#renderers[device]!.render(pictures.slice(0, maxBatch), wanted);
     } catch (error) {
@@ -308,11 +300,26 @@ export class MultiRenderer implements DeviceRenderer {
       this.#return.failed(device, isDeviceError(error));
       return;
     }
+    if (this.#closed) return;
     this.#return.returned(device);
     this.#placement.restore(device);
     const standby = this.#standbyIndex;
     if (standby !== undefined) this.#placement.fail(standby);
-    onChange?.(`device ${this.#renderers[device]!.device} has returned`);
+    this.#options.onChange?.(`device ${this.#renderers[device]!.device} has returned`);
+  }
+
+  /** One that is stuck stays as it is. */
+  async #reopen(device: number): Promise<void> {
+    const { reopen } = this.#options;
+    const failed = this.#renderers[device]!;
+    if (!reopen || failed.stuck) return;
+    // First: how many avatars a bank holds depends on the memory that is free when it is made.
+    await failed.close();
+    const renderer = await reopen(device);
+    if (this.#closed) return renderer.close();
+    // The failed one holds no avatar that counts any more.
+    this.#past = sumOf(this.#past, { ...failed.counters, used: 0 });
+    this.#renderers[device] = renderer;
   }
 
   get #standbyIndex(): number | undefined {
@@ -361,10 +368,6 @@ function sumOf(a: OnnxRendererCounters, b: OnnxRendererCounters): OnnxRendererCo
   const sum = { ...a };
   for (const name of Object.keys(sum) as (keyof OnnxRendererCounters)[]) sum[name] += b[name];
   return sum;
-}
-
-function isDeviceError(error: unknown): error is FacewireError {
-  return error instanceof FacewireError && (error.code === 'inference_failed' || error.code === 'device_unavailable');
 }
 
 function noDevice(renderers: readonly DeviceRenderer[]): FacewireError {

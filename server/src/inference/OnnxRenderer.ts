@@ -9,7 +9,7 @@ import { deviceReason, deviceRemedy } from './deviceReason.ts';
 import { IdleWatch } from './IdleWatch.ts';
 import type { ModelPackage } from './ModelPackage.ts';
 import type { Precision } from './manifest.ts';
-import { filesOf, type Opened, openDevice } from './openDevice.ts';
+import { filesOf, type Opened, openDevice, threadingOf } from './openDevice.ts';
 import type { SessionTuning } from './ort/OrtSession.ts';
 import { PrecisionProofs } from './PrecisionProofs.ts';
 import { choosePrecision, provePrecision } from './precision.ts';
@@ -173,9 +173,14 @@ export class OnnxRenderer implements Renderer {
     this.maxBatch = opened.sizes.maxBatch;
     this.sizes = [...opened.renderers.keys()];
     this.bank = new AvatarBank({ model: options.package.id, memory: opened.sizes.memory, load: options.loadAvatar });
-    const proven = prove?.(this.closing.signal).then((precision) => this.changePrecision(options, precision));
+    const proven = prove?.(this.closing.signal)
+      .catch((error: Error) => {
+        if (!this.closed) options.onFallback?.(`${this.precision} could not be proven: ${error.message}`);
+        return 'float32' as const;
+      })
+      .then((precision) => this.changePrecision(options, precision));
     this.proven = Promise.resolve(proven).catch((error: Error) => {
-      if (!this.closed) options.onFallback?.(`${this.precision} could not be proven: ${error.message}`);
+      if (!this.closed) options.onFallback?.(`${this.precision} stays, float32 does not open: ${error.message}`);
     });
     this.calibrated = this.proven
       .then(() => {
@@ -196,6 +201,11 @@ export class OnnxRenderer implements Renderer {
 
   get rendersInFlight(): number {
     return this.lanes.lanes;
+  }
+
+  /** a run was given up and has not come back: until then everything is refused at once */
+  get stuck(): boolean {
+    return this.lanes.stuck;
   }
 
   isReady(avatar: string): boolean {
@@ -300,7 +310,8 @@ export class OnnxRenderer implements Renderer {
     const key = { ...opened.key, precision };
     const files = filesOf(options, precision);
     const known = await opened.cache?.load(key);
-    await this.drawing.change({ ...opened, precision, key, known, sizes: { ...opened.sizes, files } });
+    const threading = threadingOf(opened.ways, known);
+    await this.drawing.change({ ...opened, precision, key, known, sizes: { ...opened.sizes, files, threading } });
   }
 }
 

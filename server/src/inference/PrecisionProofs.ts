@@ -12,7 +12,7 @@ export type ProofKey = {
   package: string;
   device: string;
   precision: string;
-  /** the processor, or the graphics card where its name can be read */
+  /** machineName() */
   machine: string;
   onnxruntime: string;
 };

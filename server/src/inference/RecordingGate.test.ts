@@ -58,6 +58,19 @@ it('leaving twice lets nobody in twice', () => {
   expect(recorded).toBe(false);
 });
 
+it('does not keep a recording waiting for a task that does not come back, whose result counts all the same', async () => {
+  const { gate, record, inside } = opened();
+  let comeBack = (_: string) => {};
+  const lost = gate.share(() => new Promise<string>((resolve) => (comeBack = resolve)), 20);
+  record('r');
+  expect(inside()).toEqual([]);
+  await expect.poll(inside).toEqual(['r']);
+  comeBack('late');
+  expect(await lost).toBe('late');
+  record('s');
+  expect(inside()).toEqual(['r']);
+});
+
 it('passes on what a task returns or throws, and goes on', async () => {
   const { gate, record, end, inside } = opened();
   record('r');

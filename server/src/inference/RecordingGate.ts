@@ -3,10 +3,16 @@ interface Waiting {
   begin: (leave: () => void) => void;
 }
 
+/** To open a graph on a GPU that answers takes seconds, with kernels to be compiled for it at worst a minute. */
+const SHARE_MS = 60_000;
+
 /**
  * Keeps recordings (CUDA graphs) apart from everything else that the process does on GPUs, whichever GPU it is on: ONNX
  * Runtime captures with `cudaStreamCaptureModeGlobal`, during which a call such as cudaMalloc fails in every thread, and
  * breaks the recording. Work enters together with other work and a recording alone, in the order they came.
+ *
+ * Whoever enters must leave in time, also when the device does not answer: RenderLanes gives its runs up, and share() the
+ * opening of a device.
  */
 export class RecordingGate {
   readonly #waiting: Waiting[] = [];
@@ -19,12 +25,17 @@ export class RecordingGate {
     this.#next();
   }
 
-  /** Runs a task together with others. */
-  async share<T>(task: () => Promise<T>): Promise<T> {
+  /**
+   * Runs a task together with others. One that takes longer than `timeoutMs` goes on outside: a device that does not answer
+   * makes no other device wait.
+   */
+  async share<T>(task: () => Promise<T>, timeoutMs = SHARE_MS): Promise<T> {
     const leave = await new Promise<() => void>((resolve) => this.enter(false, resolve));
+    const timer = setTimeout(leave, timeoutMs);
     try {
       return await task();
     } finally {
+      clearTimeout(timer);
       leave();
     }
   }

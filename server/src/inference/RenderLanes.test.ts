@@ -118,6 +118,34 @@ describe('RenderLanes', () => {
   });
 });
 
+describe('RenderLanes.free', () => {
+  it('frees what runs use after those before it', async () => {
+    const device = fakeDevice(2);
+    const freed: string[] = [];
+    const run = device.run('a');
+    const free = device.gate.free(() => freed.push('it'));
+    await settle();
+    expect(freed).toEqual([]);
+    await device.end('a');
+    await Promise.all([run, free]);
+    expect(freed).toEqual(['it']);
+  });
+
+  it('does not free what a run that was given up uses before that has come back, and nobody waits for it', async () => {
+    const device = fakeDevice(2, 20);
+    const freed: string[] = [];
+    const [first, second] = [device.run('first'), device.run('second')];
+    const queued = device.gate.free(() => freed.push('queued'));
+    for (const run of [first, second]) await expect(run).rejects.toMatchObject({ code: 'device_unavailable' });
+    await queued;
+    await device.gate.free(() => freed.push('later'));
+    await device.end('first');
+    expect(freed).toEqual([]);
+    await device.end('second');
+    expect(freed).toEqual(['queued', 'later']);
+  });
+});
+
 describe('a recording', () => {
   const twoDevices = (timeoutMs?: number) => {
     const gate = new RecordingGate();

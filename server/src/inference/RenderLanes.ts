@@ -29,13 +29,16 @@ interface Waiting {
  * any run (the bank's updates) alone.
  *
  * A run that does not come back in time fails for whoever waits for it, and so does everything else from then on, at
- * once: the device still holds its buffers. When it comes back after all, the lanes go on.
+ * once: the device still holds its buffers. When it comes back after all, the lanes go on. What runs use is freed through
+ * free() only, and so never under a run that is still there.
  */
 export class RenderLanes {
   readonly #options: RenderLanesOptions;
   readonly #gate: RecordingGate;
   readonly #busy = new Set<number>();
   readonly #waiting: Waiting[] = [];
+  /** for when the device answers again */
+  readonly #unfreed: (() => void)[] = [];
   #lanes: number;
   #exclusive = false;
   #stuck = 0;
@@ -73,6 +76,19 @@ export class RenderLanes {
   /** Runs a task that records while nothing else runs, also on the other devices of the gate. Throws as run() does. */
   recording<T>(task: () => Promise<T>): Promise<T> {
     return this.#enter('recording', task, this.#options.timeoutMs);
+  }
+
+  /**
+   * Frees what runs use, once none is under way, also none that was given up. Resolves when that is done or, while the
+   * device does not answer, at once: it is done then when the device answers again.
+   */
+  async free(release: () => void): Promise<void> {
+    try {
+      await this.exclusive(async () => release());
+    } catch (error) {
+      if (!this.stuck) throw error;
+      this.#unfreed.push(release);
+    }
   }
 
   #enter<T>(company: Company, task: (lane: number) => Promise<T>, timeoutMs: number): Promise<T> {
@@ -120,6 +136,7 @@ export class RenderLanes {
     if (given) {
       this.#stuck--;
       this.#options.onStuck?.(`device ${this.#options.device} answers again`);
+      if (!this.stuck) for (const release of this.#unfreed.splice(0)) void this.free(release);
     }
     this.#next();
   }

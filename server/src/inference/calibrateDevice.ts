@@ -69,10 +69,10 @@ async function chooseThreading(device: DrawingDevice, mayGoOn: () => Promise<boo
       trials.set(way, isCurrent ? current : await openSizes({ ...options, files, threading: way }));
     },
     run: (way: Threading) => device.measure(trials.get(way)!.get(size)!, count, way.lanes),
-    close: (way: Threading) => {
+    close: async (way: Threading) => {
       const renderers = trials.get(way)!;
-      if (renderers !== current) closeSizes(renderers);
       trials.delete(way);
+      if (renderers !== current) await lanes.free(() => closeSizes(renderers));
     },
   };
   try {
@@ -80,10 +80,9 @@ async function chooseThreading(device: DrawingDevice, mayGoOn: () => Promise<boo
     if (chosen === undefined) return false;
     if (trials.get(chosen) !== current) {
       await device.change({ ...device.opened, sizes: { ...options, threading: chosen } });
-      lanes.lanes = chosen.lanes;
     }
     return true;
   } finally {
-    for (const way of [...trials.keys()]) trial.close(way);
+    await Promise.all(Array.from(trials.keys(), trial.close));
   }
 }

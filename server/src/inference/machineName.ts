@@ -5,10 +5,18 @@ import type { DeviceKind } from './Device.ts';
 
 const NVIDIA_GPUS = '/proc/driver/nvidia/gpus';
 
-/** Tells machines apart whose devices have one name: processor and cores, for a GPU the cards that the driver lists. */
-export async function machineName(kind: DeviceKind): Promise<string> {
+/** By these CUDA numbers the cards, and leaves some out. */
+const CUDA_NUMBERING = ['CUDA_VISIBLE_DEVICES', 'CUDA_DEVICE_ORDER'] as const;
+
+/**
+ * Tells machines apart whose devices have one name: processor and cores, for a GPU the cards that the driver lists, and what
+ * else decides which of them has which number.
+ */
+export async function machineName(kind: DeviceKind, env: NodeJS.ProcessEnv = process.env): Promise<string> {
   const processor = `${cpus()[0]?.model ?? 'unknown'} x${availableParallelism()}`;
-  return kind === 'cpu' ? processor : [processor, ...(await nvidiaCards())].join('; ');
+  if (kind === 'cpu') return processor;
+  const numbering = CUDA_NUMBERING.flatMap((name) => (env[name] === undefined ? [] : [`${name}=${env[name]}`]));
+  return [processor, ...(await nvidiaCards()), ...numbering].join('; ');
 }
 
 /** Empty where there is no such driver. */

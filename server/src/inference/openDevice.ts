@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { FacewireError } from '@facewire/proto';
 import { slotsWithin } from './BankMemory.ts';
 import { CalibrationCache, type CalibrationKey } from './CalibrationCache.ts';
 import type { Calibration } from './calibrate.ts';
@@ -28,15 +29,28 @@ export interface Opened {
   known: Calibration | undefined;
 }
 
-/** @throws FacewireError inference_failed, model_mismatch; RangeError for bad options */
+/** Devices whose lost run is still there after it ended their opening: to open them again would wait behind it. */
+const lost = new Set<string>();
+
+/**
+ * @throws FacewireError device_unavailable when it does not answer, which ends the next tries at once as long as it does
+ *   not; inference_failed, model_mismatch; RangeError for bad options
+ */
 export async function openDevice(options: OnnxRendererOptions, device: Device, precision: Precision): Promise<Opened> {
   const { package: model, onFallback: warn, tuning } = options;
   const { kind } = device;
+  const name = deviceName(device);
+  if (lost.has(name)) {
+    throw new FacewireError('device_unavailable', `device ${name} does not answer`, {
+      received: name,
+      remedy: 'check the driver, and start the server again if it does not answer before long',
+    });
+  }
   // What is no CUDA device goes on while those record.
   const gate = (kind === 'cuda' && options.gate) || new RecordingGate();
   const threads = positiveInteger('threads', options.threads ?? Math.min(availableParallelism(), 8));
   const lanes = new RenderLanes({
-    device: deviceName(device),
+    device: name,
     lanes: 1,
     timeoutMs: options.timeoutMs ?? renderTimeoutMs(kind, undefined),
     gate,
@@ -59,10 +73,10 @@ export async function openDevice(options: OnnxRendererOptions, device: Device, p
     const maxBatch = positiveInteger('maxBatch', options.maxBatch ?? most);
     const cache = options.calibrationDir === undefined ? undefined : new CalibrationCache(options.calibrationDir, warn);
     const machine = { machine: await machineName(kind), onnxruntime: OrtRuntime.get().version };
-    const key = { package: model.digest, device: deviceName(device), precision, ...machine, threads, maxBatch };
+    const key = { package: model.digest, device: name, precision, ...machine, threads, maxBatch };
     const known = await cache?.load(key);
     const ways = waysOf(options, kind, threads);
-    const threading = ways.find((way) => way.lanes === known?.lanes) ?? ways[0]!;
+    const threading = threadingOf(ways, known);
     const files = filesOf(options, precision);
     const plain = { package: model, files, device, threading, memory, maxBatch, gate, ...(tuning && { tuning }) };
     const common = { precision, lanes, ways, cache, key, known };
@@ -71,15 +85,20 @@ export async function openDevice(options: OnnxRendererOptions, device: Device, p
       recording = openRecording(device);
       const sizes = { ...plain, recording };
       const renderers = await openRecorded(sizes, lanes).catch((reason: Error) => {
-        warn?.(`device ${deviceName(device)} draws without CUDA graphs: ${reason.message}`);
+        if (lanes.stuck) throw reason;
+        warn?.(`device ${name} draws without CUDA graphs: ${reason.message}`);
       });
       if (renderers) return { ...common, sizes, renderers };
       recording.close();
     }
     return { ...common, sizes: plain, renderers: await openSizes(plain) };
   } catch (error) {
-    recording?.close();
-    memory.close();
+    if (lanes.stuck) lost.add(name);
+    await lanes.free(() => {
+      recording?.close();
+      memory.close();
+      lost.delete(name);
+    });
     throw error;
   }
 }
@@ -88,6 +107,11 @@ export async function openDevice(options: OnnxRendererOptions, device: Device, p
 function waysOf({ lanes }: OnnxRendererOptions, kind: DeviceKind, threads: number): readonly Threading[] {
   if (lanes === undefined) return threadings(kind, threads);
   return [{ lanes: positiveInteger('lanes', lanes), threads: Math.ceil(threads / lanes) }];
+}
+
+/** The way that the calibration found to be fastest, else the usual one. */
+export function threadingOf(ways: readonly Threading[], known: Calibration | undefined): Threading {
+  return ways.find((way) => way.lanes === known?.lanes) ?? ways[0]!;
 }
 
 /** The package's renderers of the sizes that are wanted. */
@@ -103,7 +127,7 @@ async function openRecorded(options: OpenSizesOptions, lanes: RenderLanes): Prom
     }
     return renderers;
   } catch (error) {
-    closeSizes(renderers);
+    await lanes.free(() => closeSizes(renderers));
     throw error;
   }
 }

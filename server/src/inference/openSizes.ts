@@ -1,3 +1,4 @@
+import { allOrFirstError } from './allOrFirstError.ts';
 import type { BankMemory } from './BankMemory.ts';
 import type { Device } from './Device.ts';
 import type { ModelPackage } from './ModelPackage.ts';
@@ -68,12 +69,7 @@ async function openSize(options: OpenSizesOptions, file: RendererFile): Promise<
   }
 }
 
-/** Waits for all of them, also when one fails: none is left under way. */
-async function allOrFirstError(tasks: readonly Promise<void>[]): Promise<void> {
-  const failed = (await Promise.allSettled(tasks)).find((result) => result.status === 'rejected');
-  if (failed) throw failed.reason;
-}
-
+/** Through RenderLanes.free() once they have drawn. */
 export function closeSizes(renderers: ReadonlyMap<number, SizeRenderer>): void {
   for (const renderer of renderers.values()) renderer.close();
 }

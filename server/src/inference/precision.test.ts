@@ -1,9 +1,13 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { neutralMotion } from '@facewire/proto';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { FacewireError, neutralMotion } from '@facewire/proto';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { CalibrationCache } from './CalibrationCache.ts';
 import { ModelPackage } from './ModelPackage.ts';
+import { machineName } from './machineName.ts';
 import { OnnxRenderer } from './OnnxRenderer.ts';
+import { OrtRuntime } from './ort/OrtRuntime.ts';
+import { OrtSession } from './ort/OrtSession.ts';
 import { PrecisionProofs } from './PrecisionProofs.ts';
 import { choosePrecision, comparePrecision, precisionProblem, provePrecision } from './precision.ts';
 import { tinyAvatar } from './testdata/tinyAvatar.ts';
@@ -127,6 +131,58 @@ describe('a package with variants', () => {
     // Other graphs read the same bank.
     expect(renderer.counters).toMatchObject({ loads: 1, evictions: 0 });
     await renderer.close();
+  });
+
+  it('avatars that do not load prove nothing: others do, and without any it is float32', async () => {
+    const loadAvatar = async (id: string) => {
+      if (id.startsWith('broken')) throw new FacewireError('avatar_corrupt', `${id}: hash differs`);
+      return tinyAvatar(id, Number(id));
+    };
+    const device = { kind: 'cuda', index: 0 } as const;
+    const warn = (message: string) => void warnings.push(message);
+    const openIn = (precision: string) => OnnxRenderer.create({ ...options(precision), loadAvatar });
+    const prove = (avatars: readonly string[]) =>
+      provePrecision({ device, precision: 'float16', avatars, open: openIn, warn });
+    expect([await prove(['broken', '0.5']), warnings.splice(0)]).toEqual(['float16', []]);
+    expect(await prove(['broken', 'broken too'])).toBe('float32');
+    expect(warnings.splice(0)).toEqual([expect.stringContaining('broken: hash differs')]);
+    const asked = { ...options('auto', ['broken', '0.5']), loadAvatar };
+    const renderer = await OnnxRenderer.create({ ...asked, proveLater: true });
+    await renderer.proven;
+    expect([renderer.precision, warnings.splice(0)]).toEqual(['float32', [expect.stringContaining('frames differ')]]);
+    await renderer.close();
+  });
+
+  it("after a later proof that failed it draws in float32's own way to use the threads, as that was measured", async () => {
+    const calibrationDir = join(directory, 'threading');
+    const asked = { ...options('auto'), threads: 4, maxBatch: 4, calibrationDir, calibrateAfterMs: 1e6 };
+    const machine = { machine: await machineName('cpu'), onnxruntime: OrtRuntime.get().version };
+    const key = { package: model.digest, device: 'cpu', precision: 'float32', ...machine, threads: 4, maxBatch: 4 };
+    const kept = { batchTimes: { 16: [{ pictures: 1, ms: 7 }] }, lanes: 1, comparedLanes: [4, 2, 1] };
+    await new CalibrationCache(calibrationDir).save(key, kept);
+    const open = vi.spyOn(OrtSession, 'open');
+    const renderer = await OnnxRenderer.create({ ...asked, proveLater: true });
+    expect(renderer.rendersInFlight).toBe(4);
+    await renderer.calibrated;
+    expect([renderer.precision, renderer.rendersInFlight]).toEqual(['float32', 1]);
+    expect(renderer.batchTimes(16)).toEqual(kept.batchTimes[16]);
+    // The last that were opened: one session for each size, with all threads.
+    expect(open.mock.calls.slice(-2).map(([, { threads }]) => threads)).toEqual([4, 4]);
+    open.mockRestore();
+    warnings.length = 0;
+    await renderer.close();
+  });
+
+  it('a later proof that comes to no end is a refusal', async () => {
+    const render = vi.spyOn(OnnxRenderer.prototype, 'render').mockImplementation(async () => {
+      throw new FacewireError('device_unavailable', 'does not answer');
+    });
+    const renderer = await OnnxRenderer.create({ ...options('auto'), proveLater: true });
+    await renderer.proven;
+    render.mockRestore();
+    expect(renderer.precision).toBe('float32');
+    expect(warnings.splice(0)).toEqual(['int8 could not be proven: does not answer']);
+    expect(await greyOf(renderer)).toBe(Math.round(0.6 * 255));
   });
 
   it('closes while the proof is under way', async () => {

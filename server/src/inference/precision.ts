@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { FacewireError, neutralMotion } from '@facewire/proto';
 import type { Picture, RenderedPicture } from '../contracts.ts';
-import { type Device, type DeviceKind, deviceName } from './Device.ts';
+import { type Device, type DeviceKind, deviceName, isDeviceError } from './Device.ts';
 import { PRECISIONS, type Precision } from './manifest.ts';
 import { compareFrames, type FrameDifference, PARITY_TOLERANCE } from './parity.ts';
 
@@ -55,7 +55,9 @@ const COMPARE_MS = 10_000;
 /**
  * Draws the avatars in both precisions: turned with the mouth open, and neutral. Times runs of one picture in pairs, now this
  * one first, now that: other work comes and goes, and is there for both of a pair. Begins no other pair after 10 s, or when
- * `signal` is aborted: one is always drawn.
+ * `signal` is aborted: one is always drawn. Leaves out avatars that do not load.
+ *
+ * @throws FacewireError inference_failed, device_unavailable; what loading threw when no avatar loads
  */
 export async function comparePrecision(
   candidate: Drawing,
@@ -83,11 +85,22 @@ export async function comparePrecision(
     ratios.push(ours.ms / theirs.ms);
     return compareFrames(ours.frames, theirs.frames);
   };
+  const drawn: Picture[] = [];
+  const unloadable = new Map<string, unknown>();
   for (const picture of pictures) {
-    if (differences.length > 0 && isOver()) break;
-    differences.push(await drawPair(picture));
+    if (drawn.length > 0 && isOver()) break;
+    if (unloadable.has(picture.avatar)) continue;
+    try {
+      differences.push(await drawPair(picture));
+      drawn.push(picture);
+    } catch (error) {
+      if (isDeviceError(error)) throw error;
+      unloadable.set(picture.avatar, error);
+    }
   }
-  while (ratios.length < TIMED_PAIRS && !isOver()) await drawPair(pictures[0]!);
+  const [first] = drawn;
+  if (first === undefined) throw unloadable.values().next().value;
+  while (ratios.length < TIMED_PAIRS && !isOver()) await drawPair(first);
   const meanOf = (of: (difference: FrameDifference) => number) =>
     differences.reduce((sum, difference) => sum + of(difference), 0) / differences.length;
   return {
@@ -147,7 +160,13 @@ export interface ProvePrecisionOptions {
   compare?: typeof comparePrecision;
 }
 
-/** The precision when it draws what float32 draws on this device, and no slower; else float32, with a warning. */
+/**
+ * The precision when it draws what float32 draws on this device, and no slower; else float32, with a warning, also when
+ * none of the avatars can be loaded.
+ *
+ * @throws FacewireError device_unavailable; what opening float32 threw, and what opening the other threw unless that is
+ *   inference_failed
+ */
 export async function provePrecision(options: ProvePrecisionOptions): Promise<Precision> {
   const { device, precision, avatars, open, warn, pauseMs = 0, signal, compare = comparePrecision } = options;
   const refuse = (why: string) => {
@@ -167,8 +186,10 @@ export async function provePrecision(options: ProvePrecisionOptions): Promise<Pr
       await pause(pauseMs, undefined, { ref: false, ...(signal && { signal }) }).catch(() => undefined);
     }
   } catch (error) {
-    if (opened.length === 0 || !(error instanceof FacewireError && error.code === 'inference_failed')) throw error;
-    return refuse(error.message);
+    const isOpen = opened.length === 2;
+    const refuses = isDeviceError(error) ? error.code === 'inference_failed' && opened.length > 0 : isOpen;
+    if (!refuses) throw error;
+    return refuse((error as Error).message);
   } finally {
     await Promise.all(opened.map((renderer) => renderer.close()));
   }

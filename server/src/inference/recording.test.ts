@@ -1,4 +1,4 @@
-import { EXPRESSION_INDEX, neutralMotion } from '@facewire/proto';
+import { EXPRESSION_INDEX, FacewireError, neutralMotion } from '@facewire/proto';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Picture } from '../contracts.ts';
 import { HostBankMemory } from './BankMemory.ts';
@@ -136,6 +136,46 @@ describe('recorded runs', () => {
     lane.close();
     lane.close();
     for (const each of made) expect(() => each.pointer).toThrow('closed');
+  });
+
+  it('leave no memory of the host behind where it does not suffice', () => {
+    const options = renderer.laneOptions(0);
+    for (let most = 0; most < 5; most++) {
+      const session = Object.create(options.session) as typeof options.session;
+      let [made, closed] = [0, 0];
+      session.hostMemory = (bytes) => {
+        if (made === most) throw new FacewireError('inference_failed', 'out of memory');
+        made++;
+        return { ...options.session.hostMemory(bytes), close: () => closed++ };
+      };
+      expect(() => new LaneRun({ ...options, session })).toThrow('out of memory');
+      expect([made, closed]).toEqual([most, most]);
+    }
+  });
+
+  it('a batch size whose tensors do not all fit leaves none of them behind, and may be asked for again', async () => {
+    const options = renderer.laneOptions(0);
+    const session = Object.create(options.session) as typeof options.session;
+    const made: OrtTensor[] = [];
+    const over = vi.spyOn(OrtTensor, 'over');
+    let left = 4;
+    session.deviceTensor = (...values) => {
+      if (left-- === 0) throw new FacewireError('inference_failed', 'out of memory');
+      made.push(options.session.deviceTensor(...values));
+      return made.at(-1)!;
+    };
+    const lane = new LaneRun({ ...options, session });
+    const draw = () => lane.draw([picture(0)], [1], { i420: true, rgb: true }, new Traffic());
+    await expect(draw()).rejects.toThrow('out of memory');
+    for (const { value } of over.mock.results) made.push(value);
+    over.mockRestore();
+    // Five on the host; of the four on the device each is made over host memory here, and so seen twice.
+    expect(new Set(made).size).toBe(9);
+    for (const each of made) expect(() => each.pointer).toThrow('closed');
+    left = 5;
+    await draw();
+    expect(lane.row('rgb', 0)[0]).toBe(Math.round(255 * 0.6));
+    lane.close();
   });
 });
 

@@ -1,14 +1,19 @@
 import { neutralMotion } from '@facewire/proto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Picture } from '../contracts.ts';
+import { HostBankMemory } from './BankMemory.ts';
+import { LaneRun } from './LaneRun.ts';
 import { ModelPackage } from './ModelPackage.ts';
 import { OnnxRenderer } from './OnnxRenderer.ts';
+import { closeSizes, openSizes } from './openSizes.ts';
 import { residencyMetrics, residencyOf } from './residency.ts';
+import { Traffic } from './Traffic.ts';
 import { TINY_MODEL, tinyAvatar } from './testdata/tinyAvatar.ts';
 
 /** 58 float32 of motion, 2 float32 of view, one int64 slot */
 const INPUT_BYTES = 58 * 4 + 2 * 4 + 8;
-const AVATAR_BYTES = (3 * 32 * 32 + 68 * 2) * 4;
+const PICTURE_BYTES = 3 * 32 * 32 * 4;
+const AVATAR_BYTES = PICTURE_BYTES + 68 * 2 * 4;
 const AVATARS = ['0.1', '0.2', '0.3', '0.4'];
 
 function pictures(size: number, count: number): Picture[] {
@@ -19,6 +24,29 @@ function pictures(size: number, count: number): Picture[] {
     motion: neutralMotion(),
   }));
 }
+
+it('a bank that lies in the memory of the host is counted with every run of a GPU, as what travels', async () => {
+  const model = await ModelPackage.load(TINY_MODEL);
+  const device = { kind: 'cpu', index: 0 } as const;
+  const memory = new HostBankMemory(model.avatarTensors, 3);
+  // A device tensor of the CPU is one whose place ONNX Runtime alone knows, as that of a GPU.
+  const tensor = memory.tensor.bind(memory);
+  memory.tensor = (name) => Object.assign(Object.create(tensor(name)), { data: undefined });
+  const threading = { lanes: 1, threads: 1 };
+  const sizes = await openSizes({ package: model, files: model.renderers, device, threading, memory, maxBatch: 4 });
+  const { session, ...options } = sizes.get(16)!.laneOptions(0);
+  const onGpu = Object.create(session, { device: { value: { kind: 'webgpu', index: 0 } } }) as typeof session;
+  const lane = new LaneRun({ ...options, session: onGpu });
+  const traffic = new Traffic();
+  for (let run = 1; run <= 2; run++) {
+    await lane.draw(pictures(16, 2), [0, 1], { i420: true, rgb: false }, traffic);
+    // The graph reads the picture, and not the points.
+    expect(traffic.bankBytesRecopied).toBe(run * 3 * PICTURE_BYTES);
+  }
+  lane.close();
+  closeSizes(sizes);
+  memory.close();
+});
 
 describe('residency', () => {
   let renderer: OnnxRenderer;

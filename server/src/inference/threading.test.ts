@@ -30,7 +30,7 @@ function fakeProcessor(msOf: (threads: number) => number) {
         if (!open.has(lanes)) throw new Error(`the way with ${lanes} runs is not open`);
         nowMs += msOf(threads);
       },
-      close: ({ lanes }: Threading) => {
+      close: async ({ lanes }: Threading) => {
         open.delete(lanes);
       },
     },

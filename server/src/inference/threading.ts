@@ -32,7 +32,7 @@ export interface ThreadingTrial {
   /** `lanes` batches at once, of equal size, in that way */
   run: (way: Threading) => Promise<void>;
   /** of two that were compared the slower */
-  close: (way: Threading) => void;
+  close: (way: Threading) => Promise<void>;
 }
 
 /**
@@ -53,7 +53,7 @@ export async function fastestThreading(
     const [bestMs, ms] = await fastestMs([best, way], trial, mayGoOn, now);
     if (bestMs === undefined || ms === undefined) return undefined;
     const isFaster = bestMs > WORTH_CHANGING * ms;
-    trial.close(isFaster ? best : way);
+    await trial.close(isFaster ? best : way);
     if (!isFaster) break;
     best = way;
   }

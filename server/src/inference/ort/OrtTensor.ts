@@ -1,7 +1,7 @@
 import { FacewireError } from '@facewire/proto';
 import type { TensorType } from '../../contracts.ts';
 import { type HostMemory, plainMemory } from './HostMemory.ts';
-import { OrtRuntime } from './OrtRuntime.ts';
+import { OrtRuntime, stringAt } from './OrtRuntime.ts';
 
 /** ONNXTensorElementDataType of the types that Facewire's tensors may have, and their size in bytes. */
 const ELEMENT_TYPES: Readonly<Record<TensorType, { code: number; bytes: number }>> = {
@@ -11,6 +11,9 @@ const ELEMENT_TYPES: Readonly<Record<TensorType, { code: number; bytes: number }
   int64: { code: 7, bytes: 8 },
   float16: { code: 10, bytes: 2 },
 };
+
+/** Plain and pinned. */
+const HOST_MEMORIES: ReadonlySet<string> = new Set(['Cpu', 'CudaPinned']);
 
 /** ONNXTensorElementDataType, which is also onnx.proto's TensorProto.DataType */
 export function elementTypeCode(dtype: TensorType): number {
@@ -83,6 +86,13 @@ export class OrtTensor {
       ELEMENT_TYPES[dtype].code,
     );
     return new OrtTensor(handle, dtype, shape, undefined);
+  }
+
+  /** Whether it lies in the host's memory, by what ONNX Runtime says of it: a graph on a GPU brings it along for every run. */
+  get isOnHost(): boolean {
+    const runtime = OrtRuntime.get();
+    const info = runtime.create('GetTensorMemoryInfo', this.pointer);
+    return HOST_MEMORIES.has(stringAt(runtime.create('MemoryInfoGetName', info)));
   }
 
   /** Throws inference_failed once closed. */

@@ -50,6 +50,8 @@ const SIGNATURES = {
   GetSymbolicDimensions: [63, 'void *', ['void *', '_Out_ void **', 'size_t']],
   CreateMemoryInfo: [68, 'void *', ['str', 'int', 'int', 'int', '_Out_ void **']],
   CreateCpuMemoryInfo: [69, 'void *', ['int', 'int', '_Out_ void **']],
+  /** points into the OrtMemoryInfo */
+  MemoryInfoGetName: [71, 'void *', ['void *', '_Out_ void **']],
   AllocatorAlloc: [75, 'void *', ['void *', 'size_t', '_Out_ void **']],
   AllocatorFree: [76, 'void *', ['void *', 'void *']],
   GetAllocatorWithDefaultOptions: [78, 'void *', ['_Out_ void **']],
@@ -74,6 +76,8 @@ const SIGNATURES = {
   ReleaseArenaCfg: [157, 'void', ['void *']],
   CreateArenaCfgV2: [164, 'void *', ['str *', 'size_t *', 'size_t', '_Out_ void **']],
   AddRunConfigEntry: [165, 'void *', ['void *', 'str', 'str']],
+  /** belongs to the tensor */
+  GetTensorMemoryInfo: [194, 'void *', ['void *', '_Out_ void **']],
   SessionOptionsAppendExecutionProvider_CUDA_V2: [204, 'void *', ['void *', 'void *']],
   CreateCUDAProviderOptions: [205, 'void *', ['_Out_ void **']],
   UpdateCUDAProviderOptions: [206, 'void *', ['void *', 'str *', 'str *', 'size_t']],
