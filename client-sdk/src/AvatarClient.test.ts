@@ -1,7 +1,8 @@
 import { FacewireError, neutralMotion, wrappedDifference } from '@facewire/proto';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
-import { AvatarClient, type AvatarClientOptions } from './AvatarClient.ts';
+import { AvatarClient } from './AvatarClient.ts';
+import type { AvatarClientOptions } from './AvatarClientOptions.ts';
 import type { AvatarFrame } from './AvatarStream.ts';
 import { FakeServer, until } from './testing/FakeServer.ts';
 

@@ -1,4 +1,5 @@
 export * from './AvatarClient.ts';
+export * from './AvatarClientOptions.ts';
 export * from './AvatarStream.ts';
 export * from './backoff.ts';
 export * from './ClockSync.ts';

@@ -1,7 +1,8 @@
 import { DEFAULT_SETTINGS, type Motion, neutralMotion, synthesizeMotion } from '@facewire/proto';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
-import { AvatarClient, type AvatarClientOptions } from './AvatarClient.ts';
+import { AvatarClient } from './AvatarClient.ts';
+import type { AvatarClientOptions } from './AvatarClientOptions.ts';
 import { FakeServer, until } from './testing/FakeServer.ts';
 import { WebSocketTransport } from './transport/WebSocketTransport.ts';
 
