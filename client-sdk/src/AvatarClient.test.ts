@@ -413,6 +413,20 @@ describe('publishing', () => {
     expect(codes).toEqual(['avatar_unknown']);
   });
 
+  it('sends the last avatar again when the server dropped a change that came too soon', async () => {
+    const client = makePlayer();
+    const codes: string[] = [];
+    client.on('error', ({ code }) => codes.push(code));
+    await client.connect();
+    for (const avatar of ['ben', 'cleo']) client.setAvatar(avatar);
+    const dropped = { type: 'error', code: 'rate_limited', message: 'too many', received: 'setAvatar' } as const;
+    server.send(dropped);
+    server.send(dropped);
+    await until(() => server.heard('setAvatar').length === 3, 'the change once more');
+    expect(server.heard('setAvatar').map(({ avatar }) => avatar)).toEqual(['ben', 'cleo', 'cleo']);
+    expect(codes).toEqual(['rate_limited', 'rate_limited']);
+  });
+
   it('asks for an avatar that was wanted while the join was under way', async () => {
     const client = makePlayer();
     const connecting = client.connect();

@@ -29,6 +29,8 @@ import { webSocketAddress } from './transport/webSocketAddress.ts';
 const JOIN_TIMEOUT_MS = 10_000;
 /** A connection that held for less counts as a failed attempt: what ends it at once would end the next one, ms. */
 const HELD_MS = 5_000;
+/** A change of avatar that came too soon after others is sent again after this, ms. */
+const AVATAR_AGAIN_MS = 1_000;
 /** Refusals that trying again will not change. */
 const FINAL_REFUSALS: ReadonlySet<string> = new Set<ErrorCode>([
   'version_unsupported',
@@ -61,6 +63,7 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
   #codecs: readonly FrameCodec[] | undefined;
   #abortAttempt: (() => void) | undefined;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
+  #avatarTimer: ReturnType<typeof setTimeout> | undefined;
   /** of the last welcome, local clock */
   #openedAtMs = 0;
   /** attempts to reconnect since a connection held */
@@ -178,8 +181,8 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
 
   /**
    * Drives another avatar from now on. When the server does not know it, `error` is emitted and the last one that it did
-   * know stays. More than 20 at once or 2 a second are refused (`error` with `rate_limited`): others see the old one until
-   * it is set again. Throws message_malformed for what can be no avatar: empty, too long.
+   * know stays. More than 20 at once or 2 a second are too many (`error` with `rate_limited`): the last one is then sent
+   * again a second later. Throws message_malformed for what can be no avatar: empty, too long.
    */
   setAvatar(avatar: string): void {
     const message = validateClientControl({ type: 'setAvatar', avatar });
@@ -316,12 +319,22 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
         if (error.code === 'avatar_unknown' && message.request === undefined) {
           this.#avatar.handleRefused(error.received);
         }
+        if (error.code === 'rate_limited' && error.received === 'setAvatar') this.#sendAvatarAgain();
         if (!this.#streams.handleRefused(message.request, error)) this.emit('error', error);
         break;
       }
       case 'welcome':
         this.emit('error', new FacewireError('message_unexpected', 'a second welcome came'));
     }
+  }
+
+  /** The server dropped a change, which of them it does not say: the last one is what counts. */
+  #sendAvatarAgain(): void {
+    this.#avatarTimer ??= setTimeout(() => {
+      this.#avatarTimer = undefined;
+      const { current } = this.#avatar;
+      if (current !== undefined) this.setAvatar(current);
+    }, AVATAR_AGAIN_MS);
   }
 
   #handleFrame(packet: Uint8Array): void {
@@ -370,6 +383,8 @@ export class AvatarClient extends Emitter<AvatarClientEvents> {
   /** Forgets the connection, keeps what is to be restored. */
   #drop(): void {
     clearTimeout(this.#retryTimer);
+    clearTimeout(this.#avatarTimer);
+    this.#avatarTimer = undefined;
     this.#heartbeat.stop();
     this.#publisher.pause();
     this.#streams.handleDisconnected();
