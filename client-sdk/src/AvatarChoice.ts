@@ -7,7 +7,7 @@ export class AvatarChoice {
   #accepted: string | undefined;
   /** not answered yet, in order; times by the local clock, ms */
   #asked: { avatar: string; atMs: number }[] = [];
-
+  /** of the join under way, or the last one */
   #joinedWith: string | undefined;
 
   constructor(avatar: string | undefined) {

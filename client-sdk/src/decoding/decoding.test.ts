@@ -1,6 +1,6 @@
-import type { FrameHeader } from '@facewire/proto';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AvatarStream } from '../AvatarStream.ts';
+import { frameHeader } from '../testing/frameHeader.ts';
 import { detectCodecs } from './detectCodecs.ts';
 import { type DecodedPicture, FrameDecoder } from './FrameDecoder.ts';
 import { StillDecoder } from './StillDecoder.ts';
@@ -46,18 +46,6 @@ class StandInVideoDecoder {
   }
 }
 
-const header = (change: Partial<FrameHeader> = {}): FrameHeader => ({
-  keyFrame: false,
-  codec: 'vp8',
-  stream: 1,
-  motionSequence: 0,
-  motionTimeMs: 0,
-  serverTimeMs: 0,
-  width: 256,
-  height: 256,
-  ...change,
-});
-
 function handlers() {
   const pictures: DecodedPicture[] = [];
   return {
@@ -94,23 +82,23 @@ describe('VideoStreamDecoder', () => {
   it('asks for a key frame and drops deltas until it comes', () => {
     const heard = handlers();
     const decoder = new VideoStreamDecoder(heard);
-    decoder.decode(header(), data);
+    decoder.decode(frameHeader(), data);
     expect(heard.handleKeyFrameNeeded).toHaveBeenCalledTimes(1);
     expect(heard.handleDropped).toHaveBeenCalledWith(1);
-    decoder.decode(header(key), data);
-    decoder.decode(header({ motionSequence: 9 }), data);
+    decoder.decode(frameHeader(key), data);
+    decoder.decode(frameHeader({ motionSequence: 9 }), data);
     expect(heard.pictures.map(({ header }) => header.motionSequence)).toEqual([0, 9]);
   });
 
   it('recovers from a broken decoder with the next key frame', () => {
     const heard = handlers();
     const decoder = new VideoStreamDecoder(heard);
-    decoder.decode(header(key), data);
+    decoder.decode(frameHeader(key), data);
     StandInVideoDecoder.made[0]!.breakDown();
     expect(heard.handleKeyFrameNeeded).toHaveBeenCalledTimes(1);
-    decoder.decode(header(), data);
+    decoder.decode(frameHeader(), data);
     expect(heard.pictures).toHaveLength(1);
-    decoder.decode(header(key), data);
+    decoder.decode(frameHeader(key), data);
     expect(heard.pictures).toHaveLength(2);
     expect(heard.handleError).not.toHaveBeenCalled();
   });
@@ -121,7 +109,7 @@ describe('VideoStreamDecoder', () => {
     vi.spyOn(StandInVideoDecoder.prototype, 'decode').mockImplementation(() => {
       throw new Error('no such thing');
     });
-    for (let attempt = 0; attempt < 5; attempt++) decoder.decode(header(key), data);
+    for (let attempt = 0; attempt < 5; attempt++) decoder.decode(frameHeader(key), data);
     expect(heard.handleError).toHaveBeenCalledTimes(1);
     expect(heard.handleError.mock.calls[0]![0]).toMatchObject({ code: 'decoder_failed' });
   });
@@ -129,18 +117,18 @@ describe('VideoStreamDecoder', () => {
   it('starts over at a key frame when it falls behind', () => {
     const heard = handlers();
     const decoder = new VideoStreamDecoder(heard);
-    decoder.decode(header(key), data);
+    decoder.decode(frameHeader(key), data);
     StandInVideoDecoder.made[0]!.decodeQueueSize = 200;
-    decoder.decode(header(), data);
+    decoder.decode(frameHeader(), data);
     expect(heard.handleKeyFrameNeeded).toHaveBeenCalledTimes(1);
     expect(StandInVideoDecoder.made[0]!.state).toBe('closed');
   });
 
   it('configures anew for another size or codec, and frees the old decoder', () => {
     const decoder = new VideoStreamDecoder(handlers());
-    decoder.decode(header(key), data);
-    decoder.decode(header({ ...key, width: 512, height: 512 }), data);
-    decoder.decode(header({ ...key, width: 512, height: 512, codec: 'vp9' }), data);
+    decoder.decode(frameHeader(key), data);
+    decoder.decode(frameHeader({ ...key, width: 512, height: 512 }), data);
+    decoder.decode(frameHeader({ ...key, width: 512, height: 512, codec: 'vp9' }), data);
     expect(StandInVideoDecoder.made.map(({ codec, state }) => `${codec} ${state}`)).toEqual([
       'vp8 closed',
       'vp8 closed',
@@ -164,8 +152,8 @@ describe('FrameDecoder', () => {
     const pictures: DecodedPicture[] = [];
     new FrameDecoder(stream, { handlePicture: (picture) => pictures.push(picture) });
     vi.spyOn(StandInVideoDecoder.prototype, 'decode').mockImplementation(() => {});
-    stream.handleFrame(header(key), data, 1);
-    stream.handleFrame(header(), data, 1);
+    stream.handleFrame(frameHeader(key), data, 1);
+    stream.handleFrame(frameHeader(), data, 1);
     const decoder = StandInVideoDecoder.made[0]!;
     decoder.output(0);
     expect([decoder.state, pictures.length]).toEqual(['configured', 1]);
@@ -179,13 +167,13 @@ describe('FrameDecoder', () => {
     const stream = makeStream();
     stream.on('frame', () => stream.close());
     new FrameDecoder(stream, { handlePicture: () => {} });
-    stream.handleFrame(header(key), data, 1);
+    stream.handleFrame(frameHeader(key), data, 1);
     expect(StandInVideoDecoder.made).toEqual([]);
   });
 });
 
 describe('a FrameDecoder of JPEG', () => {
-  const still = header({ ...key, codec: 'jpeg' });
+  const still = frameHeader({ ...key, codec: 'jpeg' });
   /** what the application threw and the browser would report */
   let reported: unknown[];
   let bitmaps: { close: ReturnType<typeof vi.fn> }[];
@@ -262,7 +250,7 @@ describe('StillDecoder', () => {
     vi.stubGlobal('createImageBitmap', () => new Promise((resolve) => waiting.push(() => resolve({ close: vi.fn() }))));
     const heard = handlers();
     const decoder = new StillDecoder(heard);
-    for (const motionSequence of [1, 2, 3]) decoder.decode(header({ codec: 'jpeg', motionSequence }), data);
+    for (const motionSequence of [1, 2, 3]) decoder.decode(frameHeader({ codec: 'jpeg', motionSequence }), data);
     waiting[0]!();
     await vi.waitFor(() => expect(waiting).toHaveLength(2));
     waiting[1]!();
@@ -277,7 +265,7 @@ describe('StillDecoder', () => {
     vi.stubGlobal('createImageBitmap', () => new Promise((resolve) => (ready = () => resolve({ close }))));
     const heard = handlers();
     const decoder = new StillDecoder(heard);
-    decoder.decode(header({ codec: 'jpeg' }), data);
+    decoder.decode(frameHeader({ codec: 'jpeg' }), data);
     decoder.close();
     ready();
     await vi.waitFor(() => expect(close).toHaveBeenCalledTimes(1));

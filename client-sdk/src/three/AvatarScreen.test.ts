@@ -1,21 +1,12 @@
-import type { FrameHeader } from '@facewire/proto';
 import { Group, PerspectiveCamera } from 'three';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { AvatarClient } from '../AvatarClient.ts';
+import { frameHeader } from '../testing/frameHeader.ts';
 import { AvatarScreen, type AvatarScreenOptions } from './AvatarScreen.ts';
 
 const screens: AvatarScreen[] = [];
 const data = new Uint8Array([1]);
-const still: FrameHeader = {
-  keyFrame: true,
-  codec: 'jpeg',
-  stream: 1,
-  motionSequence: 0,
-  motionTimeMs: 0,
-  serverTimeMs: 0,
-  width: 256,
-  height: 256,
-};
+const still = frameHeader({ keyFrame: true, codec: 'jpeg' });
 
 /** A screen that shows p1 of a client that is never connected. */
 function makeScreen(options?: AvatarScreenOptions): AvatarScreen {
