@@ -473,7 +473,9 @@ describe('a lost connection', () => {
     const client = makeClient();
     await client.connect();
     const stream = client.subscribe('p1', { size: 128, framesPerSecond: 10 });
+    await until(() => stream.id !== undefined, 'the grant');
     const events: string[] = [];
+    stream.on('ended', (reason) => events.push(reason));
     client.on('participantJoined', ({ name }) => events.push(`+${name}`));
     client.on('participantLeft', ({ name }) => events.push(`-${name}`));
     client.on('participantUpdated', ({ name, avatar }) => events.push(`${name}=${avatar}`));
@@ -483,10 +485,22 @@ describe('a lost connection', () => {
       { id: 'p9', name: 'Zoe', role: 'player', avatar: 'zoe', bot: false },
     ];
     server.cut();
-    await until(() => events.length === 3, 'the difference');
-    expect(events).toEqual(['-Ada', 'Ben=cleo', '+Zoe']);
+    await until(() => events.length === 4, 'the difference');
+    expect(events).toEqual(['the participant left while the connection was lost', '-Ada', 'Ben=cleo', '+Zoe']);
     expect(client.participants.get('p2')!.avatar).toBe('cleo');
     expect(stream.closed).toBe(true);
+  });
+
+  it('asks again for a stream that was not granted yet, and tells what the server says of it', async () => {
+    const client = makeClient();
+    await client.connect();
+    const stream = client.subscribe('p1', { size: 128, framesPerSecond: 10 });
+    const codes: string[] = [];
+    stream.on('error', ({ code }) => codes.push(code));
+    server.participants = server.participants.slice(1);
+    server.cut();
+    await until(() => stream.closed, 'the refusal');
+    expect(codes).toEqual(['participant_unknown']);
   });
 
   it('is awaited longer each time when connections break as soon as they are made', async () => {
