@@ -55,6 +55,7 @@ export const ERROR_CODES = [
   'peer_too_slow',
   'port_in_use',
   'config_invalid',
+  'cluster_unavailable',
   'not_found',
   'method_not_allowed',
   'internal',

@@ -242,6 +242,49 @@ export interface FanOut {
   forgetPeer(peer: Peer): void;
 }
 
+// ── several servers ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Messages between the servers of a cluster: each arrives at most once, those of one sender in order. */
+export interface ClusterBus {
+  /** while false, what is published is lost */
+  readonly connected: boolean;
+  /** `data` may be used again after the call */
+  publish(subject: string, data: Uint8Array): void;
+  /**
+   * Tells a listener what others and this server itself publish under a subject; `data` is valid only during the call.
+   * Returns what ends it.
+   */
+  subscribe(subject: string, listener: (data: Uint8Array) => void): () => void;
+  /** Calls `listener` when the connection is back after it was lost. Returns what ends it. */
+  onReconnected(listener: () => void): () => void;
+}
+
+/** What is known of a shared file without reading it. */
+export interface SharedFileInfo {
+  key: string;
+  /** a few short texts that its owner keeps beside it */
+  about: Readonly<Record<string, string>>;
+  /** it was there; its key may be used again */
+  deleted: boolean;
+  /** when it was written or deleted, ms since 1970 */
+  changedAtMs: number;
+}
+
+/** Files that all servers of a cluster have. Everything throws cluster_unavailable while they cannot be reached. */
+export interface SharedFiles {
+  /** Replaces what is there under this key. */
+  put(key: string, about: Readonly<Record<string, string>>, data: Uint8Array): Promise<void>;
+  /** undefined when there is none, or no longer */
+  get(key: string): Promise<Uint8Array | undefined>;
+  /** No error when there is none. */
+  delete(key: string): Promise<void>;
+  /**
+   * Tells a listener of every file, deleted ones too, and then of every change, this server's own included; resolves
+   * with what ends it, when all that was there has been told.
+   */
+  watch(listener: (file: SharedFileInfo) => void): Promise<() => void>;
+}
+
 // ── measuring ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Counters and timings, served at /metrics and /health. Names are snake_case with a unit suffix. */

@@ -26,6 +26,7 @@ export function grpcStatusOf(code: string): GrpcStatus {
       return GrpcStatus.RESOURCE_EXHAUSTED;
     case 'server_closing':
     case 'device_unavailable':
+    case 'cluster_unavailable':
       return GrpcStatus.UNAVAILABLE;
     case 'version_unsupported':
     case 'not_joined':

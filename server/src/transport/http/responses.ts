@@ -56,6 +56,7 @@ export function httpStatusOf(code: ErrorCode): number {
     case 'server_full':
     case 'server_closing':
     case 'device_unavailable':
+    case 'cluster_unavailable':
     case 'model_missing':
       return 503;
     case 'avatar_corrupt':
