@@ -1,6 +1,9 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { PROTOCOL_VERSION } from '@facewire/proto';
 import { destination, pino, stdTimeFunctions } from 'pino';
+import { NatsBus, RoomExchange } from './cluster/index.ts';
 import { type Config, readConfig } from './config.ts';
 import { createEncoderFactory } from './encoder/index.ts';
 import { type Engine, openEngine } from './engine.ts';
@@ -34,16 +37,23 @@ export interface RunningServer {
 
 /** how often the gRPC health service is told whether the device draws */
 const HEALTH_LOOK_MS = 500;
+/** by when the other servers of a cluster have told who is there */
+const FIRST_ANSWERS_MS = 200;
 
 const roomPage = fileURLToPath(new URL('../../examples/room/dist', import.meta.url));
 
-/** Wires the stages of contracts.ts. Throws FacewireError: config_invalid, model_…, device_unavailable, port_in_use. */
+/** Wires the stages of contracts.ts. Throws FacewireError: config_invalid, cluster_unavailable, model_…, device_unavailable, port_in_use. */
 export async function startServer(config: Config = readConfig(process.env)): Promise<RunningServer> {
   const log = pino({ level: config.logLevel, base: null, timestamp: stdTimeFunctions.isoTime }, destination(2));
   const metrics = new MetricsRegistry();
-  const engine = await openEngine(config, { log, early: true });
+  const warn = (message: string) => log.warn({}, message);
+  const bus = config.cluster === '' ? undefined : await NatsBus.connect({ url: config.cluster, warn });
+  const engine = await openEngine(config, { log, early: true }).catch(async (error: unknown) => {
+    await bus?.close();
+    throw error;
+  });
   metrics.addSource(() => residencyMetrics(engine.renderer));
-  const closers: (() => Promise<void> | void)[] = [() => engine.close()];
+  const closers: (() => Promise<void> | void)[] = [() => bus?.close(), () => engine.close()];
   let closing = false;
   let grpc: GrpcServer | undefined;
   const close = async () => {
@@ -55,9 +65,11 @@ export async function startServer(config: Config = readConfig(process.env)): Pro
     for (let closer = closers.pop(); closer !== undefined; closer = closers.pop()) await closer();
   };
   try {
-    const encoders = await createEncoderFactory({ warn: (message) => log.warn({}, message) });
+    const encoders = await createEncoderFactory({ warn });
     const fanOut = new LatestFrameFanOut({ metrics });
+    const server = randomBytes(4).toString('hex');
     const rooms = new RoomRegistry({
+      ...(bus && { idPrefix: `${server}-` }),
       avatars: engine.avatars,
       codecs: encoders.codecs,
       sizes: engine.renderer.sizes,
@@ -83,14 +95,23 @@ export async function startServer(config: Config = readConfig(process.env)): Pro
       return scheduler.deviceFails ? 'degraded' : 'ok';
     };
 
+    const exchange = bus && new RoomExchange({ bus, rooms, server, cluster: config.clusterName, metrics, warn });
+    if (exchange) {
+      exchange.start();
+      closers.push(() => exchange.close());
+      // So that nobody sees bots come and go at once.
+      await setTimeout(FIRST_ANSWERS_MS);
+    }
     const bots = new HouseBots({
       registry: rooms,
       room: config.demoRoom,
       seats: config.demoSeats,
       avatars: () => engine.avatars.list().filter((avatar) => avatar.builtIn),
+      mayFill: () => exchange?.isFirst ?? true,
     });
     bots.start();
     closers.push(() => bots.close());
+    exchange?.onServersChanged(() => bots.refresh());
 
     // One for both ports: it is one machine's memory.
     const bodies = new BodyBudget(DEFAULT_LIMITS.maxBodyBytesAtOnce);
@@ -133,6 +154,9 @@ export async function startServer(config: Config = readConfig(process.env)): Pro
           webSocket: web.adapter,
           uptimeSeconds: Math.round((performance.now() - startedAtMs) / 1000),
           ...rooms.snapshot(),
+          ...(bus && {
+            cluster: { name: config.clusterName, server, connected: bus.connected, servers: exchange!.others + 1 },
+          }),
           residency: residencyOf(engine.renderer),
           timings: metrics.snapshot().histograms,
         }),

@@ -34,6 +34,10 @@ export interface Config {
   demoSeats: number;
   /** no: joining a room other than the demo room is room_unknown */
   openRooms: 'yes' | 'no';
+  /** NATS servers through which servers share rooms and avatars (cluster/NatsBus.ts); empty: this one is alone */
+  cluster: string;
+  /** servers of the same name share; others may use the same NATS servers */
+  clusterName: string;
   /** auto | uws | ws */
   webSocket: 'auto' | 'uws' | 'ws';
   logLevel: string;
@@ -84,9 +88,20 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     demoRoom: text('DEMO_ROOM', 'lobby'),
     demoSeats: integer('DEMO_SEATS', 6, 0, 64),
     openRooms: choice('OPEN_ROOMS', 'yes', ['yes', 'no'] as const),
+    cluster: text('CLUSTER', ''),
+    clusterName: clusterName(text('CLUSTER_NAME', 'facewire')),
     webSocket: choice('WEBSOCKET', 'auto', ['auto', 'uws', 'ws'] as const),
     logLevel: choice('LOG', 'info', ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const),
   };
+}
+
+/** It becomes part of NATS's subjects and the name of a bucket. */
+function clusterName(name: string): string {
+  if (/^[A-Za-z0-9_-]{1,64}$/.test(name)) return name;
+  throw new FacewireError('config_invalid', 'FACEWIRE_CLUSTER_NAME must be 1 to 64 letters, digits, - or _', {
+    received: name,
+    remedy: 'leave FACEWIRE_CLUSTER_NAME out for facewire',
+  });
 }
 
 /** Unlike elsewhere an empty value says something: no tracker. So does "none". */

@@ -7,6 +7,7 @@ import type {
   FrameCodec,
   Motion,
   MotionSample,
+  ParticipantInfo,
   ReceivedMotion,
   ServerControl,
   View,
@@ -257,6 +258,21 @@ export interface ClusterBus {
   subscribe(subject: string, listener: (data: Uint8Array) => void): () => void;
   /** Calls `listener` when the connection is back after it was lost. Returns what ends it. */
   onReconnected(listener: () => void): () => void;
+}
+
+/** Rooms as the servers of a cluster share them. Room and participant are given by name and id. */
+export interface ExchangedRooms {
+  names(): string[];
+  /** participants of this server, in the order they came; empty for an unknown room */
+  ownRoster(room: string): ParticipantInfo[];
+  /** Calls `listener` after somebody came, left or changed avatar, here or elsewhere. Returns what ends it. */
+  onRosterChanged(listener: (room: string) => void): () => void;
+  /** Calls `listener` with every motion of a participant of this server that was taken. Returns what ends it. */
+  onMotion(listener: (room: string, participant: string, sample: MotionSample) => void): () => void;
+  /** All participants that another server has in a room, in place of those that it had. */
+  setRemote(server: string, room: string, participants: readonly ParticipantInfo[]): void;
+  /** Of nobody known: dropped. */
+  setRemoteMotion(server: string, room: string, participant: string, sample: MotionSample): void;
 }
 
 /** What is known of a shared file without reading it. */

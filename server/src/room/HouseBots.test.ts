@@ -75,7 +75,7 @@ test('every seat holds a bot with an avatar of its own', () => {
   expect(bots()[0]).toMatchObject({ name: 'Bot a', role: 'player' });
   house.close();
   house.close();
-  expect(registry.snapshot()).toEqual({ rooms: 0, participants: 0, bots: 0, streams: 0 });
+  expect(registry.snapshot()).toEqual({ rooms: 0, participants: 0, bots: 0, elsewhere: 0, streams: 0 });
 });
 
 test('who joins as a player takes the seat of a bot, first of the one that looks alike, and gives it back', () => {

@@ -8,6 +8,8 @@ export interface HouseBotsOptions {
   seats: number;
   /** avatars to choose from, asked for at every choice */
   avatars: () => readonly { id: string; name: string }[];
+  /** whether the seats are this server's to fill: of several that share the room one does; default always */
+  mayFill?: () => boolean;
   /** motions per second, default 30 */
   motionsPerSecond?: number;
   /** 0…1, default Math.random */
@@ -61,6 +63,11 @@ export class HouseBots {
     this.#fill();
   }
 
+  /** Looks again whether the seats are this server's to fill. */
+  refresh(): void {
+    this.#fill();
+  }
+
   /** Removes all bots. May be called twice. */
   close(): void {
     this.#stop?.();
@@ -77,7 +84,7 @@ export class HouseBots {
     try {
       const { registry, room, seats } = this.#options;
       const people = registry.roster(room).filter(({ role, bot }) => role === 'player' && !bot);
-      const wanted = Math.max(0, seats - people.length);
+      const wanted = (this.#options.mayFill?.() ?? true) ? Math.max(0, seats - people.length) : 0;
       while (this.#bots.length > wanted) this.#removeOne(new Set(people.map(({ avatar }) => avatar)));
       while (this.#bots.length < wanted && this.#addOne());
     } finally {

@@ -17,15 +17,17 @@ export interface LiveStream extends Stream {
   view: View;
 }
 
-/** A participant, connected by a peer or living in this process. */
+/** A participant, connected by a peer, living in this process, or on another server of the cluster. */
 export class Member implements Participant {
   readonly id: string;
   readonly room: string;
   readonly name: string;
   readonly role: Role;
   readonly bot: boolean;
-  /** undefined for those who live in this process */
+  /** undefined for those who live in this process, or are on another server */
   readonly peer: Peer | undefined;
+  /** the server of the cluster that it is on; undefined: this one */
+  readonly server: string | undefined;
   avatar: string | undefined;
   latest: MotionSample | undefined = undefined;
   latestAtMs = 0;
@@ -33,13 +35,16 @@ export class Member implements Participant {
   /** streams that show this participant to somebody */
   readonly watchers = new Set<LiveStream>();
 
-  constructor(fields: Pick<Member, 'id' | 'room' | 'name' | 'role' | 'bot' | 'peer' | 'avatar'>) {
+  constructor(
+    fields: Pick<Member, 'id' | 'room' | 'name' | 'role' | 'bot' | 'avatar'> & Partial<Pick<Member, 'peer' | 'server'>>,
+  ) {
     this.id = fields.id;
     this.room = fields.room;
     this.name = fields.name;
     this.role = fields.role;
     this.bot = fields.bot;
     this.peer = fields.peer;
+    this.server = fields.server;
     this.avatar = fields.avatar;
   }
 
@@ -61,10 +66,14 @@ export class Room {
     this.permanent = permanent;
   }
 
-  /** members that are connected by a peer: bots take nobody's place */
+  /** members that are connected by a peer, to whatever server: bots take nobody's place */
   get people(): number {
+    return this.count(({ peer, server, bot }) => peer !== undefined || (server !== undefined && !bot));
+  }
+
+  count(which: (member: Member) => boolean): number {
     let count = 0;
-    for (const member of this.members.values()) if (member.peer) count++;
+    for (const member of this.members.values()) if (which(member)) count++;
     return count;
   }
 

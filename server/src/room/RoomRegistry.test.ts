@@ -151,7 +151,7 @@ test('what may not be joined is refused with a typed error, and leaves nothing b
   expect(codeOf(() => join(registry, 'a', { room: 'cellar' }))).toBe('room_unknown');
   expect(codeOf(() => join(registry, 'a', { role: 'player' }))).toBe('avatar_unknown');
   expect(codeOf(() => joinPlayer(registry, 'a', 'nobody'))).toBe('avatar_unknown');
-  expect(registry.snapshot()).toEqual({ rooms: 1, participants: 0, bots: 0, streams: 0 });
+  expect(registry.snapshot()).toEqual({ rooms: 1, participants: 0, bots: 0, elsewhere: 0, streams: 0 });
   const first = join(registry, 'a');
   expect(codeOf(() => join(registry, 'b'))).toBe('room_full');
   expect(codeOf(() => registry.handleControl(first, joining()))).toBe('already_joined');
@@ -259,7 +259,7 @@ test('when a viewer goes, its streams and an empty room go too', () => {
   const viewer = join(registry, 'v');
   subscribe(registry, viewer, 'p1');
   registry.handleClose(viewer);
-  expect(registry.snapshot()).toEqual({ rooms: 1, participants: 1, bots: 0, streams: 0 });
+  expect(registry.snapshot()).toEqual({ rooms: 1, participants: 1, bots: 0, elsewhere: 0, streams: 0 });
   registry.handleClose(ada);
   registry.handleClose(ada);
   expect(registry.snapshot().rooms).toBe(0);

@@ -8,7 +8,7 @@ import {
   receiveMotion,
   wrappedDifference,
 } from '@facewire/proto';
-import type { AvatarStore, FanOut, Metrics, Peer, PeerHandler, Stream } from '../contracts.ts';
+import type { AvatarStore, ExchangedRooms, FanOut, Metrics, Peer, PeerHandler, Stream } from '../contracts.ts';
 import { negotiateCodec, negotiateVersion } from './negotiate.ts';
 import { type LiveStream, Member, Room, sendSafely } from './Room.ts';
 import { StreamTable } from './StreamTable.ts';
@@ -34,6 +34,8 @@ export interface RoomRegistryOptions {
   maxParticipants?: number;
   /** streams of one peer, default 64 */
   maxStreams?: number;
+  /** what the ids of this server's participants begin with, so that they differ from other servers'; default '' */
+  idPrefix?: string;
   /** server clock in ms, default performance.now */
   now?: () => number;
 }
@@ -42,7 +44,7 @@ export interface RoomRegistryOptions {
 export interface LocalParticipant {
   readonly id: string;
   readonly avatar: string;
-  /** somebody has a stream of it */
+  /** somebody has a stream of it, or may have one on another server */
   readonly watched: boolean;
   setMotion(sample: MotionSample): void;
   /** may be called twice */
@@ -61,13 +63,14 @@ interface Membership {
  * Rooms, who is in them, and who watches whom. Everything that a peer may do wrong is a FacewireError thrown to its
  * transport, which tells that peer; nobody else notices.
  */
-export class RoomRegistry implements PeerHandler {
+export class RoomRegistry implements PeerHandler, ExchangedRooms {
   readonly #options: RoomRegistryOptions;
   readonly #now: () => number;
   readonly #rooms = new Map<string, Room>();
   readonly #memberships = new Map<Peer, Membership>();
   readonly #streams: StreamTable;
-  readonly #listeners = new Set<(room: string) => void>();
+  readonly #rosterListeners = new Set<(room: string) => void>();
+  readonly #motionListeners = new Set<(room: string, participant: string, sample: MotionSample) => void>();
   #nextParticipant = 1;
 
   constructor(options: RoomRegistryOptions) {
@@ -102,14 +105,66 @@ export class RoomRegistry implements PeerHandler {
 
   /** Calls `listener` with a room's name after somebody came, left or changed avatar. Returns what ends it. */
   onRosterChanged(listener: (room: string) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    this.#rosterListeners.add(listener);
+    return () => this.#rosterListeners.delete(listener);
   }
 
-  snapshot(): { rooms: number; participants: number; bots: number; streams: number } {
-    const members = [...this.#rooms.values()].flatMap((room) => [...room.members.values()]);
-    const bots = members.filter(({ bot }) => bot).length;
-    return { rooms: this.#rooms.size, participants: members.length - bots, bots, streams: this.#streams.size };
+  /** Of this server, but for `elsewhere`: participants on other servers, bots among them. */
+  snapshot(): { rooms: number; participants: number; bots: number; elsewhere: number; streams: number } {
+    let [participants, bots, elsewhere] = [0, 0, 0];
+    for (const room of this.#rooms.values()) {
+      for (const { bot, server } of room.members.values()) {
+        if (server !== undefined) elsewhere++;
+        else if (bot) bots++;
+        else participants++;
+      }
+    }
+    return { rooms: this.#rooms.size, participants, bots, elsewhere, streams: this.#streams.size };
+  }
+
+  // ── other servers ────────────────────────────────────────────────────────────────────────────────────────────────
+
+  names(): string[] {
+    return [...this.#rooms.keys()];
+  }
+
+  ownRoster(room: string): ParticipantInfo[] {
+    const members = [...(this.#rooms.get(room)?.members.values() ?? [])];
+    return members.filter(({ server }) => server === undefined).map((member) => member.info());
+  }
+
+  onMotion(listener: (room: string, participant: string, sample: MotionSample) => void): () => void {
+    this.#motionListeners.add(listener);
+    return () => this.#motionListeners.delete(listener);
+  }
+
+  /** A room that this server does not make itself is there as long as others have somebody in it. */
+  setRemote(server: string, name: string, participants: readonly ParticipantInfo[]): void {
+    const room = this.#rooms.get(name) ?? new Room(name, false);
+    const staying = new Set(participants.map(({ id }) => id));
+    let changed = false;
+    for (const info of participants) {
+      const { id, avatar } = info;
+      const known = room.members.get(id);
+      if (known?.server === server && known.avatar !== avatar) {
+        known.avatar = avatar;
+        room.tell({ type: 'participantUpdated', participant: info });
+        changed = true;
+      } else if (!known) {
+        this.#rooms.set(name, room);
+        room.add(new Member({ ...info, avatar, room: name, server }));
+        changed = true;
+      }
+    }
+    for (const member of room.members.values()) {
+      if (member.server === server && !staying.has(member.id)) this.#removeMember(room, member);
+    }
+    if (changed) this.#rosterChanged(room);
+  }
+
+  setRemoteMotion(server: string, room: string, participant: string, sample: MotionSample): void {
+    const member = this.#rooms.get(room)?.members.get(participant);
+    if (member?.server === server) this.#setMotion(member, sample);
   }
 
   // ── participants of this process ─────────────────────────────────────────────────────────────────────────────────
@@ -125,7 +180,7 @@ export class RoomRegistry implements PeerHandler {
       id: member.id,
       avatar,
       get watched() {
-        return member.watchers.size > 0;
+        return member.watchers.size > 0 || room.count(({ server, bot }) => server !== undefined && !bot) > 0;
       },
       setMotion: (sample) => this.#setMotion(member, sample),
       remove: () => this.#removeMember(room, member),
@@ -262,7 +317,7 @@ export class RoomRegistry implements PeerHandler {
     peer: Peer | undefined;
     bot: boolean;
   }): Member {
-    const id = `${fields.bot ? 'bot' : 'p'}${this.#nextParticipant++}`;
+    const id = `${this.#options.idPrefix ?? ''}${fields.bot ? 'bot' : 'p'}${this.#nextParticipant++}`;
     if (!this.#rooms.has(fields.room.name)) this.#rooms.set(fields.room.name, fields.room);
     return new Member({ ...fields, id, room: fields.room.name });
   }
@@ -338,6 +393,8 @@ export class RoomRegistry implements PeerHandler {
     member.received = receiveMotion(member.received, sample, member.latestAtMs);
     this.#options.metrics.count('motion_packets_total');
     this.#options.metrics.observe('motion_delay_ms', member.received.delayMs);
+    if (member.server !== undefined) return;
+    for (const listener of this.#motionListeners) listener(member.room, member.id, sample);
   }
 
   #membership(peer: Peer): Membership {
@@ -347,11 +404,9 @@ export class RoomRegistry implements PeerHandler {
   }
 
   #rosterChanged(room: Room): void {
-    const { rooms, participants, bots } = this.snapshot();
-    this.#options.metrics.gauge('rooms', rooms);
-    this.#options.metrics.gauge('participants', participants);
-    this.#options.metrics.gauge('bots', bots);
-    for (const listener of this.#listeners) listener(room.name);
+    const { streams: _, ...counts } = this.snapshot();
+    for (const [name, value] of Object.entries(counts)) this.#options.metrics.gauge(name, value);
+    for (const listener of this.#rosterListeners) listener(room.name);
   }
 }
 

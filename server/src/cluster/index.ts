@@ -1,0 +1,2 @@
+export { NatsBus } from './NatsBus.ts';
+export { RoomExchange } from './RoomExchange.ts';
