@@ -95,7 +95,8 @@ export async function startServer(config: Config = readConfig(process.env)): Pro
       return scheduler.deviceFails ? 'degraded' : 'ok';
     };
 
-    const exchange = bus && new RoomExchange({ bus, rooms, server, cluster: config.clusterName, metrics, warn });
+    const exchange =
+      bus && new RoomExchange({ bus, rooms: rooms.directory, server, cluster: config.clusterName, metrics, warn });
     if (exchange) {
       exchange.start();
       closers.push(() => exchange.close());

@@ -18,8 +18,15 @@ describe('readConfig', () => {
     expect(readConfig({ FACEWIRE_TRACKER: '/opt/tracker' }).tracker).toBe('/opt/tracker');
   });
 
+  it('is alone unless it is told of a cluster', () => {
+    expect(readConfig({})).toMatchObject({ cluster: '', clusterName: 'facewire' });
+    const env = { FACEWIRE_CLUSTER: ' nats://10.0.0.1,nats://10.0.0.2 ', FACEWIRE_CLUSTER_NAME: 'eu-1' };
+    expect(readConfig(env)).toMatchObject({ cluster: 'nats://10.0.0.1,nats://10.0.0.2', clusterName: 'eu-1' });
+  });
+
   it.each([
     ['FACEWIRE_PORT', '70000'],
+    ['FACEWIRE_CLUSTER_NAME', 'eu.west *'],
     ['FACEWIRE_PORT', 'eighty'],
     ['FACEWIRE_TICK_RATE', '29.5'],
     ['FACEWIRE_WEBSOCKET', 'http3'],

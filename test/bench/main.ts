@@ -1,6 +1,7 @@
 /** `npm run bench -- NAME [--json] [options]`: the last line printed is the result as one JSON object. */
 const BENCHES: Record<string, () => Promise<{ run(args: string[]): Promise<object> }>> = {
   bank: () => import('./bank.ts'),
+  cluster: () => import('./cluster.ts'),
   codec: () => import('./codec.ts'),
   density: () => import('./density.ts'),
   encode: () => import('./encode.ts'),

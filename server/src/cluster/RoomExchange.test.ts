@@ -74,7 +74,7 @@ function makeServer(name: string, aheadMs = 0): Server {
   });
   const bus = network.connect();
   const warn = (message: string) => warnings.push(message);
-  const exchange = new RoomExchange({ bus, rooms, server: name, cluster: 'test', metrics, warn, now });
+  const exchange = new RoomExchange({ bus, rooms: rooms.directory, server: name, cluster: 'test', metrics, warn, now });
   const server = { name, bus, rooms, exchange, metrics, warnings };
   servers.push(server);
   return server;

@@ -5,12 +5,11 @@ import {
   type FrameCodec,
   type MotionSample,
   type ParticipantInfo,
-  receiveMotion,
-  wrappedDifference,
 } from '@facewire/proto';
-import type { AvatarStore, ExchangedRooms, FanOut, Metrics, Peer, PeerHandler, Stream } from '../contracts.ts';
+import type { AvatarStore, FanOut, Metrics, Peer, PeerHandler, Stream } from '../contracts.ts';
 import { negotiateCodec, negotiateVersion } from './negotiate.ts';
-import { type LiveStream, Member, Room, sendSafely } from './Room.ts';
+import { type LiveStream, type Member, type Room, sendSafely } from './Room.ts';
+import { RoomDirectory } from './RoomDirectory.ts';
 import { StreamTable } from './StreamTable.ts';
 
 /** Reads one participant's packets, in the order they came. Throws FacewireError; packet_stale is only counted. */
@@ -63,22 +62,31 @@ interface Membership {
  * Rooms, who is in them, and who watches whom. Everything that a peer may do wrong is a FacewireError thrown to its
  * transport, which tells that peer; nobody else notices.
  */
-export class RoomRegistry implements PeerHandler, ExchangedRooms {
+export class RoomRegistry implements PeerHandler {
   readonly #options: RoomRegistryOptions;
   readonly #now: () => number;
-  readonly #rooms = new Map<string, Room>();
+  /** what other servers share */
+  readonly directory: RoomDirectory;
   readonly #memberships = new Map<Peer, Membership>();
   readonly #streams: StreamTable;
-  readonly #rosterListeners = new Set<(room: string) => void>();
-  readonly #motionListeners = new Set<(room: string, participant: string, sample: MotionSample) => void>();
-  #nextParticipant = 1;
 
   constructor(options: RoomRegistryOptions) {
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
     const { sizes, fanOut, metrics, maxStreams = 64 } = options;
     this.#streams = new StreamTable({ sizes, fanOut, metrics, maxStreams });
-    for (const name of options.rooms ?? []) this.#rooms.set(name, new Room(name, true));
+    this.directory = new RoomDirectory({
+      metrics,
+      rooms: options.rooms ?? [],
+      createRooms: options.createRooms ?? true,
+      idPrefix: options.idPrefix ?? '',
+      now: this.#now,
+      handleLeaving: (member) => {
+        for (const stream of this.#streams.endAllOf(member)) {
+          sendSafely(stream.peer, { type: 'ended', stream: stream.id });
+        }
+      },
+    });
   }
 
   // ── what the scheduler reads ─────────────────────────────────────────────────────────────────────────────────────
@@ -95,76 +103,21 @@ export class RoomRegistry implements PeerHandler, ExchangedRooms {
 
   /** Everybody in a room, in the order they came; empty for an unknown room. */
   roster(room: string): ParticipantInfo[] {
-    return [...(this.#rooms.get(room)?.members.values() ?? [])].map((member) => member.info());
+    return this.directory.roster(room);
   }
 
   /** Every room and who is in it, for GET /api/rooms. */
   list(): { name: string; participants: ParticipantInfo[] }[] {
-    return [...this.#rooms.keys()].map((name) => ({ name, participants: this.roster(name) }));
+    return this.directory.names().map((name) => ({ name, participants: this.roster(name) }));
   }
 
   /** Calls `listener` with a room's name after somebody came, left or changed avatar. Returns what ends it. */
   onRosterChanged(listener: (room: string) => void): () => void {
-    this.#rosterListeners.add(listener);
-    return () => this.#rosterListeners.delete(listener);
+    return this.directory.onRosterChanged(listener);
   }
 
-  /** Of this server, but for `elsewhere`: participants on other servers, bots among them. */
-  snapshot(): { rooms: number; participants: number; bots: number; elsewhere: number; streams: number } {
-    let [participants, bots, elsewhere] = [0, 0, 0];
-    for (const room of this.#rooms.values()) {
-      for (const { bot, server } of room.members.values()) {
-        if (server !== undefined) elsewhere++;
-        else if (bot) bots++;
-        else participants++;
-      }
-    }
-    return { rooms: this.#rooms.size, participants, bots, elsewhere, streams: this.#streams.size };
-  }
-
-  // ── other servers ────────────────────────────────────────────────────────────────────────────────────────────────
-
-  names(): string[] {
-    return [...this.#rooms.keys()];
-  }
-
-  ownRoster(room: string): ParticipantInfo[] {
-    const members = [...(this.#rooms.get(room)?.members.values() ?? [])];
-    return members.filter(({ server }) => server === undefined).map((member) => member.info());
-  }
-
-  onMotion(listener: (room: string, participant: string, sample: MotionSample) => void): () => void {
-    this.#motionListeners.add(listener);
-    return () => this.#motionListeners.delete(listener);
-  }
-
-  /** A room that this server does not make itself is there as long as others have somebody in it. */
-  setRemote(server: string, name: string, participants: readonly ParticipantInfo[]): void {
-    const room = this.#rooms.get(name) ?? new Room(name, false);
-    const staying = new Set(participants.map(({ id }) => id));
-    let changed = false;
-    for (const info of participants) {
-      const { id, avatar } = info;
-      const known = room.members.get(id);
-      if (known?.server === server && known.avatar !== avatar) {
-        known.avatar = avatar;
-        room.tell({ type: 'participantUpdated', participant: info });
-        changed = true;
-      } else if (!known) {
-        this.#rooms.set(name, room);
-        room.add(new Member({ ...info, avatar, room: name, server }));
-        changed = true;
-      }
-    }
-    for (const member of room.members.values()) {
-      if (member.server === server && !staying.has(member.id)) this.#removeMember(room, member);
-    }
-    if (changed) this.#rosterChanged(room);
-  }
-
-  setRemoteMotion(server: string, room: string, participant: string, sample: MotionSample): void {
-    const member = this.#rooms.get(room)?.members.get(participant);
-    if (member?.server === server) this.#setMotion(member, sample);
+  snapshot(): ReturnType<RoomDirectory['count']> & { streams: number } {
+    return { ...this.directory.count(), streams: this.#streams.size };
   }
 
   // ── participants of this process ─────────────────────────────────────────────────────────────────────────────────
@@ -172,18 +125,17 @@ export class RoomRegistry implements PeerHandler, ExchangedRooms {
   /** Throws avatar_unknown, and room_unknown like a join. */
   addLocalParticipant(options: { room: string; name: string; avatar: string; bot: boolean }): LocalParticipant {
     const avatar = this.#knownAvatar(options.avatar);
-    const room = this.#roomToEnter(options.room);
-    const member = this.#newMember({ ...options, avatar, room, role: 'player', peer: undefined });
-    room.add(member);
-    this.#rosterChanged(room);
+    const room = this.directory.roomToEnter(options.room);
+    const member = this.directory.newMember(room, { ...options, avatar, role: 'player', peer: undefined });
+    this.directory.enter(room, member);
     return {
       id: member.id,
       avatar,
       get watched() {
         return member.watchers.size > 0 || room.count(({ server, bot }) => server !== undefined && !bot) > 0;
       },
-      setMotion: (sample) => this.#setMotion(member, sample),
-      remove: () => this.#removeMember(room, member),
+      setMotion: (sample) => this.directory.setMotion(member, sample),
+      remove: () => this.directory.leave(room, member),
     };
   }
 
@@ -239,7 +191,7 @@ export class RoomRegistry implements PeerHandler, ExchangedRooms {
       this.#options.metrics.count('motion_stale_total');
       return;
     }
-    this.#setMotion(member, sample);
+    this.directory.setMotion(member, sample);
   }
 
   handleDrain(peer: Peer): void {
@@ -264,7 +216,7 @@ export class RoomRegistry implements PeerHandler, ExchangedRooms {
     const version = negotiateVersion(message.version);
     const codec = negotiateCodec(message.codecs, this.#options.codecs);
     const avatar = message.role === 'player' ? this.#knownAvatar(message.avatar) : undefined;
-    const room = this.#roomToEnter(message.room);
+    const room = this.directory.roomToEnter(message.room);
     const limit = this.#options.maxParticipants ?? 256;
     if (room.people >= limit) {
       throw new FacewireError('room_full', `the room holds ${limit} participants`, {
@@ -272,7 +224,8 @@ export class RoomRegistry implements PeerHandler, ExchangedRooms {
         remedy: 'join another room, or try again when somebody has left',
       });
     }
-    const member = this.#newMember({ room, name: message.name, role: message.role, avatar, peer, bot: false });
+    const { name, role } = message;
+    const member = this.directory.newMember(room, { name, role, avatar, peer, bot: false });
     const decode = this.#options.createMotionDecoder?.() ?? decodeMotion;
     this.#memberships.set(peer, { member, room, codec, decode });
     const participants = [...room.members.values()].map((other) => other.info());
@@ -287,8 +240,7 @@ export class RoomRegistry implements PeerHandler, ExchangedRooms {
       // everybody else: what the newcomer is, it knows
       participants,
     });
-    room.add(member);
-    this.#rosterChanged(room);
+    this.directory.enter(room, member);
   }
 
   #leave(peer: Peer): void {
@@ -296,41 +248,7 @@ export class RoomRegistry implements PeerHandler, ExchangedRooms {
     // Out of the list first: what it caused to be said on the way out is not for itself.
     this.#memberships.delete(peer);
     this.#streams.endAllFor(peer);
-    this.#removeMember(room, member);
-  }
-
-  #removeMember(room: Room, member: Member): void {
-    if (room.members.get(member.id) !== member) return;
-    for (const stream of this.#streams.endAllOf(member)) {
-      sendSafely(stream.peer, { type: 'ended', stream: stream.id });
-    }
-    room.remove(member);
-    if (room.members.size === 0 && !room.permanent) this.#rooms.delete(room.name);
-    this.#rosterChanged(room);
-  }
-
-  #newMember(fields: {
-    room: Room;
-    name: string;
-    role: Member['role'];
-    avatar: string | undefined;
-    peer: Peer | undefined;
-    bot: boolean;
-  }): Member {
-    const id = `${this.#options.idPrefix ?? ''}${fields.bot ? 'bot' : 'p'}${this.#nextParticipant++}`;
-    if (!this.#rooms.has(fields.room.name)) this.#rooms.set(fields.room.name, fields.room);
-    return new Member({ ...fields, id, room: fields.room.name });
-  }
-
-  /** The room is only kept once somebody is in it: see #newMember. */
-  #roomToEnter(name: string): Room {
-    const room = this.#rooms.get(name);
-    if (room) return room;
-    if (this.#options.createRooms ?? true) return new Room(name, false);
-    throw new FacewireError('room_unknown', 'there is no such room, and this server does not make new ones', {
-      received: name,
-      remedy: `join one of ${[...this.#rooms.keys()].join(', ') || '(this server has no rooms)'}`,
-    });
+    this.directory.leave(room, member);
   }
 
   // ── streams ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -369,9 +287,7 @@ export class RoomRegistry implements PeerHandler, ExchangedRooms {
 
   #setAvatar({ member, room }: Membership, avatar: string): void {
     if (member.role !== 'player') throw playersOnly('have an avatar');
-    member.avatar = this.#knownAvatar(avatar);
-    room.tell({ type: 'participantUpdated', participant: member.info() }, member);
-    this.#rosterChanged(room);
+    this.directory.setAvatar(room, member, this.#knownAvatar(avatar));
   }
 
   #knownAvatar(avatar: string | undefined): string {
@@ -382,31 +298,10 @@ export class RoomRegistry implements PeerHandler, ExchangedRooms {
     });
   }
 
-  /** Newest wins: what is not newer than what is known is dropped and counted. */
-  #setMotion(member: Member, sample: MotionSample): void {
-    if (member.latest && wrappedDifference(sample.sequence, member.latest.sequence) <= 0) {
-      this.#options.metrics.count('motion_stale_total');
-      return;
-    }
-    member.latest = sample;
-    member.latestAtMs = this.#now();
-    member.received = receiveMotion(member.received, sample, member.latestAtMs);
-    this.#options.metrics.count('motion_packets_total');
-    this.#options.metrics.observe('motion_delay_ms', member.received.delayMs);
-    if (member.server !== undefined) return;
-    for (const listener of this.#motionListeners) listener(member.room, member.id, sample);
-  }
-
   #membership(peer: Peer): Membership {
     const membership = this.#memberships.get(peer);
     if (membership) return membership;
     throw new FacewireError('not_joined', 'this connection is in no room yet', { remedy: "send 'join' first" });
-  }
-
-  #rosterChanged(room: Room): void {
-    const { streams: _, ...counts } = this.snapshot();
-    for (const [name, value] of Object.entries(counts)) this.#options.metrics.gauge(name, value);
-    for (const listener of this.#rosterListeners) listener(room.name);
   }
 }
 

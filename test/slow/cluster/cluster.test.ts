@@ -9,7 +9,7 @@ import { type SpawnedServer, spawnServer } from '@facewire/server/spawn';
 import sharp from 'sharp';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
-import { NATS_MISSING, type NatsServer, natsPresent, startNatsServer } from './natsServer.ts';
+import { NATS_MISSING, type NatsServer, natsPresent, startNatsServer } from '../../natsServer.ts';
 
 const portraits = fileURLToPath(new URL('../../../models/portraits', import.meta.url));
 /** How long something may take that takes a second or two on a quiet machine. */

@@ -1,6 +1,6 @@
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { NatsBus } from '../../../server/src/cluster/index.ts';
-import { NATS_MISSING, type NatsServer, natsPresent, startNatsServer } from './natsServer.ts';
+import { NATS_MISSING, type NatsServer, natsPresent, startNatsServer } from '../../natsServer.ts';
 
 /** How long something may take that takes milliseconds on a quiet machine. */
 const PATIENCE = { timeout: 20_000 };
