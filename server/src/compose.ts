@@ -67,7 +67,8 @@ export async function startServer(config: Config = readConfig(process.env)): Pro
   try {
     const encoders = await createEncoderFactory({ warn });
     const fanOut = new LatestFrameFanOut({ metrics });
-    const server = randomBytes(4).toString('hex');
+    // Servers that were started earlier come first: what one does for all of them stays with it when others come.
+    const server = `${Date.now().toString(36)}${randomBytes(2).toString('hex')}`;
     const rooms = new RoomRegistry({
       ...(bus && { idPrefix: `${server}-` }),
       avatars: engine.avatars,

@@ -13,7 +13,7 @@ import { OtherServer } from './OtherServer.ts';
 export interface RoomExchangeOptions {
   bus: ClusterBus;
   rooms: ExchangedRooms;
-  /** what the others call this server: another one at every start */
+  /** what the others call this server: another name at every start, in the order of their starts */
   server: string;
   /** servers with the same one share their rooms */
   cluster: string;
@@ -98,7 +98,7 @@ export class RoomExchange {
     return this.#others.size;
   }
 
-  /** One server of the cluster is: for what is done once, like filling rooms with bots. */
+  /** One server of the cluster is, the one that was started first: for what is done once, like filling rooms with bots. */
   get isFirst(): boolean {
     for (const server of this.#others.keys()) if (server < this.#options.server) return false;
     return true;
