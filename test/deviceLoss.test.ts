@@ -97,7 +97,7 @@ async function playedRoom() {
   const more = (count: number) => {
     const from = sequence;
     const newer = () => viewer.frames.filter((frame) => frame.sequence > from).length;
-    return expect.poll(newer, { timeout: 10_000, interval: 10 }).toBeGreaterThanOrEqual(count);
+    return expect.poll(newer, { interval: 10 }).toBeGreaterThanOrEqual(count);
   };
   return { gpu: gpu.state, renderer, told, player, viewer, metrics, more };
 }
@@ -140,7 +140,7 @@ it.each(CASES)('when the GPU %s the room lives on, drawn by the CPU, until it re
   expect(told.join('\n')).toMatch(reason);
   delete gpu.error;
   gpu.answers = true;
-  await expect.poll(() => renderer.device, { timeout: 10_000 }).toBe('cuda');
+  await expect.poll(() => renderer.device).toBe('cuda');
   expect(told.at(-1)).toBe('device cuda has returned');
   const { runs } = gpu;
   await more(3);

@@ -1,6 +1,6 @@
 import { AvatarClient, WebSocketTransport } from '@facewire/client-sdk';
 import { CompactMotionDecoder, type Motion, type MotionSample, synthesizeMotion } from '@facewire/proto';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import type { Participant } from '../server/src/contracts.ts';
 import { MetricsRegistry } from '../server/src/metrics/index.ts';
@@ -18,6 +18,8 @@ class LossyTransport extends WebSocketTransport {
   readonly truth = new Map<number, Motion>();
   /** sizes of all packets */
   readonly bytes: number[] = [];
+  /** packets that are still in the network */
+  underWay = 0;
   readonly ordered: boolean;
   readonly #fate: Fate;
   readonly #lossless = new CompactMotionDecoder();
@@ -34,8 +36,16 @@ class LossyTransport extends WebSocketTransport {
     this.bytes.push(packet.length);
     for (const delayMs of this.#fate(this.bytes.length - 1)) {
       if (delayMs === 0) super.sendMotion(packet);
-      else setTimeout(() => super.sendMotion(packet), delayMs);
+      else this.#sendLater(packet, delayMs);
     }
+  }
+
+  #sendLater(packet: Uint8Array, delayMs: number): void {
+    this.underWay++;
+    setTimeout(() => {
+      this.underWay--;
+      super.sendMotion(packet);
+    }, delayMs);
   }
 }
 
@@ -106,9 +116,18 @@ async function talk(ordered: boolean, fate: Fate, packets = 150) {
       resolve();
     }, 4);
   });
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  await arrived(player, transport!);
   const seen: Participant = [...registry.streams()][0]!.participant;
   return { transport: transport!, player, seen, errors };
+}
+
+/** Waits until all that was sent is at the server, and what it said of it here. */
+async function arrived({ clock }: AvatarClient, transport: LossyTransport) {
+  await expect.poll(() => transport.underWay).toBe(0);
+  const pongs = vi.spyOn(clock, 'handlePong');
+  const clientTimeMs = clock.now();
+  transport.sendControl({ type: 'ping', clientTimeMs });
+  await expect.poll(() => pongs.mock.calls.some(([askedAtMs]) => askedAtMs === clientTimeMs)).toBe(true);
 }
 
 function expectTruth({ truth }: LossyTransport): void {
@@ -158,7 +177,7 @@ describe('motion through a faulty ordered connection', () => {
       player.publishMotion(synthesizeMotion(n / 120, 6));
       await new Promise((resolve) => setTimeout(resolve, 4));
     }
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await arrived(player, transport);
     expectTruth(transport);
     expect(seen.latest!.sequence).toBeGreaterThan(goes + 20);
     expect(player.session).toBe(session);

@@ -35,7 +35,7 @@ describe('the peer of bench render', () => {
       expect(gflop).toBeCloseTo(gflopOf(16), 6);
       expect(ms).toBeGreaterThan(0);
     }
-  }, 60_000);
+  });
 
   it('is timed as published where that comes in time, without narrower ones before it', async () => {
     const { time, timed } = deviceOf(200);
@@ -87,8 +87,9 @@ describe('measureGraph', () => {
       for (let layer = 0; layer < layers; layer++) output = writer.relu(writer.conv(output, 64, 3));
       return measureGraph(writer, output, cpu, 100, 3);
     };
-    const [one, nine] = [await speedOf(1), await speedOf(9)];
+    const [one, nine, again] = [await speedOf(1), await speedOf(9), await speedOf(1)];
     expect(nine.gflop / one.gflop).toBeCloseTo(9, 6);
-    expect(nine.ms / one.ms).toBeGreaterThan(3);
+    // Before and after: other programs come and go.
+    expect(nine.ms / Math.min(one.ms, again.ms)).toBeGreaterThan(3);
   });
 });

@@ -71,7 +71,7 @@ it('draws all pictures of a room on one device, and rooms on different ones, eac
   try {
     const everybody = Object.values(ROOMS).flat();
     const frames = (avatar: string) => devices.reduce((sum, { drawn }) => sum + (drawn.get(avatar) ?? 0), 0);
-    await expect.poll(() => Math.min(...everybody.map(frames)), { timeout: 10_000 }).toBeGreaterThan(10);
+    await expect.poll(() => Math.min(...everybody.map(frames))).toBeGreaterThan(10);
   } finally {
     clearInterval(moving);
     await scheduler.close();

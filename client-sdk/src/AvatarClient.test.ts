@@ -5,6 +5,7 @@ import { AvatarClient } from './AvatarClient.ts';
 import type { AvatarClientOptions } from './AvatarClientOptions.ts';
 import type { AvatarFrame } from './AvatarStream.ts';
 import { FakeServer, until } from './testing/FakeServer.ts';
+import { WebSocketTransport } from './transport/WebSocketTransport.ts';
 
 let server: FakeServer;
 const clients: AvatarClient[] = [];
@@ -66,7 +67,7 @@ describe('joining', () => {
     server.send({ type: 'participantJoined', participant: cleo });
     server.send({ type: 'participantUpdated', participant: { ...cleo, avatar: 'ada' } });
     server.send({ type: 'participantLeft', participant: 'p3' });
-    await until(() => seen.length === 5, 'three events');
+    await until(() => seen.length === 5, 'the roster and three events');
     expect(seen.slice(2)).toEqual(['+Cleo', 'Cleo=ada', '-Cleo']);
     expect([...client.participants.keys()]).toEqual(['p1', 'p2']);
   });
@@ -132,9 +133,11 @@ describe('joining', () => {
 
 describe('streams', () => {
   it('hands over frames with the latency of the motion they show', async () => {
+    // Time stands still, so that the clocks agree: by a round trip alone they do to half of it.
+    vi.spyOn(performance, 'now').mockReturnValue(performance.now());
     const client = makeClient();
     await client.connect();
-    await until(() => (client.stats.roundTripMs ?? Infinity) < 1_000, 'a pong');
+    await until(() => client.stats.roundTripMs !== undefined, 'a pong');
     const stream = client.subscribe('p1', { size: 256, framesPerSecond: 30, view: { yaw: 0.1, pitch: 0 } });
     const frames: AvatarFrame[] = [];
     stream.on('frame', (frame) => frames.push(frame));
@@ -144,7 +147,7 @@ describe('streams', () => {
     server.sendFrame({ stream: stream.id!, motionSequence: 7, motionTimeMs });
     server.sendFrame({ stream: stream.id!, motionSequence: 7, motionTimeMs });
     await until(() => frames.length === 2, 'two frames');
-    expect(frames[0]!.latencyMs).toBeGreaterThan(40);
+    expect(Math.abs(frames[0]!.latencyMs! - 80)).toBeLessThanOrEqual(1);
     expect(frames[1]!.latencyMs, 'the same motion again says nothing about the way').toBeUndefined();
     expect(frames[0]!.payload).toHaveLength(500);
     expect(stream.stats).toMatchObject({ received: 2, size: 256, dropped: 0 });
@@ -254,17 +257,24 @@ describe('streams', () => {
 });
 
 describe('publishing', () => {
+  /** of the newest motion at the server, ms; negative: from the future */
+  const ageMs = () => wrappedDifference(Math.floor(server.now()) & 0xffff, server.motions.at(-1)!.timeMs);
+
   it('sends the newest motion, numbered, and dated by the server’s clock', async () => {
     const client = makePlayer({ motionRate: 50 });
     await client.connect();
     await until(() => client.stats.roundTripMs !== undefined, 'a pong');
-    const timer = setInterval(() => client.publishMotion(neutralMotion()), 2);
+    // That is how well the client knows the server's clock from now on.
+    const errorMs = client.stats.roundTripMs! / 2 + 1;
+    const timer = setInterval(() => {
+      for (let count = 0; count < 2; count++) client.publishMotion(neutralMotion());
+    }, 2);
     await until(() => server.motions.length >= 5, 'five motions');
     clearInterval(timer);
     const [first, second] = server.motions;
     expect(second!.sequence).toBe((first!.sequence + 1) & 0xffff);
-    const age = (Math.floor(server.now()) - server.motions.at(-1)!.timeMs) & 0xffff;
-    expect(age).toBeLessThan(1_000);
+    expect(ageMs()).toBeGreaterThanOrEqual(-errorMs);
+    expect(ageMs()).toBeLessThan(10_000);
     expect(client.stats.published.replaced).toBeGreaterThan(0);
     expect(client.stats.published.lastPacketBytes).toBe(70);
   });
@@ -274,11 +284,11 @@ describe('publishing', () => {
     await client.connect();
     const startedAt = performance.now();
     const timer = setInterval(() => client.publishMotion(neutralMotion()), 1);
-    await until(() => performance.now() - startedAt > 400, 'time to pass');
+    const packets = () => client.stats.published.packets;
+    await until(() => performance.now() - startedAt > 400 && packets() > 2, 'time and packets to pass');
     clearInterval(timer);
     const seconds = (performance.now() - startedAt) / 1000;
-    expect(client.stats.published.packets).toBeLessThanOrEqual(Math.ceil(seconds * 20) + 1);
-    expect(client.stats.published.packets).toBeGreaterThan(2);
+    expect(packets()).toBeLessThanOrEqual(Math.ceil(seconds * 20) + 1);
   });
 
   it('keeps the newest motion while the connection is being made', async () => {
@@ -323,23 +333,20 @@ describe('publishing', () => {
     expect(server.heard('join')[1]!.avatar).toBe('ada');
   });
 
-  /** of the newest motion at the server, ms; negative: from the future */
-  const ageMs = () => wrappedDifference(Math.floor(server.now()) & 0xffff, server.motions.at(-1)!.timeMs);
-
   it('dates what was handed in before the join by the clock of the server that it then joins', async () => {
     const client = makePlayer();
     client.publishMotion(neutralMotion());
     await client.connect();
     await until(() => server.motions.length === 1, 'the first motion');
     expect(ageMs()).toBeGreaterThanOrEqual(-10);
-    expect(ageMs()).toBeLessThan(1_000);
+    expect(ageMs()).toBeLessThan(10_000);
     server.cut();
     server.clockOffsetMs += 20_000; // another server, or the same one started anew
     await until(() => client.state === 'reconnecting', 'the loss');
     client.publishMotion(neutralMotion());
     await until(() => server.motions.length === 2, 'the second motion');
     expect(ageMs()).toBeGreaterThanOrEqual(-10);
-    expect(ageMs()).toBeLessThan(1_000);
+    expect(ageMs()).toBeLessThan(10_000);
   });
 
   it('dates what waited very long as old, not as of the future', async () => {
@@ -532,14 +539,17 @@ describe('a lost connection', () => {
 
   it('is noticed when the server goes silent without closing it', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const sent = vi.spyOn(WebSocketTransport.prototype, 'sendControl');
+    const pings = () => sent.mock.calls.filter(([{ type }]) => type === 'ping');
     const client = makeClient();
+    const pongs = vi.spyOn(client.clock, 'handlePong');
     const causes: string[] = [];
     client.on('reconnecting', (_attempt, _delayMs, cause) => causes.push(cause));
     await client.connect();
     const pass = async (seconds: number): Promise<void> => {
       for (let second = 0; second < seconds; second++) {
         vi.advanceTimersByTime(1_000);
-        for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+        if (!server.silent) await until(() => pongs.mock.calls.length === pings().length, 'the answers');
       }
     };
     await pass(20);

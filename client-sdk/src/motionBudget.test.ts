@@ -15,12 +15,15 @@ let client: AvatarClient;
 let nowMs: number;
 
 beforeEach(async () => {
+  // Nor do timers: a busy machine must not send what was left out while a test waits for the server.
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
   nowMs = 5000;
   vi.spyOn(performance, 'now').mockImplementation(() => nowMs);
   server = await FakeServer.listen();
 });
 
 afterEach(async () => {
+  vi.useRealTimers();
   vi.restoreAllMocks();
   client.close();
   await server.close();
@@ -130,6 +133,7 @@ describe('a motion budget', () => {
     client.publishMotion(last);
     const passing = setInterval(() => {
       nowMs += 20;
+      vi.advanceTimersByTime(20);
     }, 2);
     await until(() => Math.abs(server.motions.at(-1)!.motion.pose.yaw - 0.5) < 0.05, 'the last motion');
     clearInterval(passing);

@@ -21,5 +21,5 @@ it('does not count the time during which the thread was blocked', async () => {
   while (performance.now() < until);
   await new Promise((resolve) => setTimeout(resolve, 20));
   expect(task).not.toHaveBeenCalled();
-  await vi.waitFor(() => expect(task).toHaveBeenCalledTimes(1), { timeout: 3_000 });
+  await vi.waitFor(() => expect(task).toHaveBeenCalledTimes(1), { timeout: 30_000 });
 });

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { neutralMotion } from '@facewire/proto';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readConfig } from './config.ts';
 import { openEngine } from './engine.ts';
 
@@ -93,7 +93,7 @@ describe('openEngine', () => {
     expect(renderer.isReady!(first)).toBe(false);
     expect(renderer.counters.loads).toBe(3);
     release();
-    await vi.waitFor(() => expect(renderer.isReady!(first)).toBe(true));
+    await expect.poll(() => renderer.isReady!(first)).toBe(true);
     for (const avatar of [third, first, third, first]) await draw(avatar);
     expect(await draw(first)).toEqual(before);
     expect(renderer.counters).toMatchObject({ loads: 4, evictions: 2, bytesToDevice: 4 * avatarBytes });

@@ -10,8 +10,12 @@ import { type SpawnedServer, spawnServer } from '../../server/src/spawn.ts';
 const CHROMIUM = process.env.FACEWIRE_CHROMIUM ?? '/usr/bin/chromium';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** The issue asks for five seconds; a loaded two-core machine that also rasterises in software gets more. */
-const FIRST_FRAMES_MS = 15_000;
+/**
+ * The issue asks for five seconds; a two-core machine that also rasterises in software, and has a busy neighbour, gets
+ * more.
+ */
+const FIRST_FRAMES_MS = 60_000;
+const PATIENCE_MS = 180_000;
 /** Pictures are compared at this size, pixels. */
 const THUMB = 32;
 
@@ -27,9 +31,10 @@ describe.skipIf(!present && !process.env.CI)('the room in a browser', () => {
   beforeAll(async () => {
     expect(present, `${CHROMIUM} is missing: apt-get install chromium, or set FACEWIRE_CHROMIUM`).toBe(true);
     await build({ root: join(root, 'examples/room'), logLevel: 'warn' });
-    server = await spawnServer({ FACEWIRE_DATA: data });
+    server = await spawnServer({ FACEWIRE_DATA: data }, { mostMs: PATIENCE_MS });
     browser = await chromium.launch({
       executablePath: CHROMIUM,
+      timeout: PATIENCE_MS,
       args: [
         '--no-sandbox',
         '--disable-gpu',
@@ -52,6 +57,7 @@ describe.skipIf(!present && !process.env.CI)('the room in a browser', () => {
 
   async function openRoom(viewport: { width: number; height: number }, query: string): Promise<Page> {
     const opened = await browser.newPage({ viewport });
+    opened.setDefaultTimeout(PATIENCE_MS);
     opened.on('pageerror', (error) => faults.push(`page error: ${error.message}`));
     opened.on('console', (message) => {
       if (message.type() === 'error') faults.push(`console: ${message.text()}`);
@@ -85,6 +91,11 @@ describe.skipIf(!present && !process.env.CI)('the room in a browser', () => {
   it('turns the heads when the view is turned by hand', async () => {
     const turned = async (yaw: number) => {
       await page.locator('#view-yaw').fill(String(yaw));
+      // The page draws as often as its rasteriser can, and asks for views when it draws.
+      await page.waitForFunction((wanted) => {
+        const live = window.facewire.screens.filter((screen) => screen.live);
+        return live.every(({ stream }) => Math.abs(stream!.wanted.view.yaw - wanted) < 0.01);
+      }, yaw);
       await page.waitForTimeout(800);
       // A mean of several pictures: what is left is the view, not what the face happens to do.
       return collect(page, 12);
@@ -104,7 +115,7 @@ describe.skipIf(!present && !process.env.CI)('the room in a browser', () => {
 
   it('lets a visitor join as a player and puts the face on a screen', async () => {
     await page.locator('.play summary').click();
-    await page.locator('.avatars label').first().click({ timeout: 10_000 });
+    await page.locator('.avatars label').first().click();
     await page.locator('.play input[type=text]').fill('Nora');
     await page.locator('.play button').click();
     await page.waitForFunction(

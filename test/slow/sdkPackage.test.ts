@@ -71,7 +71,7 @@ const game = join(folder, 'game');
 
 /** Runs a program in the game's folder; what it printed. Throws with that, too, when it fails. */
 function run(program: string, ...args: string[]): string {
-  return execFileSync(program, args, { cwd: game, encoding: 'utf8', timeout: 120_000 });
+  return execFileSync(program, args, { cwd: game, encoding: 'utf8', timeout: 300_000 });
 }
 
 const tsc = (...args: string[]) => run(process.execPath, join(modules, 'typescript/bin/tsc'), ...args);
@@ -153,12 +153,13 @@ describe('the packed SDK in a game outside this repository', () => {
   it('plain Node runs it: a viewer sees who is in the room, and their frames, by WebSocket and by gRPC', async () => {
     tsc('-p', 'tsconfig.nodenext.json', '--outDir', 'built', '--noCheck');
     run(process.execPath, 'built/codec.js');
-    const server = await spawnServer({
+    const env = {
       FACEWIRE_DATA: join(folder, 'data'),
       FACEWIRE_DEVICE: 'cpu',
       FACEWIRE_MODEL: join(root, 'models/warp'),
       FACEWIRE_DEMO_SEATS: '2',
-    });
+    };
+    const server = await spawnServer(env, { mostMs: 180_000 });
     try {
       const { grpcPort } = (await (await fetch(`${server.url}/health`)).json()) as { grpcPort: number };
       const addresses = { ws: `${server.url.replace('http', 'ws')}/connect`, grpc: `127.0.0.1:${grpcPort}` };

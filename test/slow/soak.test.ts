@@ -26,7 +26,8 @@ function median(values: number[]): number {
 
 it('8 players and 24 viewers, 6 of them reading slowly, leave memory flat for a minute', async () => {
   const data = await mkdtemp(join(tmpdir(), 'facewire-soak-'));
-  const server = await spawnServer({ FACEWIRE_DEMO_SEATS: '0', FACEWIRE_LOG: 'warn', FACEWIRE_DATA: data });
+  const env = { FACEWIRE_DEMO_SEATS: '0', FACEWIRE_LOG: 'warn', FACEWIRE_DATA: data };
+  const server = await spawnServer(env, { mostMs: 180_000 });
   try {
     const samples: { atMs: number; megabytes: number }[] = [];
     const startedAtMs = performance.now();

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import sharp from 'sharp';
-import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Tensor } from '../contracts.ts';
 import { DEFAULT_LIMITS } from '../transport/index.ts';
 import { addBuiltIns } from './addBuiltIns.ts';
@@ -195,7 +195,7 @@ describe('FileAvatarStore', () => {
     const uploads = Array.from({ length: 19 }, () => store.create(square, { name: 'x' }));
     const settled = Promise.allSettled(uploads);
     await expect(uploads.at(-1)).rejects.toMatchObject({ code: 'server_full' });
-    await vi.waitFor(() => expect(tracked).toHaveLength(2));
+    await expect.poll(() => tracked).toHaveLength(2);
     const closing = store.close();
     await expect(uploads[2]).rejects.toMatchObject({ code: 'server_closing' });
     for (const done of tracked) done();

@@ -9,6 +9,8 @@ import { OrtSession } from './ort/OrtSession.ts';
 import { SizeRenderer } from './SizeRenderer.ts';
 import { TINY_MODEL } from './testdata/tinyAvatar.ts';
 
+const TIMEOUT_MS = 200;
+
 let device: DrawingDevice;
 let model: ModelPackage;
 beforeEach(async () => {
@@ -17,14 +19,17 @@ beforeEach(async () => {
     package: model,
     loadAvatar: () => Promise.reject(new Error('none')),
     threads: 2,
-    timeoutMs: 200,
+    timeoutMs: TIMEOUT_MS,
     // Nothing is written there: no measurement comes to its end.
     calibrationDir: join(tmpdir(), 'facewire-no-calibration'),
   };
   const opened = await openDevice(options, { kind: 'cpu', index: 0 }, 'float32');
   device = new DrawingDevice(opened, new AbortController().signal);
+  // Runs are given up when a test says so, not when the machine is busy.
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
 });
 afterEach(async () => {
+  vi.useRealTimers();
   vi.restoreAllMocks();
   await device.close();
 });
@@ -58,6 +63,7 @@ it('closes the graphs that it does not come to draw with, once the device answer
         comeBack = resolve;
       }),
   );
+  vi.advanceTimersByTime(TIMEOUT_MS);
   await expect(lost).rejects.toMatchObject({ code: 'device_unavailable' });
   const before = device.renderers;
   const close = vi.spyOn(OrtSession.prototype, 'close');
@@ -74,14 +80,22 @@ it('the graphs of a way to use the threads whose run was given up are closed whe
   const current = [...device.renderers.values()];
   let comeBack = () => {};
   const render = SizeRenderer.prototype.render;
-  vi.spyOn(SizeRenderer.prototype, 'render').mockImplementation(function (this: SizeRenderer, ...asked) {
-    if (current.includes(this)) return render.apply(this, asked);
-    return new Promise((resolve) => {
-      comeBack = () => resolve([]);
+  const begun = new Promise<void>((resolve) => {
+    vi.spyOn(SizeRenderer.prototype, 'render').mockImplementation(function (this: SizeRenderer, ...asked) {
+      if (current.includes(this)) return render.apply(this, asked);
+      resolve();
+      return new Promise((end) => {
+        comeBack = () => end([]);
+      });
     });
   });
   const close = vi.spyOn(SizeRenderer.prototype, 'close');
-  await expect(calibrateDevice(device, async () => true)).rejects.toMatchObject({ code: 'device_unavailable' });
+  const refused = expect(calibrateDevice(device, async () => true)).rejects.toMatchObject({
+    code: 'device_unavailable',
+  });
+  await begun;
+  vi.advanceTimersByTime(TIMEOUT_MS);
+  await refused;
   expect(close).not.toHaveBeenCalled();
   comeBack();
   await settle();

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { CalibrationCache } from './CalibrationCache.ts';
 import { calibrate, calibrationBatches, lanesFor, trusted } from './calibrate.ts';
 import { ModelPackage } from './ModelPackage.ts';
@@ -178,7 +178,12 @@ describe('CalibrationCache', () => {
 });
 
 describe('OnnxRenderer', () => {
+  afterEach(() => void vi.restoreAllMocks());
+
   it('measures itself once nothing is drawn, unseen, and takes what was kept instead where there is something', async () => {
+    // Runs seem to take a millisecond, whatever else the machine does: none is left out for being slow.
+    let nowMs = 0;
+    vi.spyOn(performance, 'now').mockImplementation(() => nowMs++);
     const directory = await mkdtemp(join(tmpdir(), 'facewire-calibration-'));
     const model = await ModelPackage.load(TINY_MODEL);
     const options = {

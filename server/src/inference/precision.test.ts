@@ -303,7 +303,7 @@ describe('a package with variants', () => {
     const alive = setInterval(() => undefined, 10);
     expect(await provePrecision({ ...asked, pauseMs: 60_000, signal: closing.signal })).toBe('int8');
     clearInterval(alive);
-    expect(performance.now() - startedAtMs).toBeLessThan(5000);
+    expect(performance.now() - startedAtMs).toBeLessThan(30_000);
   });
 
   it('a device that takes seconds for a picture is judged by one, so that the server listens before long', async () => {

@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { neutralMotion } from '@facewire/proto';
@@ -106,7 +106,7 @@ describe('fastestThreading', () => {
 
 describe('OnnxRenderer with several runs at once', () => {
   it('draws the same as with one, and keeps what it measured for the next start', async () => {
-    const calibrationDir = join(tmpdir(), `facewire-threading-${process.pid}`);
+    const calibrationDir = await mkdtemp(join(tmpdir(), 'facewire-threading-'));
     const options = {
       package: await ModelPackage.load(TINY_MODEL),
       loadAvatar: async (id: string) => tinyAvatar(id, Number(id)),

@@ -82,13 +82,33 @@ export function describeWebConformance(harness: WebHarness): void {
     });
 
     it.runIf(harness.shortIdleTimes)('closes a peer that answers no pings, and keeps one that does', async () => {
-      const { handler, server } = await setUp({ limits: { idleTimeoutMs: 300 } });
+      let nowMs = performance.now();
+      const clock = vi.spyOn(performance, 'now').mockImplementation(() => nowMs);
+      vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+      cleanups.push(() => {
+        vi.useRealTimers();
+        clock.mockRestore();
+      });
+      const { handler, server, url } = await setUp({ limits: { idleTimeoutMs: 300 } });
       const dead = await connectWs(server.port, { autoPong: false });
       const { peer } = await handler.wait('open');
       const alive = await connectWs(server.port);
+      let pings = 0;
+      alive.socket.on('ping', () => pings++);
+      const pass = async (ms: number) => {
+        for (const endMs = nowMs + ms; nowMs < endMs; ) {
+          const before = pings;
+          nowMs += 100;
+          vi.advanceTimersByTime(100);
+          await expect.poll(() => pings, { interval: 1 }).toBeGreaterThan(before);
+          // By now its answer is under way, and comes before this request.
+          await (await fetch(url)).text();
+        }
+      };
+      await pass(400);
       await dead.closed;
       expect((await handler.wait('close')).peer.id).toBe(peer.id);
-      await new Promise((resolve) => setTimeout(resolve, 400));
+      await pass(400);
       expect(handler.all('close')).toHaveLength(1);
       alive.leave();
     });
@@ -154,16 +174,24 @@ export function describeWebConformance(harness: WebHarness): void {
       const held = new Promise<void>((resolve) => {
         release = resolve;
       });
+      let hold = () => {};
+      const isHeld = new Promise<void>((resolve) => {
+        hold = resolve;
+      });
       const { url } = await setUp({
         limits: { maxBodyBytesAtOnce: 1500 },
         http: async (request) => {
-          if (request.path === '/slow') await held;
+          if (request.path === '/slow') {
+            hold();
+            await held;
+          }
           return await echo(request);
         },
       });
       const body = new Uint8Array(1000);
       const first = fetch(`${url}/slow`, { method: 'POST', body });
-      await vi.waitFor(async () => expect((await fetch(`${url}/x`, { method: 'POST', body })).status).toBe(503));
+      await isHeld;
+      expect((await fetch(`${url}/x`, { method: 'POST', body })).status).toBe(503);
       release();
       expect((await first).status).toBe(200);
       expect((await fetch(`${url}/x`, { method: 'POST', body })).status).toBe(200);
@@ -235,13 +263,13 @@ export function describeWebConformance(harness: WebHarness): void {
     });
     const head = 'POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n';
     await rawExchange(server.port, head + 'a'.repeat(1000), async (socket) => {
-      await vi.waitFor(() => expect(asked).toHaveBeenCalledOnce());
+      await expect.poll(() => asked).toHaveBeenCalledOnce();
       socket.destroy();
     });
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(await chunkedPost(server.port, 1000)).toBe(503);
     handle();
-    await vi.waitFor(() => expect(bodies.take(1500)).toBe(true));
+    await expect.poll(() => bodies.take(1500)).toBe(true);
   });
 
   describe('listening', () => {

@@ -85,7 +85,7 @@ describe('the avatars service', () => {
     });
     const upload = () => call<AvatarInfo>('CreateAvatar', { name: 'A', portrait: Buffer.alloc(100_000, 7) });
     const [first, second] = [upload(), upload()];
-    await vi.waitFor(() => expect(avatars.create).toHaveBeenCalledTimes(2));
+    await expect.poll(() => avatars.create).toHaveBeenCalledTimes(2);
     await expect(upload()).rejects.toMatchObject({
       code: status.RESOURCE_EXHAUSTED,
       details: expect.stringMatching(/^server_full/),
