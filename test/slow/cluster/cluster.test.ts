@@ -37,18 +37,18 @@ describe.skipIf(!natsPresent && !process.env.CI)('two servers of a cluster', () 
   const folders: string[] = [];
   const clients: AvatarClient[] = [];
 
-  async function startServer(more: Record<string, string> = {}): Promise<SpawnedServer> {
+  async function startServer(): Promise<SpawnedServer> {
     const data = await mkdtemp(join(tmpdir(), 'facewire-cluster-'));
     folders.push(data);
-    return spawnServer({
+    const env = {
       FACEWIRE_CLUSTER: nats.url,
       FACEWIRE_DATA: data,
       FACEWIRE_DEVICE: 'cpu',
       FACEWIRE_DEMO_SEATS: '0',
       FACEWIRE_THREADS: '1',
       FACEWIRE_LOG: 'warn',
-      ...more,
-    });
+    };
+    return spawnServer(env, { mostMs: 180_000 });
   }
 
   beforeAll(async () => {
@@ -127,11 +127,10 @@ describe.skipIf(!natsPresent && !process.env.CI)('two servers of a cluster', () 
     };
 
   it('know each other', async () => {
-    await vi.waitFor(
-      async () => expect((await health(a)).cluster).toMatchObject({ connected: true, servers: 2 }),
-      PATIENCE,
-    );
-    expect((await health(b)).cluster).toMatchObject({ connected: true, servers: 2 });
+    await vi.waitFor(async () => {
+      const clusters = await Promise.all([a, b].map(async (server) => (await health(server)).cluster));
+      for (const cluster of clusters) expect(cluster).toMatchObject({ connected: true, servers: 2 });
+    }, PATIENCE);
   });
 
   it('show the players of one to the viewers of the other, as they move', async () => {
@@ -144,11 +143,11 @@ describe.skipIf(!natsPresent && !process.env.CI)('two servers of a cluster', () 
     const viewer = client(b.url);
     await viewer.connect();
     const ada = await appears(viewer, 'Ada');
-    const frontal = await frameOf(viewer, ada, ({ latencyMs }) => latencyMs !== undefined);
+    const frontal = await frameOf(viewer, ada, () => true);
     expect(frontal.header).toMatchObject({ width: 128, height: 128 });
-    // Dated by this server's clock, which is another than that of the server that the motion came to.
-    expect(frontal.latencyMs).toBeGreaterThan(0);
-    expect(frontal.latencyMs).toBeLessThan(2000);
+    // Dated by this server's clock, which began seconds after that of the server that the motion came to: dated by that
+    // one it would be newer than now, which counts as 0.
+    await frameOf(viewer, ada, ({ latencyMs }) => latencyMs !== undefined && latencyMs > 0 && latencyMs < 2000);
     yaw = 0.5;
     // The same face is drawn for a viewer of the server that it is on.
     const neighbour = client(a.url, { name: 'Nora' });
@@ -175,13 +174,15 @@ describe.skipIf(!natsPresent && !process.env.CI)('two servers of a cluster', () 
       await new Promise((resolve) => setTimeout(resolve, ms));
       return ((await bytes(a)) - before) / (ms / 1000);
     };
-    const together = await over(2000);
+    await vi.waitFor(async () => {
+      // 30 packets of 70 bytes a second, and what says whose they are; a frame has some 3,000.
+      const together = await over(1000);
+      expect(together).toBeGreaterThan(1000);
+      expect(together).toBeLessThan(8000);
+    }, PATIENCE);
     viewer.close();
     await vi.waitFor(async () => expect((await health(a)).elsewhere).toBe(0), PATIENCE);
     const alone = await over(2000);
-    // 30 packets of 70 bytes a second, and what says whose they are; a frame has some 3,000.
-    expect(together).toBeGreaterThan(1000);
-    expect(together).toBeLessThan(8000);
     expect(alone).toBeLessThan(200);
   });
 
