@@ -5,6 +5,7 @@ const BENCHES: Record<string, () => Promise<{ run(args: string[]): Promise<objec
   codec: () => import('./codec.ts'),
   density: () => import('./density.ts'),
   encode: () => import('./encode.ts'),
+  landmarks: () => import('./landmarks.ts'),
   latency: () => import('./latency.ts'),
   receive: () => import('./receive.ts'),
   render: () => import('./render.ts'),

@@ -33,21 +33,24 @@ def rotation(pitch: float, yaw: float, roll: float) -> np.ndarray:
     return rz @ ry @ rx
 
 
+def track_expressions(data: dict) -> np.ndarray:
+    """ARKit's coefficients [N,52] of a motion track's document."""
+    names = [n.replace("_L", "Left").replace("_R", "Right") for n in data["names"]]
+    frames = np.asarray(data["frames"], np.float32)[:, 6:]
+    out = np.zeros((len(frames), 52), np.float32)
+    for k, name in enumerate(names):
+        # browInnerUp and cheekPuff may come in halves.
+        key = name if name in INDEX else name.removesuffix("Left").removesuffix("Right")
+        if key in INDEX:
+            share = 1.0 if name in INDEX else 0.5
+            out[:, INDEX[key]] += share * frames[:, k]
+    return out
+
+
 def load_tracks(folder: Path | None) -> np.ndarray:
     """All frames of the motion tracks as ARKit coefficients [N,52]; [0,52] where there are none."""
-    rows = []
-    for file in sorted(folder.glob("*.json")) if folder and folder.is_dir() else []:
-        data = json.loads(file.read_text())
-        names = [n.replace("_L", "Left").replace("_R", "Right") for n in data["names"]]
-        frames = np.asarray(data["frames"], np.float32)[:, 6:]
-        out = np.zeros((len(frames), 52), np.float32)
-        for k, name in enumerate(names):
-            # browInnerUp and cheekPuff may come in halves.
-            key = name if name in INDEX else name.removesuffix("Left").removesuffix("Right")
-            if key in INDEX:
-                share = 1.0 if name in INDEX else 0.5
-                out[:, INDEX[key]] += share * frames[:, k]
-        rows.append(out)
+    files = sorted(folder.glob("*.json")) if folder and folder.is_dir() else []
+    rows = [track_expressions(json.loads(file.read_text())) for file in files]
     return np.concatenate(rows) if rows else np.zeros((0, 52), np.float32)
 
 

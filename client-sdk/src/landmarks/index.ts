@@ -1,0 +1,2 @@
+export * from './LandmarkReader.ts';
+export type { Landmarks, PointOptions } from './readPoints.ts';
