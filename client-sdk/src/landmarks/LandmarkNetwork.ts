@@ -1,5 +1,5 @@
 import { EXPRESSION_COUNT, EXPRESSION_NAMES } from '@facewire/proto';
-import { Linear, Norm, silu, softmax } from './layers.ts';
+import { add, Linear, Norm, silu, softmax } from './layers.ts';
 import {
   CODE,
   CODES,
@@ -70,7 +70,7 @@ export class LandmarkNetwork {
     this.#back[0]!.run(x, dtMs);
     this.#near[1]!.run(x, dtMs);
     this.#back[1]!.run(x, dtMs);
-    for (let token = 0; token < TOKENS; token++) this.#last.run(x, token * WIDTH, x, token * WIDTH);
+    this.#last.run(x, x, TOKENS);
     this.#pose.run(x, (TOKENS - 1) * WIDTH, this.correction, 0);
     POSE_UNITS.forEach((unit, k) => {
       this.correction[k] = this.correction[k]! * unit;
@@ -91,9 +91,12 @@ class Block {
   readonly #ages: Float32Array | undefined;
   /** queries, keys and values of the newest frames, the newest last; their ages */
   #frames: { qkv: Float32Array; ageMs: number }[] = [];
-  readonly #given = new Float32Array(WIDTH);
-  readonly #hidden = new Float32Array(HIDDEN);
+  readonly #given = new Float32Array(TOKENS * WIDTH);
+  readonly #answer = new Float32Array(TOKENS * WIDTH);
+  readonly #hidden = new Float32Array(TOKENS * HIDDEN);
   readonly #scores = new Float32Array(Math.max(TOKENS, WINDOW));
+  /** [HEADS, WINDOW]; within a frame nothing is old */
+  readonly #bias = new Float32Array(HEADS * Math.max(TOKENS, WINDOW));
 
   constructor(weights: Weights, name: string, back: boolean) {
     this.#first = new Norm(weights, `${name}.first`, WIDTH);
@@ -111,18 +114,17 @@ class Block {
 
   run(x: Float32Array, dtMs: number): void {
     const qkv = this.#remember(dtMs);
-    for (let token = 0; token < TOKENS; token++) {
-      this.#first.run(x, token * WIDTH, this.#given, 0);
-      this.#qkv.run(this.#given, 0, qkv, token * 3 * WIDTH);
-    }
-    for (let token = 0; token < TOKENS; token++) {
-      this.#attend(qkv, token);
-      this.#out.run(this.#given, 0, x, token * WIDTH, true);
-      this.#second.run(x, token * WIDTH, this.#given, 0);
-      this.#up.run(this.#given, 0, this.#hidden, 0);
-      silu(this.#hidden);
-      this.#down.run(this.#hidden, 0, x, token * WIDTH, true);
-    }
+    this.#first.run(x, this.#given, TOKENS);
+    this.#qkv.run(this.#given, 0, qkv, 0, TOKENS);
+    if (this.#ages !== undefined) this.#weigh(this.#ages);
+    for (let token = 0; token < TOKENS; token++) this.#attend(qkv, token);
+    this.#out.run(this.#given, 0, this.#answer, 0, TOKENS);
+    add(x, this.#answer);
+    this.#second.run(x, this.#given, TOKENS);
+    this.#up.run(this.#given, 0, this.#hidden, 0, TOKENS);
+    silu(this.#hidden);
+    this.#down.run(this.#hidden, 0, this.#answer, 0, TOKENS);
+    add(x, this.#answer);
   }
 
   /** Room for a frame; what is seen of older ones stays, by turns in the same arrays. */
@@ -136,7 +138,7 @@ class Block {
     return qkv;
   }
 
-  /** What a token attends to, into #given: all tokens of its frame, or itself in the frames before. */
+  /** What a token attends to, into its place in #given: all tokens of its frame, or itself in the frames before. */
   #attend(own: Float32Array, token: number): void {
     const scores = this.#scores;
     const frames = this.#frames;
@@ -150,29 +152,36 @@ class Block {
         const key = place(index) + WIDTH + head * HEAD_WIDTH;
         let sum = 0;
         for (let k = 0; k < HEAD_WIDTH; k++) sum += own[query + k]! * keys[key + k]!;
-        scores[index] = sum / Math.sqrt(HEAD_WIDTH) + this.#bias(head, index);
+        scores[index] = sum / Math.sqrt(HEAD_WIDTH) + this.#bias[head * WINDOW + index]!;
       }
       softmax(scores, 0, count);
-      const to = head * HEAD_WIDTH;
+      const to = token * WIDTH + head * HEAD_WIDTH;
       this.#given.fill(0, to, to + HEAD_WIDTH);
       for (let index = 0; index < count; index++) {
         const values = source(index);
-        const value = place(index) + 2 * WIDTH + to;
+        const value = place(index) + 2 * WIDTH + head * HEAD_WIDTH;
         const share = scores[index]!;
         for (let k = 0; k < HEAD_WIDTH; k++) this.#given[to + k] = this.#given[to + k]! + share * values[value + k]!;
       }
     }
   }
 
-  #bias(head: number, index: number): number {
-    if (this.#ages === undefined) return 0;
-    let sum = 0;
-    for (let k = 0; k < DECAYS_MS.length; k++) {
-      sum += this.#ages[head * DECAYS_MS.length + k]! * Math.exp(-this.#frames[index]!.ageMs / DECAYS_MS[k]!);
-    }
-    return sum;
+  /** What each head thinks of how old the frames are. */
+  #weigh(ages: Float32Array): void {
+    this.#frames.forEach(({ ageMs }, index) => {
+      const fresh = DECAYS_MS.map((decayMs) => Math.exp(-ageMs / decayMs));
+      for (let head = 0; head < HEADS; head++) {
+        this.#bias[head * WINDOW + index] = fresh.reduce(
+          (sum, each, k) => sum + each * ages[head * fresh.length + k]!,
+          0,
+        );
+      }
+    });
   }
 }
+
+/** a token, its mean and how much is known of it */
+const ASKED = 2 * WIDTH + HEADS;
 
 /** What the person's face is like: a running mean in which each frame has a weight of its own choice. */
 class Memory {
@@ -184,15 +193,16 @@ class Memory {
   /** weights so far, and values times weights. In doubles: they add up for hours */
   readonly #total = new Float64Array(TOKENS * HEADS);
   readonly #sum = new Float64Array(TOKENS * WIDTH);
-  readonly #asked = new Float32Array(2 * WIDTH + HEADS);
-  readonly #fresh = new Float32Array(WIDTH);
-  readonly #louds = new Float32Array(HEADS);
+  readonly #given = new Float32Array(TOKENS * WIDTH);
+  readonly #values = new Float32Array(TOKENS * WIDTH);
+  readonly #louds = new Float32Array(TOKENS * HEADS);
+  readonly #asked = new Float32Array(TOKENS * ASKED);
 
   constructor(weights: Weights) {
     this.#norm = new Norm(weights, 'memory.norm', WIDTH);
     this.#value = new Linear(weights, 'memory.value', WIDTH, WIDTH);
     this.#loud = new Linear(weights, 'memory.loud', WIDTH, HEADS);
-    this.#read = new Linear(weights, 'memory.read', 2 * WIDTH + HEADS, WIDTH);
+    this.#read = new Linear(weights, 'memory.read', ASKED, WIDTH);
     this.#answer = new Linear(weights, 'memory.answer', WIDTH, WIDTH);
   }
 
@@ -202,27 +212,34 @@ class Memory {
   }
 
   run(x: Float32Array, dtMs: number): void {
-    const stands = Math.min(dtMs, LONGEST_MS);
-    const keep = Math.exp(-stands / FORGET_MS);
+    this.#norm.run(x, this.#given, TOKENS);
+    this.#value.run(this.#given, 0, this.#values, 0, TOKENS);
+    this.#loud.run(this.#given, 0, this.#louds, 0, TOKENS);
+    this.#take(Math.min(dtMs, LONGEST_MS));
+    this.#read.run(this.#asked, 0, this.#values, 0, TOKENS);
+    silu(this.#values);
+    this.#answer.run(this.#values, 0, this.#given, 0, TOKENS);
+    add(x, this.#given);
+  }
+
+  /** Values that stand for so much time join the mean; fills #asked: tokens, means, how much is known. */
+  #take(standsMs: number): void {
+    const keep = Math.exp(-standsMs / FORGET_MS);
     for (let token = 0; token < TOKENS; token++) {
-      this.#norm.run(x, token * WIDTH, this.#asked, 0);
-      this.#value.run(this.#asked, 0, this.#fresh, 0);
-      this.#loud.run(this.#asked, 0, this.#louds, 0);
+      const [own, asked] = [token * WIDTH, token * ASKED];
+      this.#asked.set(this.#given.subarray(own, own + WIDTH), asked);
       for (let head = 0; head < HEADS; head++) {
-        const weight = (Math.exp(LOUDEST * Math.tanh(this.#louds[head]! / LOUDEST)) * stands) / FRAME_MS;
         const at = token * HEADS + head;
+        const weight = (Math.exp(LOUDEST * Math.tanh(this.#louds[at]! / LOUDEST)) * standsMs) / FRAME_MS;
         const total = this.#total[at]! * keep + weight;
         this.#total[at] = total;
         for (let k = head * HEAD_WIDTH; k < (head + 1) * HEAD_WIDTH; k++) {
-          const sum = this.#sum[token * WIDTH + k]! * keep + weight * this.#fresh[k]!;
-          this.#sum[token * WIDTH + k] = sum;
-          this.#asked[WIDTH + k] = sum / total;
+          const sum = this.#sum[own + k]! * keep + weight * this.#values[own + k]!;
+          this.#sum[own + k] = sum;
+          this.#asked[asked + WIDTH + k] = sum / total;
         }
-        this.#asked[2 * WIDTH + head] = Math.min(6, Math.max(-4, Math.log(total))) / 3;
+        this.#asked[asked + 2 * WIDTH + head] = Math.min(6, Math.max(-4, Math.log(total))) / 3;
       }
-      this.#read.run(this.#asked, 0, this.#fresh, 0);
-      silu(this.#fresh);
-      this.#answer.run(this.#fresh, 0, x, token * WIDTH, true);
     }
   }
 }

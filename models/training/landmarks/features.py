@@ -71,7 +71,7 @@ def steps(pose: Tensor) -> Tensor:
     step = torch.diff(pose, dim=1)
     move = step[..., 3:5] * torch.exp(-pose[:, 1:, 5:])
     step = torch.cat([step[..., :3] * 10, move, step[..., 5:] * 10], -1).clamp(-3, 3)
-    return torch.cat([torch.zeros_like(step[:, :1]), step], 1)
+    return torch.cat([torch.zeros_like(pose[:, :1]), step], 1)
 
 
 def corrected(pose: Tensor, correction: Tensor) -> Tensor:

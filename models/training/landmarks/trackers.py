@@ -19,14 +19,20 @@ BLINKS = [INDEX["eyeBlinkRight"], INDEX["eyeBlinkLeft"]]
 
 @dataclass(frozen=True)
 class Trouble:
-    """Largest errors, cm unless said; each sequence draws its own below them. own: as long as a person is seen, also by how far the head
-    is turned; slow: over seconds; jitter: from frame to frame; hidden: guesses of what cannot be seen; slide: of the contour along
-    itself, landmarks; numb: share of an expression or a person's own shape that is not found; perspective: share of cameras with one."""
+    """Largest errors, cm unless said; each sequence draws its own below them.
+
+    own: as long as a person is seen, also by how far the head is turned; slow: over seconds; jitter: from frame to frame; iris: of a
+    seen one; hidden: guesses of what cannot be seen; edge: how far trackers go to where a turned cheek ends, share; slide: of the
+    contour along itself, landmarks; numb: share of an expression or of a person's own shape that is not found; perspective: share
+    of cameras that have one.
+    """
 
     own: float = 0.22
     slow: float = 0.08
     jitter: float = 0.06
+    iris: float = 0.05
     hidden: float = 0.4
+    edge: float = 1.0
     slide: float = 0.35
     numb: float = 0.25
     perspective: float = 0.5
@@ -69,7 +75,7 @@ class Trackers:
         irises = turn(balls[:, None] + f.gaze(expression))
         # How far a landmark faces away, 0..1: what cannot be seen is guessed, mostly at rest.
         away = ((turn(f.facing[None, None, :LANDMARKS].expand(count, frames, -1, -1))[..., 2:] + 0.05) / 0.35).clamp(0, 1)
-        dull = torch.ones(LANDMARKS, 1) * (1 - each(t.numb, -0.1))
+        dull = 1 - each(t.numb, -0.4 * t.numb)
         view = calm[:, :, :LANDMARKS] + moves[:, :, :LANDMARKS] * dull * (1 - 0.5 * away)
         usual = turn(f.mean[None, None].expand(count, frames, -1, -1))
         view = view - each(t.numb) * (calm[:, :, :LANDMARKS] - usual)
@@ -79,7 +85,7 @@ class Trackers:
         found = found + self.errors(motion, dt, away, each, g)
         shut = expression[..., BLINKS, None].clamp(0.3, 1) - 0.3
         middles = torch.stack([found[:, :, 36:42].mean(2), found[:, :, 42:48].mean(2)], 2)
-        guess = torch.randn(count, frames, 2, 2, generator=g) * (0.25 * shut + each(0.06))
+        guess = torch.randn(count, frames, 2, 2, generator=g) * each(t.iris, t.iris / 4) * (1 + 5 * shut)
         points = torch.cat([found, irises[..., :2] + shut * (middles - irises[..., :2]) + guess], 2)
         # A camera nearby sees near parts larger.
         nearness = each(1 / 45, 1 / 150) * (torch.rand(count, 1, 1, 1, generator=g) < t.perspective)
@@ -101,7 +107,7 @@ class Trackers:
         out = torch.nn.functional.normalize(own - found[:, :, 33:34], dim=-1)
         ends = ((strand * out[..., None, :]).sum(-1) * SHARP).softmax(-1)
         edge = (strand * ends[..., None]).sum(-2)
-        drawn = own + each(1.0).sqrt() * (edge - strand[..., 0, :])
+        drawn = own + each(self.trouble.edge**2).sqrt() * (edge - strand[..., 0, :])
         # And nothing on a cheek says how far along it a landmark is.
         along = torch.diff(torch.cat([drawn[:, :, :1], drawn, drawn[:, :, -1:]], 2), dim=2)
         slid = self.field(g, len(own), 1)[:, :, :CONTOUR, :1] * each(self.trouble.slide)

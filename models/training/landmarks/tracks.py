@@ -12,12 +12,14 @@ from scipy.ndimage import gaussian_filter1d
 from heads.motion import procedural, rotation, track_expressions
 from landmarks.layout import GROUPS
 from tracker.layout import MOTION_MIRROR
+from warp.facekit import EXPRESSIONS, INDEX
 
 HELD_OUT = ("d12", "d18", "s20")  # whole videos that no training sees
 CALM = 0.7  # frames; the tracks hold their tracker's jitter, which is no motion
 ADDED = np.radians([35.0, 60.0, 15.0])  # turns beyond the tracks', pitch, yaw, roll
 EYE_DISTANCE = 8.918  # cm between the outer corners of the eyes of the mean face
 PROCEDURAL = 4000
+LOOKS = [6 + i for i, name in enumerate(EXPRESSIONS) if name.startswith("eyeLook")]  # columns of a motion
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,15 @@ class Motions:
                 out[:, at] = (self.recorded(seconds) if self.tracks and rng.random() < 0.6 else self.invented(seconds))[:, at]
             if rng.random() < 0.4:
                 out[:, at] *= rng.uniform(0.5, 1.7)
+            if rng.random() < 0.15:  # more on one side
+                side = ("Left", "Right")[rng.integers(2)]
+                out[:, [k for k in at if EXPRESSIONS[k - 6].endswith(side)]] *= rng.uniform(0, 1)
         if rng.random() < 0.15:
             out[:, 6:] *= 0.15  # a face at rest
+        if rng.random() < 0.4:
+            out[:, LOOKS] = looked(seconds, rng)
+        if rng.random() < 0.4:
+            blink(out, seconds, rng)
         out[:, :3] += turns(seconds, rng)
         out[:, :3] = np.clip(out[:, :3], -np.radians([50, 75, 45]), np.radians([50, 75, 45]))
         out[:, 6:] = np.clip(out[:, 6:], 0, 1)
@@ -128,6 +137,26 @@ def turns(seconds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.4:
         to[:] = to[0]
     return eased(seconds - seconds[0], keys, to)
+
+
+def looked(seconds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Gaze [T,8], in the order of LOOKS: now here, now there."""
+    keys = np.arange(0, seconds[-1] - seconds[0] + 3, rng.uniform(0.2, 1.2))
+    x, y = eased(seconds - seconds[0], keys, np.clip(rng.normal(size=(len(keys), 2)) * [0.5, 0.4], -1, 1)).T
+    # To the subject's left the left eye looks out and the right one in.
+    parts = {"OutLeft": x, "InRight": x, "InLeft": -x, "OutRight": -x, "UpLeft": y, "UpRight": y, "DownLeft": -y, "DownRight": -y}
+    return np.stack([np.maximum(parts[EXPRESSIONS[k - 6].removeprefix("eyeLook")], 0) for k in LOOKS], 1)
+
+
+def blink(motion: np.ndarray, seconds: np.ndarray, rng: np.random.Generator) -> None:
+    """Shuts the eyes now and then, or one of them, for a moment or longer; motion [T,58] is changed."""
+    for _ in range(rng.integers(1, 5)):
+        middle, shut, lid = rng.uniform(seconds[0], seconds[-1]), rng.choice([0.0, rng.uniform(0, 1)]), rng.uniform(0.06, 0.2)
+        amount = np.clip(1 - (np.abs(seconds - middle) - shut / 2) / lid, 0, 1) * rng.uniform(0.6, 1)
+        eyes = [("Left", "Right"), ("Left",), ("Right",)][rng.choice(3, p=[0.6, 0.2, 0.2])]
+        for side in eyes:
+            k = 6 + INDEX[f"eyeBlink{side}"]
+            motion[:, k] = np.maximum(motion[:, k], amount)
 
 
 def held(seconds: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -146,6 +146,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60, help="at most, by the clock")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--start", type=Path, help="weights to go on from")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
     a = parser.parse_args()
@@ -153,7 +154,9 @@ def main() -> None:
     torch.manual_seed(a.seed)
     _, videos, products = opened(a.facekit, a.tracks, a.seed)
     reader = Reader(**{a.without: False} if a.without else {})
-    if reader.codes is not None:
+    if a.start:
+        reader.load_state_dict(torch.load(a.start, map_location="cpu"))
+    elif reader.codes is not None:
         faces = torch.cat([videos.draw(64)[1].expression.flatten(0, 1)[::3] for _ in range(40)])
         print(learn_codes(reader.codes, {n: c for n, (c, _, _) in GROUPS.items()}, faces, steps=CODE_STEPS), flush=True)
     train(reader, videos, products, steps=a.steps, minutes=a.minutes, batch=a.batch, rate=a.rate, out=a.out)
