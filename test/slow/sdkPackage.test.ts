@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type Rollup } from 'vite';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { LandmarkReader } from '../../client-sdk/src/landmarks/index.ts';
 import { spawnServer } from '../../server/src/spawn.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -18,6 +19,12 @@ const PEERS = ['three', '@types', '@grpc', 'ws'];
 /** What a game declares around README's snippet. */
 const WORLD = `import type { PerspectiveCamera, Scene, WebGLRenderer } from 'three';
 declare const scene: Scene, camera: PerspectiveCamera, renderer: WebGLRenderer;
+`;
+
+/** What a game declares around the SDK's snippet about landmarks. */
+const TRACKER = `import type { AvatarClient } from '@facewire/client-sdk';
+declare const client: AvatarClient;
+declare const tracker: { onResult: (points: [number, number][] | undefined, timeMs: number) => void };
 `;
 
 /** A program on Node: waits for a bot's first frame and prints who else is in the room. */
@@ -39,10 +46,20 @@ console.log(JSON.stringify([...client.participants.values()]));
 client.close();
 `;
 
+/** A program on Node: reads a frame of landmarks with the weights that the package holds. */
+const READER = `import { readFileSync } from 'node:fs';
+import { LandmarkReader } from '@facewire/client-sdk/landmarks';
+
+const points = JSON.parse(readFileSync(process.argv[2]!, 'utf8')).points[0] as number[];
+const reader = await LandmarkReader.load();
+console.log(JSON.stringify(reader.read(points, { timeMs: 0 }).pose));
+`;
+
 /** The check sees the packages' types: were they `any`, nothing would be wrong here, which fails it. */
 const WRONG = `import { AvatarClient } from '@facewire/client-sdk';
 import { AvatarScreen } from '@facewire/client-sdk/three';
 import { GrpcTransport } from '@facewire/client-sdk/grpc';
+import { LandmarkReader } from '@facewire/client-sdk/landmarks';
 import { neutralMotion } from '@facewire/proto';
 // @ts-expect-error
 new AvatarClient(1);
@@ -50,6 +67,8 @@ new AvatarClient(1);
 new AvatarScreen(1);
 // @ts-expect-error
 new GrpcTransport(1);
+// @ts-expect-error
+LandmarkReader.load(1);
 // @ts-expect-error
 neutralMotion().pose = 1;
 `;
@@ -93,6 +112,8 @@ describe('the packed SDK in a game outside this repository', () => {
     write('game.ts', WORLD + snippet('README.md', '## Use it in your game'));
     write('codec.ts', snippet('proto/README.md'));
     write('viewer.ts', VIEWER);
+    write('reader.ts', READER);
+    write('landmarks.ts', TRACKER + snippet('client-sdk/README.md', '## From landmarks'));
     write('wrong.ts', WRONG);
     write('tsconfig.bundler.json', JSON.stringify(tsconfig('ESNext', 'bundler')));
     write('tsconfig.nodenext.json', JSON.stringify(tsconfig('NodeNext', 'nodenext')));
@@ -148,6 +169,30 @@ describe('the packed SDK in a game outside this repository', () => {
     expect(chunks.map(({ imports, dynamicImports }) => [...imports, ...dynamicImports])).toEqual([[]]);
     expect(chunks[0]!.moduleIds.filter((id) => /grpc|node:/.test(id))).toEqual([]);
     expect(chunks[0]!.moduleIds).toContain(join(game, 'node_modules/@facewire/client-sdk/dist/three/AvatarScreen.js'));
+  });
+
+  it('a reader of landmarks is a small bundle, and its weights a chunk that is fetched when they are wanted', async () => {
+    const lib = { entry: join(game, 'landmarks.ts'), formats: ['es' as const], fileName: 'landmarks' };
+    const outputs = (await build({
+      configFile: false,
+      root: game,
+      logLevel: 'warn',
+      build: { lib, target: 'es2023', outDir: 'reader' },
+    })) as Rollup.RollupOutput[];
+    const chunks = outputs.flatMap(({ output }) => output).filter((each) => each.type === 'chunk');
+    const entry = chunks.find(({ isEntry }) => isEntry)!;
+    expect(entry.dynamicImports).toEqual([chunks.find(({ isEntry }) => !isEntry)!.fileName]);
+    expect(entry.code.length).toBeLessThan(150_000);
+    expect(chunks.flatMap(({ moduleIds }) => moduleIds).filter((id) => /grpc|three|node:/.test(id))).toEqual([]);
+  });
+
+  it('plain Node reads landmarks with it as the workspace does', async () => {
+    tsc('-p', 'tsconfig.nodenext.json', '--outDir', 'built', '--noCheck');
+    const golden = join(root, 'client-sdk/src/landmarks/golden.json');
+    const pose = JSON.parse(run(process.execPath, 'built/reader.js', golden));
+    const { points } = JSON.parse(readFileSync(golden, 'utf8')) as { points: number[][] };
+    const reader = await LandmarkReader.load(readFileSync(join(root, 'models/landmarks/landmarks.bin')));
+    expect(pose).toEqual(reader.read(points[0]!, { timeMs: 0 }).pose);
   });
 
   it('plain Node runs it: a viewer sees who is in the room, and their frames, by WebSocket and by gRPC', async () => {

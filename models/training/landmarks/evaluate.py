@@ -34,7 +34,7 @@ from warp.facekit import EXPRESSIONS
 PEOPLE, SEED = 10, 1_000_000  # for each track and kind of turn
 STILL = 45  # frames at the end in which nothing moves but the tracker's noise
 BANDS = ((0, 20), (20, 40), (40, 60))  # degrees of yaw
-PLAIN = 0.12  # cm; coefficients that move some landmark further than this in the picture can be seen
+PLAIN = 0.3  # cm; coefficients that move some landmark further than this in the picture can be seen
 SHORT = {"ours, short": "none", "without codes": "codes", "without time": "time", "without memory": "memory"}
 
 

@@ -32,7 +32,12 @@ ROOT = Path(__file__).resolve().parents[3]
 PACKAGE, SDK = ROOT / "models/landmarks", ROOT / "client-sdk/src/landmarks"
 VERSION = "1.0.0"
 SMALL = 1024  # numbers; smaller tensors stay float32
-NOTE = "/** models/landmarks/landmarks.bin, base64: written by `python -m landmarks.export` (models/training), not by hand. */\n"
+NOTE = """/**
+ * models/landmarks/landmarks.bin, base64: written by `python -m landmarks.export` (models/training), not by hand.
+ *
+ * It holds the mean face's landmarks of ICT-FaceKit: Copyright (c) 2020 USC Institute for Creative Technologies, MIT licence.
+ */
+"""
 HEADER = {
     "format": 1, "name": "landmarks", "version": VERSION, "licence": "MIT",
     "trainingData": "landmarks of the morphable head of ICT-FaceKit (MIT, see NOTICE), moved by motion tracks; no pictures, no people's landmarks",
