@@ -1,6 +1,6 @@
-"""Writes models/landmarks/card.md from what landmarks.evaluate measured.
+"""Writes models/landmarks/card.md from what landmarks.evaluate and landmarks.pictures measured.
 
-    cd models/training && python -m landmarks.card [--evaluation ../landmarks/evaluation.json]
+    cd models/training && python -m landmarks.card
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ def multiplications(reader: Reader) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--evaluation", type=Path, default=PACKAGE / "evaluation.json")
+    parser.add_argument("--pictures", type=Path, default=PACKAGE / "pictures.json")
     a = parser.parse_args()
-    measured = json.loads(a.evaluation.read_text())
+    measured, pictures = json.loads(a.evaluation.read_text()), json.loads(a.pictures.read_text())
     reader = load(PACKAGE / "landmarks.bin")
     rows = measured["rows"]
     frames = rows["neutral always"]
@@ -50,6 +51,7 @@ def main() -> None:
         "unseen": 52 - 8 - len(measured["seen"]), "place": f"{rows['**ours**']['all']['placeMm']:.1f}", "size": f"{rows['**ours**']['all']['sizePercent']:.1f}",
         "parameters": f"{sum(p.numel() for k, p in reader.named_parameters() if '.encoder.' not in k) / 1000:.0f},000",
         "multiplications": f"{multiplications(reader) / 1e6:.2f}", "kilobytes": f"{(PACKAGE / 'landmarks.bin').stat().st_size / 1000:.0f}",
+        "pictures": table(pictures["rows"], short=True), "filmed": pictures["rows"]["neutral always"]["all"]["frames"],
         "points": POINTS, "tokens": TOKENS, "width": WIDTH, "window": WINDOW, "codes": CODES, "code": CODE,
     }
     (PACKAGE / "card.md").write_text(TEXT.read_text().format(**facts))

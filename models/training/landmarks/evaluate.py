@@ -125,19 +125,23 @@ def measure(read: list[tuple[Tensor, Tensor]], all_streams: list[Stream], produc
             "sizePercent": float((pose[rows_of, 5] - true_pose[rows_of, 5]).abs().mean() * 100),
         }
         for name, rows_of in rows.items()
+        if rows_of.any()
     }
     trembles = {"trembleDeg": float(torch.rad2deg(still([p[:, :3] for p, _ in read]))), "tremble": float(still([e for _, e in read]))}
     return {**bands, **trembles}
 
 
-def table(results: dict[str, dict]) -> str:
-    head = ["", "pose, °", *(f"at {a}–{b}°" for a, b in BANDS), "coefficients", "seen", "gaze", "shape, mm", *(f"at {a}–{b}°" for a, b in BANDS), "trembles, °", "coefficients"]
-    lines = ["| " + " | ".join(head) + " |", "| --- " * len(head) + "|"]
+def table(results: dict[str, dict], *, short: bool = False) -> str:
+    """short: means over all frames alone."""
+    names = [] if short else [f"{a}–{b}°" for a, b in BANDS]
+    columns = [("pose, °", "all", "poseDeg", 2), *((f"at {b}", b, "poseDeg", 2) for b in names)]
+    columns += [("coefficients", "all", "coefficient", 4), ("seen", "all", "seenCoefficient", 4)]
+    columns += [] if short else [("gaze", "all", "gaze", 4)]
+    columns += [("shape, mm", "all", "shapeMm", 2), *((f"at {b}", b, "shapeMm", 2) for b in names)]
+    columns += [] if short else [("trembles, °", None, "trembleDeg", 3), ("coefficients", None, "tremble", 4)]
+    lines = ["| " + " | ".join(["", *(c[0] for c in columns)]) + " |", "| --- " * (len(columns) + 1) + "|"]
     for name, r in results.items():
-        bands = [f"{a}–{b}°" for a, b in BANDS]
-        cells = [f"{r['all']['poseDeg']:.2f}", *(f"{r[b]['poseDeg']:.2f}" for b in bands)]
-        cells += [f"{r['all'][k]:.4f}" for k in ("coefficient", "seenCoefficient", "gaze")]
-        cells += [f"{r['all']['shapeMm']:.2f}", *(f"{r[b]['shapeMm']:.2f}" for b in bands), f"{r['trembleDeg']:.3f}", f"{r['tremble']:.4f}"]
+        cells = [f"{(r[band] if band else r)[key]:.{digits}f}" for _, band, key, digits in columns]
         lines.append("| " + " | ".join([name, *cells]) + " |")
     return "\n".join(lines)
 
