@@ -23,7 +23,8 @@ export class Linear {
       const at = to + each * this.#outputs;
       const pair = each + 1 < count;
       if (pair) this.#pair(x, a, y, at, together);
-      for (let row = pair ? together : 0; row < this.#outputs; row++) {
+      else this.#single(x, a, y, at, together);
+      for (let row = together; row < this.#outputs; row++) {
         y[at + row] = this.#one(x, a, row);
         if (pair) y[at + this.#outputs + row] = this.#one(x, a + this.#inputs, row);
       }
@@ -31,20 +32,38 @@ export class Linear {
   }
 
   #one(x: Float32Array, from: number, row: number): number {
+    const at = row * this.#inputs;
+    let sum = this.#bias[row]!;
+    for (let i = 0; i < this.#inputs; i++) sum += this.#weight[at + i]! * x[from + i]!;
+    return sum;
+  }
+
+  /** One vector by four rows: four sums at once, for one alone waits for itself. */
+  #single(x: Float32Array, from: number, y: Float32Array, to: number, rows: number): void {
     const weight = this.#weight;
+    const bias = this.#bias;
     const inputs = this.#inputs;
-    const at = row * inputs;
-    const whole = inputs - (inputs % 4);
-    // Four sums at once: one alone waits for itself.
-    let [a, b, c, d] = [this.#bias[row]!, 0, 0, 0];
-    for (let i = 0; i < whole; i += 4) {
-      a += weight[at + i]! * x[from + i]!;
-      b += weight[at + i + 1]! * x[from + i + 1]!;
-      c += weight[at + i + 2]! * x[from + i + 2]!;
-      d += weight[at + i + 3]! * x[from + i + 3]!;
+    for (let row = 0; row < rows; row += 4) {
+      const r0 = row * inputs;
+      const r1 = r0 + inputs;
+      const r2 = r1 + inputs;
+      const r3 = r2 + inputs;
+      let a0 = bias[row]!;
+      let a1 = bias[row + 1]!;
+      let a2 = bias[row + 2]!;
+      let a3 = bias[row + 3]!;
+      for (let i = 0; i < inputs; i++) {
+        const a = x[from + i]!;
+        a0 += weight[r0 + i]! * a;
+        a1 += weight[r1 + i]! * a;
+        a2 += weight[r2 + i]! * a;
+        a3 += weight[r3 + i]! * a;
+      }
+      y[to + row] = a0;
+      y[to + row + 1] = a1;
+      y[to + row + 2] = a2;
+      y[to + row + 3] = a3;
     }
-    for (let i = whole; i < inputs; i++) a += weight[at + i]! * x[from + i]!;
-    return a + b + (c + d);
   }
 
   /** Two vectors by four rows: reading numbers takes longer than multiplying them, and here each is used often. */
@@ -61,7 +80,10 @@ export class Linear {
       let a1 = bias[row + 1]!;
       let a2 = bias[row + 2]!;
       let a3 = bias[row + 3]!;
-      let [b0, b1, b2, b3] = [a0, a1, a2, a3];
+      let b0 = a0;
+      let b1 = a1;
+      let b2 = a2;
+      let b3 = a3;
       for (let i = 0; i < inputs; i++) {
         const a = x[from + i]!;
         const b = x[from + inputs + i]!;
