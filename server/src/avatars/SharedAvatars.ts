@@ -18,8 +18,8 @@ export interface SharedAvatarsOptions {
 
 /** One that comes holds its file and the file's parts in memory, up to twice MAX_SHARED_FILE_BYTES. */
 const DOWNLOADS_AT_ONCE = 4;
-/** Of a server that cannot reach the others only the newest attempts are remembered. */
-const MOST_ABANDONED = 1000;
+/** Failed attempts to share, and warnings given: of more the oldest are forgotten. */
+const MOST_REMEMBERED = 1000;
 
 const aboutSchema = v.object({
   name: v.pipe(v.string(), v.regex(AVATAR_NAME)),
@@ -51,6 +51,7 @@ export class SharedAvatars implements AvatarStore {
   readonly #unshared = new Set<string>();
   /** versions of avatars whose put failed, by id: should one still arrive, it is taken back */
   readonly #abandoned = new Map<string, string>();
+  readonly #warned = new Set<string>();
   readonly #creating = new Set<Promise<AvatarInfo>>();
   readonly #downloads = new Map<string, Promise<void>>();
   readonly #downloadGate = new UploadGate({ atOnce: DOWNLOADS_AT_ONCE, waiting: Number.POSITIVE_INFINITY });
@@ -186,7 +187,7 @@ export class SharedAvatars implements AvatarStore {
 
   #abandon(id: string, version: string): void {
     this.#abandoned.set(id, version);
-    if (this.#abandoned.size > MOST_ABANDONED) this.#abandoned.delete(this.#abandoned.keys().next().value!);
+    if (this.#abandoned.size > MOST_REMEMBERED) this.#abandoned.delete(this.#abandoned.keys().next().value!);
   }
 
   #handleAll(files: readonly SharedFileInfo[]): void {
@@ -327,7 +328,11 @@ export class SharedAvatars implements AvatarStore {
     return turn;
   }
 
+  /** Once: all files are told again and again. */
   #warn(message: string): void {
+    if (this.#warned.has(message)) return;
+    if (this.#warned.size >= MOST_REMEMBERED) this.#warned.clear();
+    this.#warned.add(message);
     this.#options.warn?.(message);
   }
 }
