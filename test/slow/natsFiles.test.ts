@@ -1,11 +1,19 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Objm } from '@nats-io/obj';
 import { connect } from '@nats-io/transport-node';
 import { describe, expect, it, vi } from 'vitest';
+import { faceLandmarks, gradientImage } from '../../server/src/avatars/testdata/face.ts';
 import { NatsFiles, type NatsFilesOptions } from '../../server/src/cluster/NatsFiles.ts';
+import { readConfig } from '../../server/src/config.ts';
 import { MAX_SHARED_FILE_BYTES, type SharedFileInfo } from '../../server/src/contracts.ts';
+import { openEngine } from '../../server/src/engine.ts';
 import { natsServerIsThere, startNatsServer } from '../natsServer.ts';
 import { describeSharedFilesConformance } from '../sharedFiles.conformance.ts';
 
+const TINY = fileURLToPath(new URL('../../server/src/inference/testdata/tiny', import.meta.url));
 const RECONNECT = { reconnectTimeWait: 50, maxReconnectAttempts: -1 };
 
 // A developer may lack the program; CI may not.
@@ -142,5 +150,34 @@ describe.skipIf(!natsServerIsThere && !process.env.CI)('files shared over NATS',
       await vi.waitFor(() => expect(told.at(-1)).toEqual([]), { timeout: 10_000 });
       await files.put('bo', {}, new Uint8Array(1));
       expect(await files.get('bo')).toHaveLength(1);
+    }));
+
+  it('are how an avatar gets from one engine to another, and how it goes there', () =>
+    withServer(true, async ({ server, open }) => {
+      const directory = await mkdtemp(join(tmpdir(), 'facewire-nats-engines-'));
+      const other = await connect({ servers: server.url, ...RECONNECT });
+      const start = (name: string, shared: NatsFiles) => {
+        const env = { FACEWIRE_DATA: join(directory, name), FACEWIRE_MODEL: TINY, FACEWIRE_TRACKER: 'none' };
+        return openEngine({ ...readConfig(env), device: 'cpu' }, { calibrate: false, builtIns: false, shared });
+      };
+      const [a, b] = [await start('a', open()), await start('b', new NatsFiles(other, 'avatars'))];
+      const portrait = await gradientImage(512, 512).png().toBuffer();
+      const ann = { id: 'ann', name: 'Ann', landmarks: faceLandmarks(256, 200, 97) };
+      await a.avatars.create(portrait, ann);
+      await vi.waitFor(() => expect(b.avatars.get('ann')).toEqual(a.avatars.get('ann')), { timeout: 12_000 });
+      expect(await b.avatars.load('ann')).toEqual(await a.avatars.load('ann'));
+      expect(await b.avatars.portrait('ann')).toEqual(await a.avatars.portrait('ann'));
+
+      await server.stop();
+      await expect(a.avatars.create(portrait, { ...ann, id: 'bo' })).rejects.toMatchObject({
+        code: 'cluster_unavailable',
+      });
+      await expect(b.avatars.delete('ann')).rejects.toMatchObject({ code: 'cluster_unavailable' });
+      expect([a, b].map(({ avatars }) => avatars.list().map(({ id }) => id))).toEqual([['ann'], ['ann']]);
+      await server.start();
+      await vi.waitFor(() => b.avatars.delete('ann'), { timeout: 12_000, interval: 100 });
+      await vi.waitFor(() => expect(a.avatars.list()).toEqual([]), { timeout: 12_000 });
+      await Promise.all([a.close(), b.close(), other.close()]);
+      await rm(directory, { recursive: true, force: true });
     }));
 });

@@ -203,6 +203,23 @@ describe('SharedAvatars when something changes elsewhere or goes wrong', () => {
       for (const server of [a, b]) await until(() => expect(ids(server)).toHaveLength(2));
     });
 
+    it('a server does not replace what it was not told of', async () => {
+      const [a, alone] = [await cluster.start('a'), await cluster.start('b', { cut: true })];
+      await alone.store.create(cluster.other, OPTIONS);
+      await a.avatars.create(cluster.square, OPTIONS);
+      vi.spyOn(alone.connection, 'watch').mockImplementation(async ({ handleAll }) => {
+        handleAll([]);
+        return () => {};
+      });
+      const { store, connection } = alone;
+      connection.restore();
+      const avatars = await SharedAvatars.open({ store, files: connection });
+      await avatars.close();
+      expect(connection.gets).toBeGreaterThan(0);
+      expect(await firstRed(a.avatars, 'ann')).toBe(0);
+      expect(a.changed).toEqual([]);
+    });
+
     it('one that cannot be shared is reported, and the others are shared', async () => {
       const alone = await cluster.start('a', { cut: true });
       for (const id of ['ann', 'bo']) await alone.store.create(cluster.square, { ...OPTIONS, id });

@@ -265,7 +265,8 @@ export class SharedAvatars implements AvatarStore {
       if (builtIn || !isMissing()) continue;
       try {
         await this.#inTurn(id, async () => {
-          if (isMissing()) await this.#put(id);
+          // What the watch lacks may be there all the same: a newer one must not be replaced.
+          if (isMissing() && (await this.#files.get(id)) === undefined) await this.#put(id);
         });
       } catch (error) {
         const { code, message } = error as FacewireError;

@@ -177,9 +177,9 @@ export class NatsFiles implements SharedFiles {
   }
 
   /**
-   * Has all told again when the stream changed. A consumer's messages are not enough: before 2.9.13 NATS skips some when
-   * pieces of a file, which the consumer does not follow, are deleted at that moment (nats-server#3838), and later versions
-   * had the like. A bucket that was deleted shows here too.
+   * Has all told again when the stream changed. A consumer's messages are not enough: Debian's NATS 2.9.10 skips some when
+   * pieces of a file, which the consumer does not follow, are deleted at that moment (nats-server#3838 and #5075 mend such
+   * things). A bucket that was deleted shows here too.
    */
   async #check(watch: Watch): Promise<void> {
     try {
