@@ -104,8 +104,11 @@ export class NatsFiles implements SharedFiles {
   async watch(listener: SharedFilesListener): Promise<() => void> {
     const watch: Watch = { listener, ended: false, state: '', endSession: () => {} };
     const begin = () => this.#call('watch', () => this.#beginSession(watch));
-    let session: { over: Promise<void> } | undefined = await begin();
     this.#watches.add(watch);
+    let session: { over: Promise<void> } | undefined = await begin().catch((error: unknown) => {
+      this.#watches.delete(watch);
+      throw error;
+    });
     const goOn = async () => {
       while (!watch.ended && !this.#connection.isClosed()) {
         await session?.over;
@@ -139,7 +142,8 @@ export class NatsFiles implements SharedFiles {
     let told = () => {};
     const allTold = new Promise<void>((resolve) => (told = resolve));
     const tellAll = () => {
-      const files = [...all!.values()];
+      if (all === undefined || watch.ended) return;
+      const files = [...all.values()];
       all = undefined;
       watch.listener.handleAll(files);
       told();
@@ -147,7 +151,7 @@ export class NatsFiles implements SharedFiles {
     let stopped = false;
     const messages = await consumer.consume({
       callback: (message) => {
-        if (stopped) return;
+        if (stopped || watch.ended) return;
         const info = infoOf(message);
         if (all === undefined) {
           if (info) watch.listener.handleChange(info);
@@ -167,6 +171,8 @@ export class NatsFiles implements SharedFiles {
     };
     if ((await consumer.info(true)).num_pending === 0) tellAll();
     try {
+      // Ended while it was being begun: there was no session to end yet.
+      if (watch.ended) throw new Error('the watch has ended');
       const cut = over.then(() => Promise.reject(new Error('the connection was lost')));
       await inTime(Promise.race([allTold, cut]), this.#fileMs);
     } catch (error) {
