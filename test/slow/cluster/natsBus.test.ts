@@ -1,14 +1,14 @@
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { NatsBus } from '../../../server/src/cluster/index.ts';
-import { NATS_MISSING, type NatsServer, natsPresent, startNatsServer } from '../../natsServer.ts';
+import { NATS_SERVER_MISSING, type NatsServer, natsServerIsThere, startNatsServer } from '../../natsServer.ts';
 
 /** How long something may take that takes milliseconds on a quiet machine. */
 const PATIENCE = { timeout: 20_000 };
 
-describe.skipIf(!natsPresent && !process.env.CI)('a bus over NATS', () => {
+describe.skipIf(!natsServerIsThere && !process.env.CI)('a bus over NATS', () => {
   const ends: (() => Promise<void>)[] = [];
 
-  beforeAll(() => expect(natsPresent, NATS_MISSING).toBe(true));
+  beforeAll(() => expect(natsServerIsThere, NATS_SERVER_MISSING).toBe(true));
 
   afterEach(async () => {
     for (const end of ends.splice(0).reverse()) await end();
@@ -54,7 +54,7 @@ describe.skipIf(!natsPresent && !process.env.CI)('a bus over NATS', () => {
     bus.subscribe('x', (data) => heard.push(data[0]!));
     const back = vi.fn(() => bus.publish('x', Uint8Array.of(2)));
     bus.onReconnected(back);
-    await server.kill();
+    await server.stop();
     await vi.waitFor(() => expect(bus.connected).toBe(false), PATIENCE);
     bus.publish('x', Uint8Array.of(1));
     await server.start();
@@ -79,7 +79,7 @@ describe.skipIf(!natsPresent && !process.env.CI)('a bus over NATS', () => {
 
   it('says so when nobody is there', async () => {
     const server = await nats();
-    await server.kill();
+    await server.stop();
     await expect(connect(server.url)).rejects.toMatchObject({ code: 'cluster_unavailable', received: server.url });
   });
 
