@@ -1,47 +1,21 @@
-import {
-  type ClientControl,
-  encodeMotion,
-  neutralMotion,
-  PROTOCOL_VERSION,
-  type ServerControl,
-  wrappedDifference,
-} from '@facewire/proto';
+import { type ClientControl, encodeMotion, neutralMotion, PROTOCOL_VERSION, wrappedDifference } from '@facewire/proto';
 import { Packr } from 'msgpackr';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { Peer } from '../contracts.ts';
 import { MetricsRegistry } from '../metrics/index.ts';
 import { HouseBots, RoomRegistry } from '../room/index.ts';
+import { RecordingPeer } from '../room/testing/RecordingPeer.ts';
 import { encodeMessage, type ServerMessage } from './messages.ts';
 import { GONE_MS, RoomExchange } from './RoomExchange.ts';
 import { type MemoryBus, MemoryNetwork } from './testing/MemoryBus.ts';
 
-class RecordingPeer implements Peer {
-  readonly transport = 'local' as const;
-  readonly heard: ServerControl[] = [];
-  readonly id: string;
-  constructor(id: string) {
-    this.id = id;
-  }
-  sendControl(message: ServerControl): void {
-    this.heard.push(message);
-  }
-  sendFrame(): void {}
-  bufferedBytes(): number {
-    return 0;
-  }
-  close(): void {}
-  /** "+Ada", "-a-p1", "Ada=cleo" */
-  get news(): string[] {
-    return this.heard.flatMap((message) => {
-      if (message.type === 'participantJoined') return [`+${message.participant.name}`];
-      if (message.type === 'participantLeft') return [`-${message.participant}`];
-      if (message.type === 'participantUpdated') return [`${message.participant.name}=${message.participant.avatar}`];
-      return message.type === 'ended' ? ['ended'] : [];
-    });
-  }
-  welcome(): Extract<ServerControl, { type: 'welcome' }> {
-    return this.heard.find((message) => message.type === 'welcome') as Extract<ServerControl, { type: 'welcome' }>;
-  }
+/** What a peer heard of others: "+Ada", "-a-p1", "Ada=cleo", "ended" */
+function newsOf({ heard }: RecordingPeer): string[] {
+  return heard.flatMap((message) => {
+    if (message.type === 'participantJoined') return [`+${message.participant.name}`];
+    if (message.type === 'participantLeft') return [`-${message.participant}`];
+    if (message.type === 'participantUpdated') return [`${message.participant.name}=${message.participant.avatar}`];
+    return message.type === 'ended' ? ['ended'] : [];
+  });
 }
 
 interface Server {
@@ -121,14 +95,14 @@ describe('rooms of several servers', () => {
     const [a, b] = [startServer('a'), startServer('b')];
     const ada = join(a, 'Ada');
     const ben = join(b, 'Ben');
-    expect(ben.welcome().participants).toEqual([
+    expect(ben.last('welcome').participants).toEqual([
       { id: 'a-p1', name: 'Ada', role: 'player', bot: false, avatar: 'ada' },
     ]);
     expect(namesIn(a)).toEqual(['Ada', 'Ben']);
     a.rooms.handleControl(ada, { type: 'setAvatar', avatar: 'cleo' });
     a.rooms.handleControl(ada, { type: 'leave' });
-    expect(ada.news).toEqual(['+Ben']);
-    expect(ben.news).toEqual(['Ada=cleo', '-a-p1']);
+    expect(newsOf(ada)).toEqual(['+Ben']);
+    expect(newsOf(ben)).toEqual(['Ada=cleo', '-a-p1']);
     expect(namesIn(a)).toEqual(['Ben']);
     expect(a.rooms.snapshot()).toMatchObject({ participants: 0, elsewhere: 1 });
   });
@@ -164,7 +138,7 @@ describe('rooms of several servers', () => {
     });
     expect(b.rooms.snapshot().streams).toBe(1);
     a.rooms.handleClose(ada);
-    expect(ben.news).toEqual(['ended', '-a-p1']);
+    expect(newsOf(ben)).toEqual(['ended', '-a-p1']);
     expect(b.rooms.snapshot().streams).toBe(0);
   });
 
@@ -186,7 +160,7 @@ describe('a server that goes', () => {
     join(a, 'Ada');
     const ben = join(b, 'Ben');
     a.exchange.close();
-    expect(ben.news).toEqual(['-a-p1']);
+    expect(newsOf(ben)).toEqual(['-a-p1']);
     expect(b.exchange.others).toBe(0);
   });
 
@@ -198,7 +172,7 @@ describe('a server that goes', () => {
     await pass(GONE_MS - 1000);
     expect(namesIn(b)).toEqual(['Ada', 'Ben']);
     await pass(2200);
-    expect(ben.news).toEqual(['-a-p1']);
+    expect(newsOf(ben)).toEqual(['-a-p1']);
     expect(namesIn(a)).toEqual(['Ada']);
   });
 
@@ -234,7 +208,7 @@ describe('a server that goes', () => {
     const ben = join(b, 'Ben');
     nowMs += 3 * GONE_MS;
     await pass(1500);
-    expect(ben.news).toEqual([]);
+    expect(newsOf(ben)).toEqual([]);
   });
 });
 
