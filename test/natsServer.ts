@@ -19,7 +19,8 @@ export interface NatsServer {
   url: string;
   /** Ends the process; what JetStream keeps stays. */
   stop(): Promise<void>;
-  start(): Promise<void>;
+  /** @param credentials USER:PASSWORD to ask for from now on; default those of the beginning */
+  start(credentials?: string): Promise<void>;
   /** Lets it answer nothing until goOn(). */
   pause(): void;
   goOn(): void;
@@ -29,18 +30,18 @@ export interface NatsServer {
 
 /** Starts a nats-server on a free port of the loopback interface, which keeps its files in a folder of its own. */
 export async function startNatsServer({ jetStream = true, credentials }: NatsServerOptions = {}): Promise<NatsServer> {
-  const [user, password] = credentials?.split(':') ?? [];
   const directory = await mkdtemp(join(tmpdir(), 'facewire-nats-'));
   let child: ChildProcess | undefined;
   let port = -1; // it picks one
 
-  async function start(): Promise<void> {
+  async function start(wanted = credentials): Promise<void> {
+    const [user, password] = wanted?.split(':') ?? [];
     const started = spawn(
       'nats-server',
       [
         ...['-a', '127.0.0.1', '-p', String(port), '--ports_file_dir', directory],
         ...(jetStream ? ['-js', '-sd', join(directory, 'js')] : []),
-        ...(credentials ? ['--user', user!, '--pass', password!] : []),
+        ...(wanted ? ['--user', user!, '--pass', password!] : []),
       ],
       { stdio: ['ignore', 'ignore', 'pipe'] },
     );

@@ -253,7 +253,7 @@ export interface ClusterBus {
   /** `data` may be used again after the call */
   publish(subject: string, data: Uint8Array): void;
   /**
-   * Tells a listener what others and this server itself publish under a subject; `data` is valid only during the call.
+   * Tells a listener what other servers publish under a subject; `data` is valid only during the call.
    * Returns what ends it.
    */
   subscribe(subject: string, listener: (data: Uint8Array) => void): () => void;

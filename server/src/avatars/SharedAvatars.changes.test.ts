@@ -157,6 +157,17 @@ describe('SharedAvatars when something changes elsewhere or goes wrong', () => {
       expect(await firstRed(b.avatars, 'ann')).toBe(0);
     });
 
+    it('only the first who wants what cannot be had waits for that', async () => {
+      const [a, b] = [await cluster.start('a'), await cluster.start('b')];
+      await a.avatars.create(cluster.square, OPTIONS);
+      await a.avatars.create(cluster.square, { ...OPTIONS, id: 'bo' });
+      await until(() => expect(ids(b)).toHaveLength(2));
+      b.connection.cut();
+      await expect(b.avatars.load('ann')).rejects.toMatchObject(unreachable);
+      await expect(b.avatars.load('bo')).rejects.toMatchObject(unreachable);
+      expect(b.connection.gets).toBe(1);
+    });
+
     it('a server does not open', async () => {
       const { store } = await cluster.start('a');
       const connection = cluster.files.connect();

@@ -40,6 +40,23 @@ describe('SharedAvatars', () => {
       expect(b.connection.gets).toBe(1);
     });
 
+    it('comes before thumbnails for lists that were asked for earlier', async () => {
+      const [a, b] = [await cluster.start('a'), await cluster.start('b')];
+      const names = ['ann', 'bo', 'cyd', 'dan', 'eve'];
+      for (const id of names) await a.avatars.create(cluster.square, { ...OPTIONS, id });
+      await until(() => expect(ids(b)).toHaveLength(names.length));
+      let goOn = () => {};
+      const held = new Promise<void>((resolve) => {
+        goOn = resolve;
+      });
+      b.connection.beforeGet = () => (b.connection.gets === 1 ? held : undefined);
+      const thumbnails = Promise.all(names.map((id) => b.avatars.portrait(id)));
+      // The first thumbnail is under way and hangs; this face waits as the last of those behind it.
+      expect(await firstRed(b.avatars, 'eve')).toBe(0);
+      goOn();
+      expect(await thumbnails).not.toContain(undefined);
+    });
+
     it('is made again from its portrait where the model is another', async () => {
       const [a, b] = [await cluster.start('a'), await cluster.start('b', { model: 'test@2.0.0' })];
       await a.avatars.create(cluster.square, OPTIONS);

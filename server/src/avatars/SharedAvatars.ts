@@ -18,6 +18,10 @@ export interface SharedAvatarsOptions {
 
 /** One that comes holds its file and the file's parts in memory, up to twice MAX_SHARED_FILE_BYTES. */
 const DOWNLOADS_AT_ONCE = 4;
+/** Of which so many are for lists of avatars, so that faces need not wait for them. */
+const FOR_LISTS = 1;
+/** When the files cannot be reached, nobody waits for that again within so long, ms. */
+const UNREACHABLE_MS = 3000;
 /** Failed attempts to share, and warnings given: of more the oldest are forgotten. */
 const MOST_REMEMBERED = 1000;
 
@@ -27,6 +31,9 @@ const aboutSchema = v.object({
   createdAt: v.pipe(v.string(), v.isoTimestamp()),
   source: v.pipe(v.string(), v.maxLength(128)),
 });
+
+/** What an avatar is fetched for: to be drawn, or to be listed with its thumbnail. */
+type Purpose = 'face' | 'list';
 
 interface SharedAvatar {
   info: AvatarInfo;
@@ -53,8 +60,8 @@ export class SharedAvatars implements AvatarStore {
   readonly #abandoned = new Map<string, string>();
   readonly #warned = new Set<string>();
   readonly #creating = new Set<Promise<AvatarInfo>>();
-  readonly #downloads = new Map<string, Promise<void>>();
-  readonly #downloadGate = new UploadGate({ atOnce: DOWNLOADS_AT_ONCE, waiting: Number.POSITIVE_INFINITY });
+  readonly #downloads = new Downloads();
+  #unreachable: { error: FacewireError; atMs: number } | undefined;
   /** the last of the tasks on an avatar's files, by id */
   readonly #turns = new Map<string, Promise<void>>();
   #sharing: Promise<void> = Promise.resolve();
@@ -112,7 +119,7 @@ export class SharedAvatars implements AvatarStore {
 
   /** JPEG, 256²; undefined for an unknown avatar. Throws as load(). */
   async portrait(id: string): Promise<Uint8Array | undefined> {
-    await this.#bring(id);
+    await this.#bring(id, 'list');
     return this.get(id) && this.#store.portrait(id);
   }
 
@@ -134,7 +141,7 @@ export class SharedAvatars implements AvatarStore {
    * @throws FacewireError as FileAvatarStore.load(), avatar_corrupt also for what another server shared; cluster_unavailable
    */
   async load(id: string): Promise<AvatarData> {
-    await this.#bring(id);
+    await this.#bring(id, 'face');
     if (this.get(id) === undefined) throw avatarUnknown(id);
     return this.#store.load(id);
   }
@@ -142,7 +149,7 @@ export class SharedAvatars implements AvatarStore {
   /** Refuses portraits and downloads that wait and those to come, and resolves when those in work are done. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all([this.#store.close(), this.#downloadGate.close()]);
+    await Promise.all([this.#store.close(), this.#downloads.close()]);
     await Promise.allSettled([...this.#creating, this.#sharing]);
     this.#stopWatching?.();
     this.#stopWatching = undefined;
@@ -191,6 +198,7 @@ export class SharedAvatars implements AvatarStore {
   }
 
   #handleAll(files: readonly SharedFileInfo[]): void {
+    this.#unreachable = undefined;
     const there = new Set(files.filter(({ deleted }) => !deleted).map(({ key }) => key));
     for (const id of this.#shared.keys()) {
       if (there.has(id)) continue;
@@ -278,14 +286,19 @@ export class SharedAvatars implements AvatarStore {
   }
 
   /** Sees that the avatar is here, as it is now. */
-  #bring(id: string): Promise<void> | undefined {
-    if (!this.#isElsewhere(id)) return undefined;
-    let download = this.#downloads.get(id);
-    if (download === undefined) {
-      download = this.#downloadGate.run(() => this.#download(id)).finally(() => this.#downloads.delete(id));
-      this.#downloads.set(id, download);
-    }
-    return download;
+  #bring(id: string, purpose: Purpose): Promise<void> | undefined {
+    return this.#isElsewhere(id) ? this.#downloads.once(id, purpose, () => this.#download(id)) : undefined;
+  }
+
+  async #fetch(id: string): Promise<Uint8Array> {
+    const { error, atMs } = this.#unreachable ?? { atMs: -Infinity };
+    if (error && performance.now() - atMs < UNREACHABLE_MS) throw error;
+    const data = await this.#files.get(id).catch((cause: FacewireError) => {
+      if (cause.code === 'cluster_unavailable') this.#unreachable = { error: cause, atMs: performance.now() };
+      throw cause;
+    });
+    if (data === undefined) throw avatarUnknown(id);
+    return data;
   }
 
   async #download(id: string): Promise<void> {
@@ -293,9 +306,7 @@ export class SharedAvatars implements AvatarStore {
     while (this.#isElsewhere(id)) {
       const { version } = this.#shared.get(id)!;
       const isStill = () => this.#shared.get(id)?.version === version;
-      const data = await this.#files.get(id);
-      if (data === undefined) throw avatarUnknown(id);
-      const { record, files } = await decodeSharedFile(id, data);
+      const { record, files } = await decodeSharedFile(id, await this.#fetch(id));
       await this.#inTurn(id, async () => {
         if (!isStill()) return;
         await this.#store.keep(record, files);
@@ -335,5 +346,34 @@ export class SharedAvatars implements AvatarStore {
     if (this.#warned.size >= MOST_REMEMBERED) this.#warned.clear();
     this.#warned.add(message);
     this.#options.warn?.(message);
+  }
+}
+
+/** Some at once, the others wait, those for lists behind those of their own kind; one of an id serves all who want it. */
+class Downloads {
+  readonly #faces = new UploadGate({ atOnce: DOWNLOADS_AT_ONCE - FOR_LISTS, waiting: Number.POSITIVE_INFINITY });
+  readonly #lists = new UploadGate({ atOnce: FOR_LISTS, waiting: Number.POSITIVE_INFINITY });
+  readonly #underWay = new Map<string, { begun: boolean; over: Promise<void> }>();
+
+  once(id: string, purpose: Purpose, download: () => Promise<void>): Promise<void> {
+    const known = this.#underWay.get(id);
+    // A face does not wait behind lists: then it comes for both.
+    if (known && (known.begun || purpose === 'list')) return known.over;
+    const entry = { begun: false, over: Promise.resolve() };
+    const gate = purpose === 'list' ? this.#lists : this.#faces;
+    entry.over = gate
+      .run(() => {
+        entry.begun = true;
+        return download();
+      })
+      .finally(() => {
+        if (this.#underWay.get(id) === entry) this.#underWay.delete(id);
+      });
+    this.#underWay.set(id, entry);
+    return entry.over;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#faces.close(), this.#lists.close()]);
   }
 }
