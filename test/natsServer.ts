@@ -1,87 +1,93 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-export const NATS_SERVER = process.env.FACEWIRE_NATS_SERVER ?? 'nats-server';
-
-export const natsPresent = (() => {
-  try {
-    execFileSync(NATS_SERVER, ['--version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-})();
-
-export const NATS_MISSING = `${NATS_SERVER} is missing: apt-get install nats-server, or set FACEWIRE_NATS_SERVER`;
-
-export interface NatsServer {
-  /** nats://127.0.0.1:PORT */
-  readonly url: string;
-  /** Ends the process at once, as a machine that loses power does; files and port stay for start(). */
-  kill(): Promise<void>;
-  /** Again on the same port, with the same files. */
-  start(): Promise<void>;
-  /** Ends it and removes its files. May be called twice. */
-  close(): Promise<void>;
-}
+/** Debian's package nats-server */
+export const natsServerIsThere = spawnSync('nats-server', ['--version']).status === 0;
+export const NATS_SERVER_MISSING = 'nats-server is missing: apt-get install nats-server';
 
 export interface NatsServerOptions {
   /** default true */
   jetStream?: boolean;
-  /** user:password that it asks for */
+  /** USER:PASSWORD that it asks for; default none */
   credentials?: string;
 }
 
-/** A NATS server of the test's own on the loopback interface. */
+export interface NatsServer {
+  /** nats://[USER:PASSWORD@]127.0.0.1:PORT, the same after a restart */
+  url: string;
+  /** Ends the process; what JetStream keeps stays. */
+  stop(): Promise<void>;
+  /** @param credentials USER:PASSWORD to ask for from now on; default those of the beginning */
+  start(credentials?: string): Promise<void>;
+  /** Lets it answer nothing until goOn(). */
+  pause(): void;
+  goOn(): void;
+  /** Ends the process and removes what it kept. May be called twice. */
+  close(): Promise<void>;
+}
+
+/** Starts a nats-server on a free port of the loopback interface, which keeps its files in a folder of its own. */
 export async function startNatsServer({ jetStream = true, credentials }: NatsServerOptions = {}): Promise<NatsServer> {
-  const port = await freePort();
   const directory = await mkdtemp(join(tmpdir(), 'facewire-nats-'));
-  const [user, pass] = credentials?.split(':') ?? [];
-  const options = [
-    ...['-a', '127.0.0.1', '-p', String(port)],
-    ...(jetStream ? ['-js', '-sd', directory] : []),
-    ...(credentials ? ['--user', user!, '--pass', pass!] : []),
-  ];
   let child: ChildProcess | undefined;
-  const start = async () => {
-    const started = spawn(NATS_SERVER, options, { stdio: ['ignore', 'ignore', 'pipe'] });
+  let port = -1; // it picks one
+
+  async function start(wanted = credentials): Promise<void> {
+    const [user, password] = wanted?.split(':') ?? [];
+    const started = spawn(
+      'nats-server',
+      [
+        ...['-a', '127.0.0.1', '-p', String(port), '--ports_file_dir', directory],
+        ...(jetStream ? ['-js', '-sd', join(directory, 'js')] : []),
+        ...(wanted ? ['--user', user!, '--pass', password!] : []),
+      ],
+      { stdio: ['ignore', 'ignore', 'pipe'] },
+    );
     child = started;
+    let output = '';
     await new Promise<void>((resolve, reject) => {
-      let log = '';
       started.stderr.on('data', (chunk: Buffer) => {
-        log += chunk.toString();
-        if (log.includes('Server is ready')) resolve();
+        output += chunk.toString();
+        if (output.includes('Server is ready')) resolve();
       });
-      started.once('exit', () => reject(new Error(`nats-server ended:\n${log}`)));
+      started.once('error', reject);
+      started.once('exit', (code) => reject(new Error(`nats-server ended with code ${code}:\n${output}`)));
     });
-  };
-  const kill = async () => {
+    port = Number(new URL(await clientUrl(directory)).port);
+  }
+
+  async function stop(): Promise<void> {
     const running = child;
     child = undefined;
-    if (!running || running.exitCode !== null) return;
-    const gone = new Promise((resolve) => running.once('exit', resolve));
-    running.kill('SIGKILL');
-    await gone;
-  };
+    if (running === undefined || running.exitCode !== null || running.signalCode !== null) return;
+    const exited = new Promise((resolve) => running.once('exit', resolve));
+    running.kill('SIGTERM');
+    await exited;
+  }
+
   await start();
   return {
     url: `nats://${credentials ? `${credentials}@` : ''}127.0.0.1:${port}`,
-    kill,
     start,
+    stop,
+    pause: () => void child?.kill('SIGSTOP'),
+    goOn: () => void child?.kill('SIGCONT'),
     close: async () => {
-      await kill();
+      await stop();
       await rm(directory, { recursive: true, force: true });
     },
   };
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+/** It writes its ports into a file shortly after it is ready. */
+async function clientUrl(directory: string): Promise<string> {
+  for (let tries = 0; tries < 100; tries++) {
+    const file = (await readdir(directory)).find((name) => name.endsWith('.ports'));
+    const text = file && (await readFile(join(directory, file), 'utf8').catch(() => ''));
+    if (text) return (JSON.parse(text) as { nats: string[] }).nats[0]!;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  throw new Error('nats-server did not write its ports');
 }

@@ -3,7 +3,7 @@ import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { PROTOCOL_VERSION } from '@facewire/proto';
 import { destination, pino, stdTimeFunctions } from 'pino';
-import { NatsBus, RoomExchange } from './cluster/index.ts';
+import { NatsBus, NatsFiles, RoomExchange } from './cluster/index.ts';
 import { type Config, readConfig } from './config.ts';
 import { createEncoderFactory } from './encoder/index.ts';
 import { type Engine, openEngine } from './engine.ts';
@@ -48,10 +48,13 @@ export async function startServer(config: Config = readConfig(process.env)): Pro
   const metrics = new MetricsRegistry();
   const warn = (message: string) => log.warn({}, message);
   const bus = config.cluster === '' ? undefined : await NatsBus.connect({ url: config.cluster, warn });
-  const engine = await openEngine(config, { log, early: true }).catch(async (error: unknown) => {
-    await bus?.close();
-    throw error;
-  });
+  const shared = bus && new NatsFiles(bus.connection, `${config.clusterName}-avatars`);
+  const engine = await openEngine(config, { log, early: true, ...(shared && { shared }) }).catch(
+    async (error: unknown) => {
+      await bus?.close();
+      throw error;
+    },
+  );
   metrics.addSource(() => residencyMetrics(engine.renderer));
   const closers: (() => Promise<void> | void)[] = [() => bus?.close(), () => engine.close()];
   let closing = false;

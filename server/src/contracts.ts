@@ -160,13 +160,14 @@ export interface AvatarStore {
   /**
    * Throws message_malformed (name or id), avatar_exists, image_unreadable, image_too_large, landmarks_required,
    * landmarks_invalid, face_… (without landmarks: why the picture's face cannot be used), server_full (too many at once),
-   * server_closing; also what the model throws (inference_failed).
+   * server_closing; also what the model throws (inference_failed). In a cluster: cluster_unavailable.
    */
   create(portrait: Uint8Array, options: { name: string; landmarks?: Landmarks; id?: string }): Promise<AvatarInfo>;
-  /** PNG or JPEG thumbnail of the portrait, 256² */
+  /** PNG or JPEG thumbnail of the portrait, 256². In a cluster it throws what load() throws. */
   portrait(id: string): Promise<Uint8Array | undefined>;
+  /** Throws avatar_unknown, role_forbidden (built in); in a cluster cluster_unavailable, and nothing is deleted. */
   delete(id: string): Promise<void>;
-  /** Throws avatar_unknown, avatar_corrupt. */
+  /** Throws avatar_unknown, avatar_corrupt; in a cluster cluster_unavailable, for one that is not here yet. */
   load(id: string): Promise<AvatarData>;
   /** Refuses portraits that wait in create(), and later ones; resolves when those in work are done. May be called twice. */
   close(): Promise<void>;
@@ -252,7 +253,7 @@ export interface ClusterBus {
   /** `data` may be used again after the call */
   publish(subject: string, data: Uint8Array): void;
   /**
-   * Tells a listener what others and this server itself publish under a subject; `data` is valid only during the call.
+   * Tells a listener what other servers publish under a subject; `data` is valid only during the call.
    * Returns what ends it.
    */
   subscribe(subject: string, listener: (data: Uint8Array) => void): () => void;
@@ -278,7 +279,7 @@ export interface ExchangedRooms {
 /** What is known of a shared file without reading it. */
 export interface SharedFileInfo {
   key: string;
-  /** a few short texts that its owner keeps beside it */
+  /** a few short texts that its owner keeps beside it; of a deleted file, those it had */
   about: Readonly<Record<string, string>>;
   /** it was there; its key may be used again */
   deleted: boolean;
@@ -286,19 +287,29 @@ export interface SharedFileInfo {
   changedAtMs: number;
 }
 
+/** Bytes of one shared file at most. */
+export const MAX_SHARED_FILE_BYTES = 64 * 1024 * 1024;
+
+export interface SharedFilesListener {
+  /** all files, deleted ones too: at first, and again whenever changes may have been missed */
+  handleAll(files: readonly SharedFileInfo[]): void;
+  /** one was put or deleted, maybe by this server itself */
+  handleChange(file: SharedFileInfo): void;
+}
+
 /** Files that all servers of a cluster have. Everything throws cluster_unavailable while they cannot be reached. */
 export interface SharedFiles {
-  /** Replaces what is there under this key. */
+  /** Replaces what is there under this key. At most MAX_SHARED_FILE_BYTES. When it throws, the file may still arrive. */
   put(key: string, about: Readonly<Record<string, string>>, data: Uint8Array): Promise<void>;
   /** undefined when there is none, or no longer */
   get(key: string): Promise<Uint8Array | undefined>;
   /** No error when there is none. */
   delete(key: string): Promise<void>;
   /**
-   * Tells a listener of every file, deleted ones too, and then of every change, this server's own included; resolves
-   * with what ends it, when all that was there has been told.
+   * Tells a listener of all files and then of every change, also over a lost connection. Resolves with what ends it, when
+   * all has been told the first time.
    */
-  watch(listener: (file: SharedFileInfo) => void): Promise<() => void>;
+  watch(listener: SharedFilesListener): Promise<() => void>;
 }
 
 // ── measuring ────────────────────────────────────────────────────────────────────────────────────────────────────────

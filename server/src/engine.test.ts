@@ -3,9 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { neutralMotion } from '@facewire/proto';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { faceLandmarks, gradientImage } from './avatars/testdata/face.ts';
+import { MemoryFiles } from './avatars/testing/MemoryFiles.ts';
 import { readConfig } from './config.ts';
-import { openEngine } from './engine.ts';
+import { type Engine, openEngine } from './engine.ts';
 
 const TESTDATA = fileURLToPath(new URL('inference/testdata/tiny', import.meta.url));
 
@@ -98,5 +100,32 @@ describe('openEngine', () => {
     expect(await draw(first)).toEqual(before);
     expect(renderer.counters).toMatchObject({ loads: 4, evictions: 2, bytesToDevice: 4 * avatarBytes });
     await engine.close();
+  });
+
+  it('an avatar made by one engine is drawn by another that shares its files, until it is deleted', async () => {
+    const files = new MemoryFiles();
+    const start = (name: string) =>
+      openEngine(
+        {
+          ...readConfig({ FACEWIRE_DATA: join(directory, name), FACEWIRE_TRACKER: 'none' }),
+          model: TESTDATA,
+          device: 'cpu',
+          precision: 'float32',
+        },
+        { calibrate: false, builtIns: false, shared: files.connect() },
+      );
+    const [a, b] = [await start('a'), await start('b')];
+    const draw = async ({ renderer }: Engine) => {
+      const picture = { avatar: 'ann', size: 16, view: { yaw: 0, pitch: 0 }, motion: neutralMotion() };
+      return (await renderer.render([picture], { i420: false, rgb: true }))[0]!.rgb!;
+    };
+    const portrait = await gradientImage(512, 512).png().toBuffer();
+    await a.avatars.create(portrait, { id: 'ann', name: 'Ann', landmarks: faceLandmarks(256, 200, 97) });
+    await vi.waitFor(() => expect(b.avatars.get('ann')).toBeDefined());
+    expect(await draw(b)).toEqual(await draw(a));
+    await a.avatars.delete('ann');
+    await vi.waitFor(() => expect(b.avatars.get('ann')).toBeUndefined());
+    await vi.waitFor(() => expect(draw(b)).rejects.toMatchObject({ code: 'avatar_unknown' }));
+    await Promise.all([a.close(), b.close()]);
   });
 });

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { FacewireError } from '@facewire/proto';
-import { addBuiltIns, FileAvatarStore } from './avatars/index.ts';
+import { addBuiltIns, FileAvatarStore, SharedAvatars } from './avatars/index.ts';
 import type { Config } from './config.ts';
-import type { AvatarData, AvatarStore } from './contracts.ts';
+import type { AvatarData, AvatarStore, SharedFiles } from './contracts.ts';
 import { AvatarEncoder, type DeviceRenderer, FaceTracker, ModelPackage, openRenderer } from './inference/index.ts';
 
 /** A model with its avatars, without rooms and sockets: what the server, the tools and the benches share. */
@@ -29,6 +29,8 @@ export interface EngineOptions {
    * drawn then. Default false: everything is as it will be
    */
   early?: boolean;
+  /** avatars of users are shared with other servers through these; default: they are this server's only */
+  shared?: SharedFiles;
   /** where the bank gets its avatars; default the store */
   loadAvatar?: (store: AvatarStore, id: string) => Promise<AvatarData>;
   /** time the device when nothing else is drawn, for the scheduler; default true */
@@ -44,7 +46,8 @@ const portraits = fileURLToPath(new URL('../../models/portraits', import.meta.ur
 
 /**
  * Opens the model package, the face tracker, the avatar store and the renderer; makes avatars of the built-in portraits
- * where the store lacks them. Throws FacewireError: model_missing, model_corrupt, model_mismatch, device_unavailable, config_invalid.
+ * where the store lacks them. Throws FacewireError: model_missing, model_corrupt, model_mismatch, device_unavailable, config_invalid,
+ * cluster_unavailable (with `shared`).
  */
 export async function openEngine(config: Config, options: EngineOptions = {}): Promise<Engine> {
   const { log, builtIns = true, early = false, loadAvatar = (store, id) => store.load(id) } = options;
@@ -54,15 +57,18 @@ export async function openEngine(config: Config, options: EngineOptions = {}): P
   const tracker = config.tracker === '' ? undefined : await FaceTracker.open({ directory: config.tracker });
   let closing = false;
   let renderer: DeviceRenderer | undefined;
-  const avatars = await FileAvatarStore.open({
+  const onChange = (id: string) => renderer?.bank.forget(id);
+  const store = await FileAvatarStore.open({
     directory: join(config.dataDir, 'avatars'),
     encoder,
     ...(tracker && { tracker: (image) => tracker.find(image) }),
     warn,
-    onChange: (id) => renderer?.bank.forget(id),
+    onChange,
   });
-  if (builtIns) await addBuiltIns(avatars, portraits, warn);
-  const makeBuiltIns = () => avatars.makeBuiltIns(() => !closing);
+  if (builtIns) await addBuiltIns(store, portraits, warn);
+  const { shared: files } = options;
+  const avatars = files ? await SharedAvatars.open({ store, files, warn, onChange }) : store;
+  const makeBuiltIns = () => store.makeBuiltIns(() => !closing);
   if (!early) await makeBuiltIns();
   const opened = await openRenderer({
     package: model,
@@ -70,7 +76,7 @@ export async function openEngine(config: Config, options: EngineOptions = {}): P
     threads: config.threads,
     precision: config.precision,
     proveLater: early,
-    parityAvatars: avatars
+    parityAvatars: store
       .list()
       .slice(0, PARITY_AVATARS)
       .map(({ id }) => id),
@@ -80,6 +86,9 @@ export async function openEngine(config: Config, options: EngineOptions = {}): P
     onFallback: warn,
     ...(options.calibrate !== false && { calibrationDir: join(config.dataDir, 'calibration') }),
     ...(options.renderTimeoutMs !== undefined && { timeoutMs: options.renderTimeoutMs }),
+  }).catch(async (error: unknown) => {
+    await avatars.close();
+    throw error;
   });
   renderer = opened;
   const { device, precision, bank } = opened;

@@ -1,7 +1,9 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { EXPRESSION_INDEX } from '@facewire/proto';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { build } from 'vite';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -21,6 +23,14 @@ const THUMB = 32;
 
 // Without the browser the suite is skipped on a developer's machine and fails in CI.
 const present = existsSync(CHROMIUM);
+declare global {
+  /** of the emulated headset's script */
+  const IWER: typeof import('iwer');
+  interface Window {
+    headset: import('iwer').XRDevice;
+  }
+}
+
 describe.skipIf(!present && !process.env.CI)('the room in a browser', () => {
   let server: SpawnedServer;
   let browser: Browser;
@@ -40,6 +50,9 @@ describe.skipIf(!present && !process.env.CI)('the room in a browser', () => {
         '--disable-gpu',
         '--use-angle=swiftshader',
         '--enable-unsafe-swiftshader',
+        // A microphone that beeps once a second, and nobody who has to allow it.
+        '--use-fake-device-for-media-stream',
+        '--use-fake-ui-for-media-stream',
         '--disable-background-networking',
         '--disable-component-update',
         '--disable-sync',
@@ -55,8 +68,13 @@ describe.skipIf(!present && !process.env.CI)('the room in a browser', () => {
     rmSync(data, { recursive: true, force: true });
   });
 
-  async function openRoom(viewport: { width: number; height: number }, query: string): Promise<Page> {
+  async function openRoom(
+    viewport: { width: number; height: number },
+    query: string,
+    prepare?: (page: Page) => Promise<void>,
+  ): Promise<Page> {
     const opened = await browser.newPage({ viewport });
+    await prepare?.(opened);
     opened.setDefaultTimeout(PATIENCE_MS);
     opened.on('pageerror', (error) => faults.push(`page error: ${error.message}`));
     opened.on('console', (message) => {
@@ -130,6 +148,65 @@ describe.skipIf(!present && !process.env.CI)('the room in a browser', () => {
     await page.waitForFunction(() => window.facewire.stats().streams.every(({ name }) => name !== 'Nora'), undefined, {
       timeout: FIRST_FRAMES_MS,
     });
+    expect(faults).toEqual([]);
+  });
+
+  async function joinAs(name: string): Promise<void> {
+    await page.locator('.play summary').click();
+    await page.locator('.avatars label').first().click();
+    await page.locator('.play input[type=text]').fill(name);
+    await page.locator('.play button').click();
+  }
+
+  it('lets a voice move the mouth', async () => {
+    await page.locator('.avatars label').first().click();
+    await page.locator('.play button').click();
+    await page.locator('.choice label', { hasText: 'My voice' }).click();
+    const jaw = EXPRESSION_INDEX.jawOpen;
+    await page.waitForFunction((jaw) => (window.facewire.face()?.expression[jaw] ?? 0) > 0.1, jaw, { polling: 20 });
+    await page.waitForFunction((jaw) => (window.facewire.face()?.expression[jaw] ?? 1) < 0.02, jaw, { polling: 20 });
+    await page.locator('.play button').click();
+    expect(faults).toEqual([]);
+  });
+
+  it('is a room to stand in with a headset: faces turn to where it is, and its head is the player’s', async () => {
+    await page.close();
+    page = await openRoom({ width: 1280, height: 720 }, '?quality=low', async (opened) => {
+      await opened.addInitScript({ path: createRequire(import.meta.url).resolve('iwer/build/iwer.min.js') });
+      await opened.addInitScript(() => {
+        const headset = new IWER.XRDevice(IWER.metaQuest3);
+        // Headless Chromium has WebXR, but no device.
+        headset.installRuntime({ forceInstall: true });
+        window.headset = headset;
+      });
+    });
+    await page.waitForFunction(() => window.facewire?.screens.filter((screen) => screen.live).length >= 6);
+    await joinAs('Vic');
+    await page.locator('button.vr').click();
+    await page.locator('button.vr', { hasText: 'Leave VR' }).waitFor();
+    const view = () =>
+      page.evaluate(() => window.facewire.screens.find((screen) => screen.live)!.stream!.wanted.view.yaw);
+    const viewIs = (from: number, to: number) =>
+      expect.poll(view, { timeout: PATIENCE_MS }).toSatisfy((yaw: number) => yaw > from && yaw < to);
+    await viewIs(-0.02, 0.02);
+    await page.evaluate(() => window.headset.position.set(2, 1.65, 0));
+    await viewIs(0.1, 0.6);
+    if (process.env.FACEWIRE_SCREENSHOT) {
+      await page.waitForTimeout(5_000);
+      await page.screenshot({ path: join(root, 'docs/pictures/room-vr.jpg'), type: 'jpeg', quality: 82 });
+    }
+    await page.evaluate(() => window.headset.quaternion.set(0, Math.sin(0.3), 0, Math.cos(0.3)));
+    await page.waitForFunction(() => window.facewire.face()!.pose.yaw < -0.1, undefined, { polling: 20 });
+    // The left stick to the left, with the head turned half to the left: back past the middle of the room.
+    await page.evaluate(() => window.headset.controllers.left!.updateAxes('thumbstick', -1, 0));
+    await viewIs(-0.6, -0.05);
+    await page.evaluate(() => window.headset.controllers.left!.updateAxes('thumbstick', 0, 0));
+    const before = await view();
+    await page.evaluate(() => window.headset.activeSession!.end());
+    await page.locator('button.vr', { hasText: 'Enter VR' }).waitFor();
+    // Whoever takes the headset off stands where they stood in it.
+    await page.waitForTimeout(1_000);
+    expect(Math.abs((await view()) - before)).toBeLessThan(0.1);
     expect(faults).toEqual([]);
   });
 

@@ -27,6 +27,12 @@ declare const client: AvatarClient;
 declare const tracker: { onResult: (points: [number, number][] | undefined, timeMs: number) => void };
 `;
 
+/** And around the SDK's own of a headset. */
+const HEADSET_WORLD = `import type { AvatarClient } from '@facewire/client-sdk';
+import type {} from 'three';
+declare const client: AvatarClient, audio: AudioContext;
+`;
+
 /** A program on Node: waits for a bot's first frame and prints who else is in the room. */
 const VIEWER = `import { AvatarClient } from '@facewire/client-sdk';
 import { GrpcTransport } from '@facewire/client-sdk/grpc';
@@ -110,6 +116,7 @@ describe('the packed SDK in a game outside this repository', () => {
     run('npm', 'install', ...options, packed('proto'), packed('client-sdk'), ...dependencies);
     for (const name of PEERS) symlinkSync(join(modules, name), join(game, 'node_modules', name));
     write('game.ts', WORLD + snippet('README.md', '## Use it in your game'));
+    write('headset.ts', HEADSET_WORLD + snippet('client-sdk/README.md', '## Play in VR'));
     write('codec.ts', snippet('proto/README.md'));
     write('viewer.ts', VIEWER);
     write('reader.ts', READER);

@@ -137,7 +137,7 @@ export class AvatarScreen extends Mesh<PlaneGeometry, MeshBasicMaterial> {
    * Follows the camera: view, size and rate of the stream. A screen out of sight gets no frames: behind the camera, seen
    * from behind, not `visible` (itself or what it hangs on), or without extent (scaled to zero).
    *
-   * @param viewportHeight height of the drawing buffer, pixels
+   * @param viewportHeight of what the viewer sees, pixels: viewportHeight(renderer)
    */
   update(camera: PerspectiveCamera, viewportHeight: number, nowMs: number = performance.now()): void {
     this.#drawn.handleDrawn(nowMs);

@@ -1,4 +1,6 @@
 import { AvatarClient } from '@facewire/client-sdk';
+import { viewportHeight } from '@facewire/client-sdk/three';
+import type { Motion } from '@facewire/proto';
 import { ACESFilmicToneMapping, PCFShadowMap, PerspectiveCamera, Texture, Timer, WebGLRenderer } from 'three';
 import { FirstPersonControls } from './controls.ts';
 import { Gallery } from './Gallery.ts';
@@ -9,6 +11,7 @@ import { ViewPanel } from './hud/ViewPanel.ts';
 import { PlayPanel } from './play/PlayPanel.ts';
 import { adaptPixelRatio, chooseQuality, gpuName } from './quality.ts';
 import { Room } from './scene/Room.ts';
+import { isVrSupported, VrSession } from './vr/VrSession.ts';
 
 /** The panels are refreshed so often, ms. */
 const PANEL_INTERVAL_MS = 500;
@@ -54,13 +57,14 @@ const playPanel = new PlayPanel({ url: url.href, room: roomName });
 const viewPanel = new ViewPanel((view) => {
   gallery.view = view;
 });
+const vrButton = make('button', { class: 'panel vr', type: 'button', hidden: '' }, 'Enter VR');
 const hint = make('p', { class: 'hint' }, 'W A S D to walk, drag to look, double-click to lock the pointer');
 document
   .querySelector('#hud')!
   .append(
     header.element,
     make('div', { class: 'right' }, statsPanel.element),
-    make('div', { class: 'left' }, playPanel.element, viewPanel.element),
+    make('div', { class: 'left' }, playPanel.element, viewPanel.element, vrButton),
     hint,
   );
 
@@ -121,10 +125,13 @@ function refreshPanels(): void {
 }
 setInterval(refreshPanels, PANEL_INTERVAL_MS);
 
+/** the visit in VR that is under way */
+let vr: VrSession | undefined;
+
 let pixelRatio = quality.pixelRatio;
 setInterval(() => {
-  // A hidden page draws nothing; that says nothing about the machine.
-  if (document.hidden || framesPerSecond === 0) return;
+  // A hidden page draws nothing; that says nothing about the machine. A headset's resolution is its own affair.
+  if (document.hidden || framesPerSecond === 0 || vr) return;
   const wanted = adaptPixelRatio(pixelRatio, framesPerSecond, quality);
   if (wanted === pixelRatio) return;
   pixelRatio = wanted;
@@ -132,6 +139,7 @@ setInterval(() => {
 }, ADAPT_INTERVAL_MS);
 
 function resize(): void {
+  if (vr) return;
   const { clientWidth, clientHeight } = canvas;
   camera.aspect = clientWidth / clientHeight;
   // Narrow windows see as much of the gallery's width as wide ones, up to a point.
@@ -145,12 +153,43 @@ addEventListener('resize', resize);
 statsPanel.element.addEventListener('toggle', resize);
 resize();
 
+async function enterVr(): Promise<void> {
+  vrButton.disabled = true;
+  try {
+    const { x, z } = camera.position;
+    const started = await VrSession.begin(
+      { renderer, scene: room.scene, camera, obstacles: room.obstacles },
+      { x, z, turn: camera.rotation.y },
+    );
+    vr = started;
+    playPanel.headset = () => started.motion?.pose;
+    vrButton.textContent = 'Leave VR';
+    started.onEnd = (where) => {
+      vr = undefined;
+      playPanel.headset = undefined;
+      vrButton.textContent = 'Enter VR';
+      controls.placeAt(where.x, where.z, where.heading);
+      resize();
+    };
+  } catch (error) {
+    console.warn('VR could not be entered:', error);
+  } finally {
+    vrButton.disabled = false;
+  }
+}
+vrButton.addEventListener('click', () => void (vr ? vr.end() : enterVr()));
+void isVrSupported().then((supported) => {
+  vrButton.hidden = !supported;
+});
+
 const timer = new Timer();
-renderer.setAnimationLoop((timestamp) => {
+renderer.setAnimationLoop((timestamp, frame?: XRFrame) => {
   timer.update(timestamp);
-  controls.update(Math.min(0.1, timer.getDelta()));
+  const seconds = Math.min(0.1, timer.getDelta());
+  if (vr && frame) vr.update(seconds, frame, performance.now());
+  else if (!vr) controls.update(seconds);
   room.update(timer.getElapsed());
-  gallery.update(camera, canvas.height);
+  gallery.update(camera, viewportHeight(renderer));
   renderer.render(room.scene, camera);
   rendered++;
 });
@@ -174,6 +213,7 @@ declare global {
       client: AvatarClient;
       screens: Room['monitors'][number]['screen'][];
       stats(): RoomStats;
+      face(): Motion | undefined;
       placeAt: FirstPersonControls['placeAt'];
     };
   }
@@ -182,5 +222,6 @@ window.facewire = {
   client,
   screens: room.monitors.map(({ screen }) => screen),
   stats,
+  face: () => playPanel.face,
   placeAt: (...place) => controls.placeAt(...place),
 };

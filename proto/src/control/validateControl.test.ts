@@ -55,6 +55,7 @@ describe('validateClientControl', () => {
     ['a blank name', { ...join, name: '   ' }, '"   "'],
     ['a room of 65 characters', { ...join, room: 'x'.repeat(65) }, 'xxx'],
     ['a name with a line break', { ...join, name: 'a\nb' }, 'a\\nb'],
+    ['a room that is no Unicode', { ...join, room: 'a\ud800' }, 'a'],
     ['an avatar of 65 characters', { type: 'setAvatar', avatar: 'x'.repeat(65) }, 'xxx'],
     ['an avatar of null', { ...join, avatar: null }, 'null'],
     ['an unknown role', { ...join, role: 'god' }, 'god'],

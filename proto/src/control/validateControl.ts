@@ -21,6 +21,8 @@ const name = v.pipe(
   v.check((text) => text.trim().length > 0, 'must not be empty'),
   v.check((text) => [...text].length <= CONTROL_LIMITS.nameLength, 'must have at most 64 characters'),
   v.check((text) => !/\p{Cc}/u.test(text), 'must hold no control characters'),
+  // A lone surrogate is another text after any encoding: MessagePack's, protobuf's, a cluster's.
+  v.check((text) => !/\p{Surrogate}/u.test(text), 'must be well-formed Unicode'),
 );
 const number = v.pipe(v.number(), v.finite('must be finite'));
 const u32 = v.pipe(number, v.integer('must be a whole number'), between(0, U32_MAX));

@@ -7,7 +7,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Tensor } from '../contracts.ts';
 import { DEFAULT_LIMITS } from '../transport/index.ts';
 import { addBuiltIns } from './addBuiltIns.ts';
-import { FileAvatarStore, type FileAvatarStoreOptions, slug } from './FileAvatarStore.ts';
+import { FileAvatarStore, type FileAvatarStoreOptions } from './FileAvatarStore.ts';
 import { faceLandmarks, gradientImage, observed } from './testdata/face.ts';
 
 const LANDMARKS = faceLandmarks(256, 200, 97);
@@ -390,16 +390,5 @@ describe('FileAvatarStore', () => {
       );
       expect(warnings).toHaveLength(3);
     });
-  });
-});
-
-describe('slug', () => {
-  it('makes names into ids', () => {
-    expect([slug('Zoë Müller'), slug('  --  '), slug('日本'), slug('A_b 3!')]).toEqual([
-      'zoe-muller',
-      'avatar',
-      'avatar',
-      'a-b-3',
-    ]);
   });
 });

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FacewireError } from '@facewire/proto';
@@ -11,14 +11,15 @@ import {
   type Tensor,
 } from '../contracts.ts';
 import {
-  AVATAR_ID,
-  AVATAR_NAME,
   type AvatarRecord,
   corrupt,
+  decodeAvatarFile,
   encodeAvatarFile,
   readAvatarFile,
   readAvatarRecord,
+  sourceOf,
 } from './avatarFile.ts';
+import { avatarExists, avatarUnknown, checkId, checkName, compareAvatars, slug, versionOf } from './avatarInfo.ts';
 import { checkLandmarks } from './checkLandmarks.ts';
 import { cropPortrait, landmarksInCrop } from './cropPortrait.ts';
 import {
@@ -29,6 +30,7 @@ import {
   readPortrait,
   THUMBNAIL_SIZE,
 } from './readPortrait.ts';
+import type { AvatarFiles } from './sharedFile.ts';
 import { type PortraitTracker, trackPortrait } from './trackPortrait.ts';
 import { UploadGate } from './UploadGate.ts';
 
@@ -64,6 +66,8 @@ const DEFAULT_LIMITS: ImageLimits = { maxBytes: MAX_PORTRAIT_BYTES, maxPixels: 4
 /** A picture being tracked holds some 10 MB; tracker and encoder take one at a time, so that more in work would only wait there. */
 const UPLOADS = { atOnce: 2, waiting: 16 };
 const SUFFIX = '.safetensors';
+const PORTRAIT_SUFFIX = '.portrait.jpg';
+const THUMBNAIL_SUFFIX = '.thumbnail.jpg';
 
 /**
  * Avatars as files: `<id>.safetensors`, with the portrait (`<id>.portrait.jpg`, 512², from which the avatar is made again
@@ -76,6 +80,8 @@ export class FileAvatarStore implements AvatarStore {
   private readonly records = new Map<string, AvatarRecord>();
   /** ids that a create() under way will use */
   private readonly reserved = new Set<string>();
+  /** ids whose files are being deleted: nobody makes another there meanwhile */
+  private readonly removing = new Set<string>();
   /** built-in avatars that are not made yet, by id */
   private readonly unmade = new Map<string, BuiltIn>();
   /** avatars that are made, of a built-in portrait or again for another model */
@@ -110,13 +116,17 @@ export class FileAvatarStore implements AvatarStore {
   /** Built-in avatars first, then by age. */
   list(): AvatarInfo[] {
     const made = Array.from(this.records.values()).filter(({ info }) => !this.unmade.has(info.id));
-    return Array.from([...made, ...this.unmade.values()], ({ info }) => info).sort(
-      (a, b) => Number(b.builtIn) - Number(a.builtIn) || compare(a.createdAt, b.createdAt) || compare(a.id, b.id),
-    );
+    return Array.from([...made, ...this.unmade.values()], ({ info }) => info).sort(compareAvatars);
   }
 
   get(id: string): AvatarInfo | undefined {
     return (this.unmade.get(id) ?? this.records.get(id))?.info;
+  }
+
+  /** Differs between avatars that had the same id one after the other; undefined for one that is not made. */
+  version(id: string): string | undefined {
+    const record = this.records.get(id);
+    return record && versionOf(record.info.createdAt, record.source);
   }
 
   /**
@@ -137,7 +147,10 @@ export class FileAvatarStore implements AvatarStore {
     const id = this.reserve(name, options.id);
     try {
       const info = this.describe(id, name, false);
-      const made = await this.uploads.run(() => this.make(info, portrait, options.landmarks, ''));
+      const { landmarks } = options;
+      const made = await this.uploads.run(() =>
+        this.make(info, portrait, landmarks, sourceOf(portrait, name, landmarks)),
+      );
       return made.info;
     } finally {
       this.reserved.delete(id);
@@ -152,10 +165,7 @@ export class FileAvatarStore implements AvatarStore {
    * @throws FacewireError avatar_exists, message_malformed (name or id)
    */
   addBuiltIn(portrait: Uint8Array, options: { id: string; name: string; landmarks: Landmarks }): boolean {
-    const source = createHash('sha256')
-      .update(portrait)
-      .update(JSON.stringify([options.name, options.landmarks]))
-      .digest('hex');
+    const source = sourceOf(portrait, options.name, options.landmarks);
     const known = this.records.get(options.id);
     if (known !== undefined && !known.info.builtIn) {
       throw new FacewireError('avatar_exists', `${options.id} is an avatar of a user, not a built-in one`, {
@@ -181,7 +191,7 @@ export class FileAvatarStore implements AvatarStore {
   async portrait(id: string): Promise<Uint8Array | undefined> {
     if (this.unmade.has(id)) await this.load(id).catch(() => undefined);
     if (!this.records.has(id)) return undefined;
-    return readFile(this.path(id, '.thumbnail.jpg')).catch(() => undefined);
+    return readFile(this.path(id, THUMBNAIL_SUFFIX)).catch(() => undefined);
   }
 
   /** Throws avatar_unknown, role_forbidden for a built-in avatar. */
@@ -194,8 +204,15 @@ export class FileAvatarStore implements AvatarStore {
       });
     }
     this.records.delete(id);
-    for (const suffix of [SUFFIX, '.portrait.jpg', '.thumbnail.jpg']) await rm(this.path(id, suffix), { force: true });
-    this.options.onChange?.(id);
+    this.removing.add(id);
+    try {
+      for (const suffix of [SUFFIX, PORTRAIT_SUFFIX, THUMBNAIL_SUFFIX]) {
+        await rm(this.path(id, suffix), { force: true });
+      }
+    } finally {
+      this.removing.delete(id);
+      this.options.onChange?.(id);
+    }
   }
 
   /**
@@ -217,6 +234,38 @@ export class FileAvatarStore implements AvatarStore {
       this.making.set(id, made);
     }
     return made;
+  }
+
+  /** What is kept of an avatar, for another store's keep(). Throws avatar_unknown, avatar_corrupt. */
+  async files(id: string): Promise<{ record: AvatarRecord; files: AvatarFiles }> {
+    this.record(id);
+    const read = (suffix: string) => {
+      const path = this.path(id, suffix);
+      return readFile(path).catch((cause: Error) => {
+        throw corrupt(path, cause.message, cause);
+      });
+    };
+    const avatar = await read(SUFFIX);
+    const { record } = decodeAvatarFile(avatar, id, this.path(id, SUFFIX));
+    return {
+      record,
+      files: { avatar, portrait: await read(PORTRAIT_SUFFIX), thumbnail: await read(THUMBNAIL_SUFFIX) },
+    };
+  }
+
+  /**
+   * Keeps an avatar that another store made, in place of one of a user under its id; onChange is not called.
+   *
+   * @param files checked, and of the record
+   */
+  async keep(record: AvatarRecord, files: AvatarFiles): Promise<void> {
+    const { id } = record.info;
+    // What is being made again of the one before would be written over it.
+    await this.making.get(id)?.catch(() => undefined);
+    await this.write(id, PORTRAIT_SUFFIX, files.portrait);
+    await this.write(id, THUMBNAIL_SUFFIX, files.thumbnail);
+    await this.write(id, SUFFIX, files.avatar);
+    this.records.set(id, record);
   }
 
   /** Refuses the portraits that wait for create() and those to come, and resolves when those in work are done. */
@@ -253,14 +302,14 @@ export class FileAvatarStore implements AvatarStore {
     const record: AvatarRecord = { info, landmarks: landmarksInCrop(landmarks, crop), source };
     const tensors = await this.options.encoder.encode(rgb, record.landmarks);
     const { id, name, model } = info;
-    await this.write(id, '.portrait.jpg', await portraitJpeg(rgb, PORTRAIT_SIZE));
-    await this.write(id, '.thumbnail.jpg', await portraitJpeg(rgb, THUMBNAIL_SIZE));
+    await this.write(id, PORTRAIT_SUFFIX, await portraitJpeg(rgb, PORTRAIT_SIZE));
+    await this.write(id, THUMBNAIL_SUFFIX, await portraitJpeg(rgb, THUMBNAIL_SIZE));
     await this.save(record, tensors);
     return { id, name, model, tensors, info };
   }
 
   private async remake({ info, landmarks, source }: AvatarRecord): Promise<AvatarData> {
-    const path = this.path(info.id, '.portrait.jpg');
+    const path = this.path(info.id, PORTRAIT_SUFFIX);
     const file = await readFile(path).catch((cause) => {
       throw corrupt(
         path,
@@ -325,19 +374,14 @@ export class FileAvatarStore implements AvatarStore {
   }
 
   private reserve(name: string, wanted: string | undefined): string {
-    const taken = (id: string) => this.get(id) !== undefined || this.reserved.has(id);
+    const taken = (id: string) => this.get(id) !== undefined || this.reserved.has(id) || this.removing.has(id);
     let id: string;
     if (wanted === undefined) {
       do id = `${slug(name)}-${randomBytes(3).toString('hex')}`;
       while (taken(id));
     } else {
       id = checkId(wanted);
-      if (taken(id)) {
-        throw new FacewireError('avatar_exists', `there is an avatar ${id} already`, {
-          received: id,
-          remedy: 'choose another id, or leave it out',
-        });
-      }
+      if (taken(id)) throw avatarExists(id);
     }
     this.reserved.add(id);
     return id;
@@ -345,53 +389,11 @@ export class FileAvatarStore implements AvatarStore {
 
   private record(id: string): AvatarRecord {
     const record = this.records.get(id);
-    if (record === undefined) {
-      throw new FacewireError('avatar_unknown', `there is no avatar ${id}`, {
-        received: id,
-        remedy: 'list the avatars, or create one from a portrait',
-      });
-    }
+    if (record === undefined) throw avatarUnknown(id);
     return record;
   }
 
   private path(id: string, suffix: string): string {
     return join(this.options.directory, `${id}${suffix}`);
   }
-}
-
-/** "Zoë Müller" → "zoe-muller" */
-export function slug(name: string): string {
-  const plain = name
-    .normalize('NFKD')
-    .replace(/\p{M}/gu, '')
-    .toLowerCase()
-    .replace(/[^a-z0-9]+/g, '-')
-    .slice(0, 40)
-    .replace(/^-+|-+$/g, '');
-  return plain || 'avatar';
-}
-
-function checkName(name: string): string {
-  const trimmed = typeof name === 'string' ? name.trim() : '';
-  if (!AVATAR_NAME.test(trimmed)) {
-    throw new FacewireError('message_malformed', 'an avatar has a name of 1 to 64 printable characters', {
-      received: name,
-      remedy: 'send such a name',
-    });
-  }
-  return trimmed;
-}
-
-function checkId(id: string): string {
-  if (!AVATAR_ID.test(id)) {
-    throw new FacewireError('message_malformed', 'an avatar id has 1 to 64 of a–z, 0–9 and "-", not "-" first', {
-      received: id,
-      remedy: 'send such an id, or none',
-    });
-  }
-  return id;
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { open, readFile } from 'node:fs/promises';
 import { FacewireError } from '@facewire/proto';
 import * as v from 'valibot';
-import type { AvatarInfo, Tensor } from '../contracts.ts';
+import type { AvatarInfo, Landmarks, Tensor } from '../contracts.ts';
+import { AVATAR_ID, AVATAR_NAME } from './avatarInfo.ts';
 import { LANDMARK_COUNT } from './checkLandmarks.ts';
 import {
   decodeSafetensors,
@@ -17,14 +18,11 @@ export interface AvatarRecord {
   info: AvatarInfo;
   /** in coordinates −1…1 of the portrait, 136 values: to make the avatar again for another model */
   landmarks: Float32Array;
-  /** SHA-256 of what it was made from, so that a changed built-in portrait is noticed; '' when unknown */
+  /** SHA-256 of what it was made from, so that another portrait under its id is noticed; '' when unknown */
   source: string;
 }
 
 const FORMAT = 'facewire-avatar/1';
-export const AVATAR_ID = /^[a-z0-9][a-z0-9-]{0,63}$/;
-/** 1 to 64 characters, counted as the protocol and the transports count them: code points, of which an emoji is one or more */
-export const AVATAR_NAME = /^\P{Cc}{1,64}$/u;
 
 const metadataSchema = v.object({
   format: v.literal(FORMAT),
@@ -38,6 +36,12 @@ const metadataSchema = v.object({
   /** of the tensors' bytes, in the file's order */
   sha256: v.string(),
 });
+
+/** AvatarRecord.source of what an avatar is made from. */
+export function sourceOf(portrait: Uint8Array, name: string, landmarks: Landmarks | undefined): string {
+  const rest = JSON.stringify([name, landmarks]);
+  return createHash('sha256').update(portrait).update(rest).digest('hex');
+}
 
 export function encodeAvatarFile(record: AvatarRecord, tensors: ReadonlyMap<string, Tensor>): Uint8Array {
   const hash = createHash('sha256');
@@ -79,8 +83,23 @@ export async function readAvatarFile(
   path: string,
   id: string,
 ): Promise<{ record: AvatarRecord; tensors: Map<string, Tensor> }> {
+  const bytes = await readFile(path).catch((cause: Error) => {
+    throw corrupt(path, cause.message, cause);
+  });
+  return decodeAvatarFile(bytes, id, path);
+}
+
+/**
+ * Checks a whole file, with its tensors' hash. Throws avatar_corrupt.
+ *
+ * @param path where it is from, for the error
+ */
+export function decodeAvatarFile(
+  bytes: Uint8Array,
+  id: string,
+  path: string,
+): { record: AvatarRecord; tensors: Map<string, Tensor> } {
   try {
-    const bytes = await readFile(path);
     const { header, tensors } = decodeSafetensors(bytes);
     const { record, sha256 } = recordOf(header, id);
     const actual = createHash('sha256').update(bytes.subarray(header.dataStart)).digest('hex');

@@ -1,2 +1,3 @@
 export * from './addBuiltIns.ts';
 export * from './FileAvatarStore.ts';
+export * from './SharedAvatars.ts';

@@ -81,13 +81,23 @@ export async function portraitJpeg(rgb: Uint8Array, size: number): Promise<Uint8
     .toBuffer();
 }
 
+/** Throws Error with the reason unless this is what portraitJpeg() makes: a whole JPEG file, `size` pixels wide and high. */
+export async function checkPortraitJpeg(file: Uint8Array, size: number): Promise<void> {
+  if (!isJpeg(file)) throw new Error('not a JPEG picture');
+  const image = sharp(file, { limitInputPixels: PORTRAIT_SIZE * PORTRAIT_SIZE, failOn: 'error' });
+  const { info } = await image.raw().toBuffer({ resolveWithObject: true });
+  if (info.width !== size || info.height !== size) {
+    throw new Error(`${info.width}×${info.height} pixels, expected ${size}×${size}`);
+  }
+}
+
+function isJpeg(bytes: Uint8Array): boolean {
+  return bytes[0] === 0xff && bytes[1] === 0xd8 && bytes[2] === 0xff;
+}
+
 function isPicture(bytes: Uint8Array): boolean {
   const ascii = (from: number, to: number) => Buffer.from(bytes.subarray(from, to)).toString('latin1');
-  return (
-    ascii(0, 3) === '\xff\xd8\xff' ||
-    ascii(0, 8) === '\x89PNG\r\n\x1a\n' ||
-    (ascii(0, 4) === 'RIFF' && ascii(8, 12) === 'WEBP')
-  );
+  return isJpeg(bytes) || ascii(0, 8) === '\x89PNG\r\n\x1a\n' || (ascii(0, 4) === 'RIFF' && ascii(8, 12) === 'WEBP');
 }
 
 async function guard<T>(bytes: Uint8Array, read: () => Promise<T>): Promise<T> {

@@ -40,7 +40,8 @@ export class OtherServer {
     const { sequence, part, parts } = message;
     if (part === 0) this.#parts = [];
     const fits = this.#parts.length === part && (this.#parts[0]?.sequence ?? sequence) === sequence;
-    this.#parts = fits ? [...this.#parts, message] : [];
+    if (fits) this.#parts.push(message);
+    else this.#parts = [];
     if (this.#parts.length < parts) return undefined;
     const all = new Map(this.#parts.flatMap(({ rosters }) => rosters));
     this.#parts = [];

@@ -7,6 +7,7 @@ import {
   type MotionMessage,
   type Rosters,
   type ServerMessage,
+  sizeOf,
 } from './messages.ts';
 import { OtherServer } from './OtherServer.ts';
 
@@ -29,8 +30,8 @@ const ALIVE_MS = 1000;
 export const GONE_MS = 4000;
 /** Everything is asked of one server, and told to those who ask, at most so often, ms. */
 const ASK_MS = 250;
-/** A message has so many participants at most, which is well below the 1 MiB that NATS takes. */
-const PARTICIPANTS_A_PART = 2000;
+/** Of everything a message holds so much, encoded: a sixteenth of what NATS takes unless it is told to take less. */
+const PART_BYTES = 64 * 1024;
 /** Of messages that cannot be read one is reported in this time, ms; all are counted. */
 const WARN_MS = 60_000;
 
@@ -72,6 +73,7 @@ export class RoomExchange {
     const { bus, rooms } = this.#options;
     const timer = setInterval(() => this.#look(), ALIVE_MS);
     this.#lookedAtMs = this.#now();
+    this.#serversChanged();
     this.#ends.push(
       () => clearInterval(timer),
       bus.subscribe(this.#serversSubject(), (data) => this.#take(() => this.#handle(decodeServerMessage(data)), data)),
@@ -326,17 +328,18 @@ function isSame(a: readonly ParticipantInfo[], b: readonly ParticipantInfo[]): b
   );
 }
 
-/** At least one part, however few there are; a room of more than fit is a part of its own. */
+/** At least one part, however few there are; a room with more than fits is a part of its own. */
 function inParts(rosters: Rosters): Rosters[] {
   const parts: (typeof rosters)[number][][] = [[]];
-  let count = 0;
+  let bytes = 0;
   for (const each of rosters) {
-    if (count > 0 && count + each[1].length > PARTICIPANTS_A_PART) {
+    const more = sizeOf(each);
+    if (bytes > 0 && bytes + more > PART_BYTES) {
       parts.push([]);
-      count = 0;
+      bytes = 0;
     }
     parts.at(-1)!.push(each);
-    count += each[1].length;
+    bytes += more;
   }
   return parts;
 }

@@ -30,15 +30,16 @@ export interface MotionMessage {
   motions: readonly (readonly [participant: string, packet: Uint8Array])[];
 }
 
+/** Of everything that one server tells. */
+const MOST_PARTS = 10_000;
+
 const name = v.pipe(v.string(), v.minLength(1), v.maxLength(256));
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const participant = v.object({
-  id: name,
-  name: v.pipe(v.string(), v.maxLength(256)),
-  role: v.picklist(['player', 'viewer']),
-  bot: v.boolean(),
-  avatar: v.optional(name),
-});
+const person = { id: name, name: v.pipe(v.string(), v.maxLength(256)), bot: v.boolean() };
+const participant = v.variant('role', [
+  v.object({ ...person, role: v.literal('player'), avatar: name }),
+  v.object({ ...person, role: v.literal('viewer') }),
+]);
 const participants = v.pipe(v.array(participant), v.maxLength(65_536));
 
 const serverMessage = v.variant('type', [
@@ -49,7 +50,7 @@ const serverMessage = v.variant('type', [
     server: name,
     sequence: count,
     part: count,
-    parts: v.pipe(count, v.minValue(1)),
+    parts: v.pipe(count, v.minValue(1), v.maxValue(MOST_PARTS)),
     rosters: v.array(v.tuple([name, participants])),
   }),
   v.object({ type: v.literal('alive'), server: name, sequence: count }),
@@ -60,7 +61,7 @@ const serverMessage = v.variant('type', [
 const motionMessage = v.object({
   server: name,
   room: name,
-  sentAtMs: v.pipe(v.number(), v.finite()),
+  sentAtMs: v.pipe(v.number(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER)),
   motions: v.array(v.tuple([name, v.instance(Uint8Array)])),
 });
 
@@ -69,6 +70,11 @@ const packr = new Packr({ useRecords: false });
 
 export function encodeMessage(message: ServerMessage | MotionMessage): Uint8Array {
   return packr.pack(message);
+}
+
+/** Bytes of one room's roster within a message. */
+export function sizeOf(roster: Rosters[number]): number {
+  return packr.pack(roster).length;
 }
 
 /** Throws message_malformed. */

@@ -1,5 +1,5 @@
 import { FacewireError } from '@facewire/proto';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { AvatarData } from '../contracts.ts';
 import { AvatarBank } from './AvatarBank.ts';
 import { HostBankMemory, slotsWithin } from './BankMemory.ts';
@@ -28,6 +28,8 @@ function heldLoads() {
   return { load, waiting };
 }
 
+afterEach(() => void vi.useRealTimers());
+
 describe('AvatarBank', () => {
   it('loads an avatar once and finds it again in its slot', async () => {
     const { bank, greyIn } = bankOf(3);
@@ -54,15 +56,30 @@ describe('AvatarBank', () => {
     expect(waiting.has('0.6')).toBe(false);
   });
 
-  it('lets an avatar be drawn whose load ahead failed, so that the failure is told', async () => {
-    const { bank } = bankOf(8, async () => {
-      throw new FacewireError('avatar_corrupt', 'broken');
+  it('tells whoever draws an avatar whose load ahead failed why, at once, and tries again later', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    let loads = 0;
+    const { bank } = bankOf(8, async (id) => {
+      loads++;
+      throw new FacewireError('avatar_corrupt', `${id} is broken`);
     });
+    const settle = () => new Promise((resolve) => setImmediate(resolve));
     expect(bank.isReady('bad')).toBe(false);
-    await new Promise((resolve) => setImmediate(resolve));
-    expect(bank.isReady('bad')).toBe(true);
-    await expect(bank.acquire(['bad'])).rejects.toMatchObject({ code: 'avatar_corrupt' });
+    await settle();
+    // A batch that fails is drawn again one by one.
+    for (let draw = 0; draw < 2; draw++) {
+      expect(bank.isReady('bad')).toBe(true);
+      await expect(bank.acquire(['bad'])).rejects.toMatchObject({ code: 'avatar_corrupt' });
+    }
+    expect(loads).toBe(1);
+    vi.advanceTimersByTime(10_000);
     expect(bank.isReady('bad')).toBe(false);
+    await settle();
+    expect(loads).toBe(2);
+    bank.forget('bad');
+    expect(bank.isReady('bad')).toBe(false);
+    await settle();
+    expect(loads).toBe(3);
   });
 
   it('evicts the avatar that was used longest ago', async () => {

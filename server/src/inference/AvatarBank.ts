@@ -43,6 +43,8 @@ interface Entry {
 
 /** Loads begun ahead, at once: more would push out what was loaded for a picture that is not drawn yet. */
 const MOST_AHEAD = 4;
+/** A load that failed ahead is not tried again within so long, ms. */
+const FAILED_MS = 10_000;
 /** Of so many slots one may be filled ahead. */
 const SLOTS_AHEAD = 8;
 const MOST_FAILURES = 1000;
@@ -59,8 +61,8 @@ export class AvatarBank {
   private loads = 0;
   private evictions = 0;
   private ahead = 0;
-  /** avatars whose load ahead failed: the next draw is to find out why */
-  private readonly failed = new Set<string>();
+  /** avatars whose load ahead failed, and why */
+  private readonly failed = new Map<string, { error: unknown; atMs: number }>();
   private bytesToDevice = 0;
 
   constructor(options: AvatarBankOptions) {
@@ -111,12 +113,13 @@ export class AvatarBank {
 
   /**
    * Whether the avatar can be drawn without waiting. Where not it is loaded in the background, when not enough others
-   * are. Also true when that has failed: whoever draws it is told why.
+   * are. Also true when that has failed a moment ago: whoever draws it is told why, without loading it again, for which
+   * everybody in its batch would wait.
    */
   isReady(id: string): boolean {
     const entry = this.entries.get(id);
     if (entry !== undefined) return entry.loaded;
-    if (this.failed.delete(id)) return true;
+    if (this.hasFailed(id)) return true;
     if (this.ahead >= Math.max(1, Math.min(MOST_AHEAD, Math.floor(this.slots / SLOTS_AHEAD)))) return false;
     this.ahead++;
     this.acquire([id])
@@ -126,7 +129,7 @@ export class AvatarBank {
           // No room just now is no failure of the avatar.
           if (error instanceof FacewireError && error.code === 'bank_full') return;
           if (this.failed.size >= MOST_FAILURES) this.failed.clear();
-          this.failed.add(id);
+          this.failed.set(id, { error, atMs: performance.now() });
         },
       )
       .finally(() => this.ahead--);
@@ -135,6 +138,7 @@ export class AvatarBank {
 
   /** An avatar was deleted or replaced: the next acquire loads it anew. Runs under way keep what they hold. */
   forget(id: string): void {
+    this.failed.delete(id);
     const entry = this.entries.get(id);
     if (entry === undefined) return;
     this.entries.delete(id);
@@ -145,6 +149,7 @@ export class AvatarBank {
   private pin(id: string): Entry {
     let entry = this.entries.get(id);
     if (entry === undefined) {
+      if (this.hasFailed(id)) throw this.failed.get(id)!.error;
       // The load holds a pin of its own: nobody else gets the slot while it may still be written.
       const loading: Entry = {
         slot: this.takeSlot(id),
@@ -162,6 +167,10 @@ export class AvatarBank {
     entry.pins++;
     entry.usedAt = ++this.clock;
     return entry;
+  }
+
+  private hasFailed(id: string): boolean {
+    return performance.now() - (this.failed.get(id)?.atMs ?? -Infinity) < FAILED_MS;
   }
 
   private unpin(entry: Entry): void {

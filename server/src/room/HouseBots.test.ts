@@ -4,6 +4,7 @@ import type { Peer } from '../contracts.ts';
 import { MetricsRegistry } from '../metrics/index.ts';
 import { HouseBots } from './HouseBots.ts';
 import { RoomRegistry } from './RoomRegistry.ts';
+import { RecordingPeer } from './testing/RecordingPeer.ts';
 
 const AVATARS = ['a', 'b', 'c', 'd'].map((id) => ({ id, name: `Bot ${id}` }));
 
@@ -42,17 +43,8 @@ const makeBots = (seats: number, avatars = AVATARS) =>
     },
   });
 
-const peerNamed = (id: string): Peer => ({
-  id,
-  transport: 'local',
-  sendControl() {},
-  sendFrame() {},
-  bufferedBytes: () => 0,
-  close() {},
-});
-
 function join(id: string, role: 'player' | 'viewer', avatar = 'a'): Peer {
-  const peer = peerNamed(id);
+  const peer = new RecordingPeer(id);
   registry.handleControl(peer, {
     type: 'join',
     version: 1,

@@ -29,6 +29,7 @@ export class RoomDirectory implements ExchangedRooms {
   readonly #rooms = new Map<string, Room>();
   readonly #rosterListeners = new Set<(room: string) => void>();
   readonly #motionListeners = new Set<(room: string, participant: string, sample: MotionSample) => void>();
+  readonly #counts = { participants: 0, bots: 0, elsewhere: 0 };
   #nextParticipant = 1;
 
   constructor(options: RoomDirectoryOptions) {
@@ -63,15 +64,7 @@ export class RoomDirectory implements ExchangedRooms {
 
   /** Of this server, but for `elsewhere`: participants on other servers, bots among them. */
   count(): { rooms: number; participants: number; bots: number; elsewhere: number } {
-    let [participants, bots, elsewhere] = [0, 0, 0];
-    for (const room of this.#rooms.values()) {
-      for (const { bot, server } of room.members.values()) {
-        if (server !== undefined) elsewhere++;
-        else if (bot) bots++;
-        else participants++;
-      }
-    }
-    return { rooms: this.#rooms.size, participants, bots, elsewhere };
+    return { rooms: this.#rooms.size, ...this.#counts };
   }
 
   /** A new room is only kept once somebody is in it. Throws room_unknown. */
@@ -97,6 +90,7 @@ export class RoomDirectory implements ExchangedRooms {
   enter(room: Room, member: Member): void {
     this.#rooms.set(room.name, room);
     room.add(member);
+    this.#counts[kindOf(member)]++;
     this.#rosterChanged(room);
   }
 
@@ -105,6 +99,7 @@ export class RoomDirectory implements ExchangedRooms {
     if (room.members.get(member.id) !== member) return;
     this.#options.handleLeaving(member);
     room.remove(member);
+    this.#counts[kindOf(member)]--;
     if (room.members.size === 0 && !room.permanent) this.#rooms.delete(room.name);
     this.#rosterChanged(room);
   }
@@ -117,18 +112,27 @@ export class RoomDirectory implements ExchangedRooms {
 
   /** Newest wins: what is not newer than what is known is dropped and counted. */
   setMotion(member: Member, sample: MotionSample): void {
-    const { metrics, now } = this.#options;
     if (member.latest && wrappedDifference(sample.sequence, member.latest.sequence) <= 0) {
-      metrics.count('motion_stale_total');
+      this.#options.metrics.count('motion_stale_total');
       return;
     }
+    this.#take(member, sample);
+    for (const listener of this.#motionListeners) listener(member.room, member.id, sample);
+  }
+
+  /** Of another server nothing older comes, and nothing at all while nobody here watches: however long that was. */
+  setRemoteMotion(server: string, room: string, participant: string, sample: MotionSample): void {
+    const member = this.#rooms.get(room)?.members.get(participant);
+    if (member?.server === server) this.#take(member, sample);
+  }
+
+  #take(member: Member, sample: MotionSample): void {
+    const { metrics, now } = this.#options;
     member.latest = sample;
     member.latestAtMs = now();
     member.received = receiveMotion(member.received, sample, member.latestAtMs);
     metrics.count('motion_packets_total');
     metrics.observe('motion_delay_ms', member.received.delayMs);
-    if (member.server !== undefined) return;
-    for (const listener of this.#motionListeners) listener(member.room, member.id, sample);
   }
 
   /** A room that this server does not make itself is there as long as others have somebody in it. */
@@ -145,11 +149,6 @@ export class RoomDirectory implements ExchangedRooms {
     }
   }
 
-  setRemoteMotion(server: string, room: string, participant: string, sample: MotionSample): void {
-    const member = this.#rooms.get(room)?.members.get(participant);
-    if (member?.server === server) this.setMotion(member, sample);
-  }
-
   #members(room: string): Member[] {
     return [...(this.#rooms.get(room)?.members.values() ?? [])];
   }
@@ -158,4 +157,9 @@ export class RoomDirectory implements ExchangedRooms {
     for (const [name, value] of Object.entries(this.count())) this.#options.metrics.gauge(name, value);
     for (const listener of this.#rosterListeners) listener(room.name);
   }
+}
+
+function kindOf({ bot, server }: Member): 'participants' | 'bots' | 'elsewhere' {
+  if (server !== undefined) return 'elsewhere';
+  return bot ? 'bots' : 'participants';
 }

@@ -1,37 +1,9 @@
-import {
-  type ClientControl,
-  encodeMotion,
-  FacewireError,
-  neutralMotion,
-  PROTOCOL_VERSION,
-  type ServerControl,
-} from '@facewire/proto';
+import { type ClientControl, encodeMotion, FacewireError, neutralMotion, PROTOCOL_VERSION } from '@facewire/proto';
 import { beforeEach, expect, test } from 'vitest';
-import type { Peer, Stream } from '../contracts.ts';
+import type { Stream } from '../contracts.ts';
 import { MetricsRegistry } from '../metrics/index.ts';
 import { RoomRegistry, type RoomRegistryOptions } from './RoomRegistry.ts';
-
-class RecordingPeer implements Peer {
-  readonly transport = 'local' as const;
-  readonly id: string;
-  readonly heard: ServerControl[] = [];
-  constructor(id: string) {
-    this.id = id;
-  }
-  sendControl(message: ServerControl): void {
-    this.heard.push(message);
-  }
-  sendFrame(): void {}
-  bufferedBytes(): number {
-    return 0;
-  }
-  close(): void {}
-  last<T extends ServerControl['type']>(type: T): Extract<ServerControl, { type: T }> {
-    const found = this.heard.findLast((message) => message.type === type);
-    if (!found) throw new Error(`${this.id} heard no ${type}, but ${this.heard.map((each) => each.type).join(', ')}`);
-    return found as Extract<ServerControl, { type: T }>;
-  }
-}
+import { RecordingPeer } from './testing/RecordingPeer.ts';
 
 let nowMs: number;
 let forgotten: Stream[];

@@ -9,7 +9,7 @@ import { type SpawnedServer, spawnServer } from '@facewire/server/spawn';
 import sharp from 'sharp';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
-import { NATS_MISSING, type NatsServer, natsPresent, startNatsServer } from '../../natsServer.ts';
+import { NATS_SERVER_MISSING, type NatsServer, natsServerIsThere, startNatsServer } from '../../natsServer.ts';
 
 const portraits = fileURLToPath(new URL('../../../models/portraits', import.meta.url));
 /** How long something may take that takes a second or two on a quiet machine. */
@@ -30,7 +30,7 @@ async function balance(target: () => string): Promise<{ url: string; server: Ser
   return { url: `http://127.0.0.1:${(server.address() as { port: number }).port}`, server };
 }
 
-describe.skipIf(!natsPresent && !process.env.CI)('two servers of a cluster', () => {
+describe.skipIf(!natsServerIsThere && !process.env.CI)('two servers of a cluster', () => {
   let nats: NatsServer;
   let a: SpawnedServer;
   let b: SpawnedServer;
@@ -52,7 +52,7 @@ describe.skipIf(!natsPresent && !process.env.CI)('two servers of a cluster', () 
   }
 
   beforeAll(async () => {
-    expect(natsPresent, NATS_MISSING).toBe(true);
+    expect(natsServerIsThere, NATS_SERVER_MISSING).toBe(true);
     nats = await startNatsServer();
     a = await startServer();
     b = await startServer();
@@ -216,7 +216,7 @@ describe.skipIf(!natsPresent && !process.env.CI)('two servers of a cluster', () 
     const viewer = client(b.url);
     await viewer.connect();
     await appears(viewer, 'Ada');
-    await nats.kill();
+    await nats.stop();
     await vi.waitFor(() => expect(participantNamed(viewer, 'Ada')).toBeUndefined(), PATIENCE);
     expect((await health(b)).cluster.connected).toBe(false);
     await frameOf(viewer, participantNamed(viewer, 'Ben')!.id, () => true);

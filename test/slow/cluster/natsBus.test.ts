@@ -1,14 +1,14 @@
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { NatsBus } from '../../../server/src/cluster/index.ts';
-import { NATS_MISSING, type NatsServer, natsPresent, startNatsServer } from '../../natsServer.ts';
+import { NATS_SERVER_MISSING, type NatsServer, natsServerIsThere, startNatsServer } from '../../natsServer.ts';
 
 /** How long something may take that takes milliseconds on a quiet machine. */
 const PATIENCE = { timeout: 20_000 };
 
-describe.skipIf(!natsPresent && !process.env.CI)('a bus over NATS', () => {
+describe.skipIf(!natsServerIsThere && !process.env.CI)('a bus over NATS', () => {
   const ends: (() => Promise<void>)[] = [];
 
-  beforeAll(() => expect(natsPresent, NATS_MISSING).toBe(true));
+  beforeAll(() => expect(natsServerIsThere, NATS_SERVER_MISSING).toBe(true));
 
   afterEach(async () => {
     for (const end of ends.splice(0).reverse()) await end();
@@ -27,43 +27,82 @@ describe.skipIf(!natsPresent && !process.env.CI)('a bus over NATS', () => {
     return { bus, warnings };
   }
 
-  it('carries bytes to everybody who listens, in order, until they no longer do', async () => {
+  it('carries bytes to all others who listen, in order, until they no longer do', async () => {
     const { url } = await nats();
     const [{ bus: a }, { bus: b }] = [await connect(url), await connect(url)];
     const heard: string[] = [];
-    const end = b.subscribe('x.y', (data) => heard.push(`b${data[0]}`));
-    a.subscribe('x.y', (data) => heard.push(`a${data[0]}`));
-    b.subscribe('x.z', () => heard.push('z'));
+    const end = b.subscribe('x.y', (data) => heard.push(`y${data[0]}`));
+    a.subscribe('x.y', () => heard.push('own'));
+    b.subscribe('x.z', (data) => heard.push(`z${data[0]}`));
     await b.connection.flush();
     for (let n = 0; n < 100; n++) a.publish('x.y', Uint8Array.of(n));
-    await vi.waitFor(() => expect(heard).toHaveLength(200), PATIENCE);
-    const numbers = Array.from({ length: 100 }, (_, n) => n);
-    expect(heard.filter((each) => each.startsWith('b'))).toEqual(numbers.map((n) => `b${n}`));
+    await vi.waitFor(() => expect(heard).toHaveLength(100), PATIENCE);
+    expect(heard).toEqual(Array.from({ length: 100 }, (_, n) => `y${n}`));
     end();
     await b.connection.flush();
     a.publish('x.y', Uint8Array.of(7));
-    await vi.waitFor(() => expect(heard.filter((each) => each === 'a7')).toHaveLength(2), PATIENCE);
-    await b.connection.flush();
-    expect(heard).toHaveLength(201);
+    a.publish('x.z', Uint8Array.of(8));
+    await vi.waitFor(() => expect(heard.slice(100)).toEqual(['z8']), PATIENCE);
   });
 
   it('sends nothing that is out of date when a lost connection is back, and tells of it', async () => {
     const server = await nats();
     const { bus, warnings } = await connect(server.url);
+    const { bus: other } = await connect(server.url);
     const heard: number[] = [];
-    bus.subscribe('x', (data) => heard.push(data[0]!));
-    const back = vi.fn(() => bus.publish('x', Uint8Array.of(2)));
+    other.subscribe('x', (data) => heard.push(data[0]!));
+    const back = vi.fn();
     bus.onReconnected(back);
-    await server.kill();
+    await server.stop();
     await vi.waitFor(() => expect(bus.connected).toBe(false), PATIENCE);
     bus.publish('x', Uint8Array.of(1));
     await server.start();
+    await vi.waitFor(() => expect(bus.connected && other.connected).toBe(true), PATIENCE);
+    await other.connection.flush();
+    bus.publish('x', Uint8Array.of(2));
     await vi.waitFor(() => expect(heard).toEqual([2]), PATIENCE);
     expect(back).toHaveBeenCalledTimes(1);
     expect(warnings.map((text) => text.replace(/:.*/, ''))).toEqual([
       'the connection to the cluster is lost',
       'the connection to the cluster is back',
     ]);
+  });
+
+  it('tries again for as long as it is refused, and goes on when it is let in', async () => {
+    const server = await nats({ credentials: 'facewire:right' });
+    const { bus, warnings } = await connect(server.url);
+    const back = vi.fn();
+    bus.onReconnected(back);
+    await server.stop();
+    await server.start('facewire:other');
+    await vi.waitFor(() => expect(bus.connected).toBe(false), PATIENCE);
+    // Two refusals would end it, were that left to NATS's client.
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    expect(() => bus.subscribe('x', () => undefined)).not.toThrow();
+    expect(back).not.toHaveBeenCalled();
+    await server.stop();
+    await server.start();
+    await vi.waitFor(() => expect(bus.connected).toBe(true), PATIENCE);
+    expect(back).toHaveBeenCalledTimes(1);
+    expect(warnings.filter((text) => text.includes('is lost'))).toHaveLength(1);
+  });
+
+  it('loses a message that is too large, and says so', async () => {
+    const { bus, warnings } = await connect((await nats()).url);
+    expect(() => bus.publish('x', new Uint8Array(2 ** 20 + 1))).not.toThrow();
+    expect(warnings).toEqual([expect.stringContaining('1048577 bytes')]);
+    await bus.connection.flush();
+  });
+
+  it('ends within seconds, also when NATS hangs', async () => {
+    const server = await nats();
+    const { bus } = await connect(server.url);
+    server.pause();
+    const begun = performance.now();
+    await bus.close();
+    expect(performance.now() - begun).toBeLessThan(10_000);
+    expect(bus.connection.isClosed()).toBe(true);
+    server.goOn();
   });
 
   it('gives the name and password of its address', async () => {
@@ -79,14 +118,10 @@ describe.skipIf(!natsPresent && !process.env.CI)('a bus over NATS', () => {
 
   it('says so when nobody is there', async () => {
     const server = await nats();
-    await server.kill();
-    await expect(connect(server.url)).rejects.toMatchObject({ code: 'cluster_unavailable', received: server.url });
+    await server.stop();
+    await expect(connect(server.url)).rejects.toMatchObject({
+      code: 'cluster_unavailable',
+      received: new URL(server.url).host,
+    });
   });
-
-  it.each(['127.0.0.1:4222', 'http://127.0.0.1', 'nats://', 'nats://a,,nats://b'])(
-    'does not take %s for an address',
-    async (url) => {
-      await expect(connect(url)).rejects.toMatchObject({ code: 'config_invalid', received: url });
-    },
-  );
 });

@@ -1,6 +1,11 @@
+import { VoiceMouth } from '@facewire/client-sdk';
+import { type HeadPose, type Motion, synthesizeMotion } from '@facewire/proto';
 import { make } from '../hud/dom.ts';
 import { FaceSliders } from './FaceSliders.ts';
-import { type Driver, PlayerSession } from './PlayerSession.ts';
+import { PlayerSession } from './PlayerSession.ts';
+import { Voice } from './Voice.ts';
+
+type Driver = 'synthetic' | 'voice' | 'hand';
 
 interface Avatar {
   id: string;
@@ -10,6 +15,8 @@ interface Avatar {
 /** Joins and leaves as a player: avatar, name, and who moves the face. */
 export class PlayPanel {
   readonly element: HTMLElement;
+  /** while there is one, the visitor's own head takes the place of the driver's */
+  headset: (() => HeadPose | undefined) | undefined;
   readonly #options: { url: string; room: string };
   readonly #sliders = new FaceSliders();
   readonly #avatars = make('div', { class: 'avatars', role: 'radiogroup', 'aria-label': 'Avatar' });
@@ -18,9 +25,12 @@ export class PlayPanel {
   readonly #message = make('p', { class: 'message', role: 'status' });
   readonly #packets = make('p', { class: 'packets' });
   #chosen: string | undefined;
+  readonly #seed = Math.floor(Math.random() * 1e6);
   #driver: Driver = 'synthetic';
+  #voice: Voice | undefined;
   #session: PlayerSession | undefined;
   #loaded = false;
+  #face: Motion | undefined;
 
   constructor(options: { url: string; room: string }) {
     this.#options = options;
@@ -45,6 +55,11 @@ export class PlayPanel {
     return this.#session;
   }
 
+  /** what was published last, for tests and for the curious */
+  get face(): Motion | undefined {
+    return this.#face;
+  }
+
   /** Shows what this page sends. */
   update(): void {
     const published = this.#session?.published;
@@ -57,19 +72,42 @@ export class PlayPanel {
   #driverChoice(): HTMLElement {
     const choice = (label: string, driver: Driver, checked: boolean) => {
       const input = make('input', { type: 'radio', name: 'driver', ...(checked ? { checked: '' } : {}) });
-      input.addEventListener('change', () => {
-        this.#driver = driver;
-        this.#sliders.element.hidden = driver === 'synthetic';
-        this.#session?.drive(driver);
-      });
+      input.addEventListener('change', () => void this.#drive(driver));
       return make('label', {}, input, make('span', {}, label));
     };
     return make(
       'div',
       { class: 'choice', role: 'radiogroup', 'aria-label': 'Who moves the face' },
       choice('Synthetic', 'synthetic', true),
-      choice('By hand', () => this.#sliders.motion, false),
+      choice('My voice', 'voice', false),
+      choice('By hand', 'hand', false),
     );
+  }
+
+  async #drive(driver: Driver): Promise<void> {
+    this.#driver = driver;
+    this.#sliders.element.hidden = driver !== 'hand';
+    this.#say('');
+    this.#voice?.close();
+    this.#voice = undefined;
+    if (driver !== 'voice') return;
+    try {
+      const voice = await Voice.open();
+      // Another choice may have been made while the browser asked.
+      if (this.#driver === 'voice') this.#voice = voice;
+      else voice.close();
+    } catch (error) {
+      if (this.#driver === 'voice') this.#say(`The mouth stays shut, there is no microphone: ${messageOf(error)}`);
+    }
+  }
+
+  #readFace(): Motion {
+    const motion =
+      this.#driver === 'hand' ? this.#sliders.motion : synthesizeMotion(performance.now() / 1000, this.#seed);
+    if (this.#driver === 'voice') (this.#voice?.listen() ?? SILENT).apply(motion);
+    const pose = this.headset?.();
+    this.#face = pose ? { ...motion, pose } : motion;
+    return this.#face;
   }
 
   async #loadAvatars(): Promise<void> {
@@ -117,7 +155,9 @@ export class PlayPanel {
     this.#say('');
     try {
       const name = this.#name.value.trim() || 'Guest';
-      this.#session = await PlayerSession.join({ ...this.#options, name, avatar: this.#chosen }, this.#driver);
+      this.#session = await PlayerSession.join({ ...this.#options, name, avatar: this.#chosen }, () =>
+        this.#readFace(),
+      );
     } catch (error) {
       this.#say(`Joining failed: ${messageOf(error)}`);
     } finally {
@@ -137,6 +177,9 @@ export class PlayPanel {
     this.#message.textContent = text;
   }
 }
+
+/** Until a microphone is open. */
+const SILENT = new VoiceMouth();
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

@@ -2,13 +2,13 @@ import type { ClusterBus } from '../../contracts.ts';
 
 type Listener = (data: Uint8Array) => void;
 
-/** What buses of one process are connected to: messages arrive at once, copied, unless they are held. */
+/** What buses of one process are connected to: messages arrive at once, copied. */
 export class MemoryNetwork {
   readonly #buses: MemoryBus[] = [];
 
   connect(): MemoryBus {
-    const bus = new MemoryBus((subject, data) => {
-      for (const each of this.#buses) each.receive(subject, data);
+    const bus: MemoryBus = new MemoryBus((subject, data) => {
+      for (const each of this.#buses) if (each !== bus) each.receive(subject, data);
     });
     this.#buses.push(bus);
     return bus;
