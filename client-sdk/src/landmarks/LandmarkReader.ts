@@ -22,8 +22,7 @@ const EYE_DISTANCE = 0.36;
  * Makes motions of 2-D landmarks, for clients whose face tracker gives no blendshapes. Small: about a million
  * multiplications a frame, on the thread that calls it.
  *
- * It learns the person's face while it looks at it, so that nobody needs to calibrate: one reader for each person, and
- * `reset` when somebody else sits down.
+ * Nobody calibrates. It remembers what it saw of a person: one reader for each, and `reset` when somebody else sits down.
  */
 export class LandmarkReader {
   readonly #fit: PoseFit;

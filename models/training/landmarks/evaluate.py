@@ -169,7 +169,7 @@ def main() -> None:
     if load(a.weights).codes is not None:
         rivals["ours, likeliest codes alone"] = lambda: read_by(load(a.weights), faces, all_streams, hard=True)
     if a.short:
-        rivals |= {name: lambda f=f: read_by(load(a.short / f"short-{f}.pt"), faces, all_streams) for name, f in SHORT.items()}
+        rivals |= {name: lambda f=f: read_by(load(a.short / f"short-{f}.pt", time=f != "time"), faces, all_streams) for name, f in SHORT.items()}
     results = {}
     for name, rival in rivals.items():
         results[name] = measure(rival(), all_streams, products, seen)

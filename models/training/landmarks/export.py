@@ -87,14 +87,14 @@ def tensors_of(state: dict[str, Tensor], faces: Faces) -> dict[str, np.ndarray]:
     return {"mean": faces.mean.numpy(), "solve": solver(faces.mean.numpy()), **kept}
 
 
-def load(file: Path) -> Reader:
-    """The reader of a checkpoint (.pt), or of a packed file."""
+def load(file: Path, *, time: bool = True) -> Reader:
+    """The reader of a checkpoint (.pt), or of a packed file; time: whether it was trained to look back, which weights do not tell."""
     if file.suffix == ".pt":
         state = torch.load(file, map_location="cpu")
     else:
         state = {k: torch.from_numpy(v) for k, v in unpacked(file.read_bytes())[1].items() if k not in ("mean", "solve")}
     kinds = {"codes": any(k.startswith("codes.") for k in state), "memory": any(k.startswith("memory.") for k in state)}
-    reader = Reader(**kinds)
+    reader = Reader(time=time, **kinds)
     missing, unknown = reader.load_state_dict(state, strict=False)
     if unknown or any(".encoder." not in k for k in missing):
         raise ValueError(f"{file}: not a reader's weights: missing {missing}, unknown {unknown}")
