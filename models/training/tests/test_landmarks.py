@@ -208,7 +208,7 @@ def test_the_sdk_holds_the_package_and_its_golden_frames_are_the_networks(packag
     import base64
 
     text = (SDK / "weights.ts").read_text()
-    assert base64.b64decode(text.split("'")[1]) == (PACKAGE / "landmarks.bin").read_bytes()
+    assert base64.b64decode(text.rsplit("'", 2)[1]) == (PACKAGE / "landmarks.bin").read_bytes()
     golden = json.loads((SDK / "golden.json").read_text())
     points = torch.tensor(golden["points"])[None].unflatten(-1, (POINTS, 2))
     mean, solve = (torch.from_numpy(package[n]) for n in ("mean", "solve"))
