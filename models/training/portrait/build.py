@@ -29,7 +29,7 @@ from warp.windows import write_places
 
 SIZES = (128, 256, 512)
 ROOT = Path(__file__).resolve().parents[3]
-VERSION = "1.7.0"
+VERSION = "1.8.0"
 WARP_GFLOP = {128: 0.006, 256: 0.015, 512: 0.050}
 
 

@@ -15,7 +15,7 @@ from portrait.fold import Decided, FoldedGenerator, FoldedMover, FoldedRefiner, 
 from portrait.graft import export, inline
 from portrait.layout import DETAIL_PART, EYE_GEOMETRY, FEATURES, HARMONICS, IDENTITY, MOUTH_GEOMETRY, SIDE, SIDE_DETAIL, G
 from portrait.network import Generator, Scene
-from portrait.refiner import window_feather
+from portrait.refiner import SHARPER, window_feather
 from portrait.stage import PaintedWindow, Stage
 from warp.graph import Graph, Value, pixel_grid, spreading
 from warp.renderer import HALF, Inputs
@@ -119,11 +119,13 @@ def refine(g: Graph, net: Generator, windows, bases: list[Value], motion: Value,
 
 
 def moved(g: Graph, picture: Value, shift: Value, shape: tuple[int, int]) -> Value:
-    """refiner.shifted in the graph; shape: (width, height) of picture [B*F,3,h,w]."""
+    """refiner.shifted and then sharper in the graph; shape: (width, height) of picture [B*F,3,h,w]."""
     w, h = shape
     edge = np.array([1 - 1 / w, 1 - 1 / h], np.float32).reshape(1, 2, 1, 1)
     places = g.max(g.min(shift + g.const(pixel_grid(h, w).transpose(2, 0, 1)[None]), edge), -edge)
-    return g.op("GridSample", picture, g.transpose(places, 0, 2, 3, 1), mode="bilinear", padding_mode="zeros", align_corners=0)
+    found = g.op("GridSample", picture, g.transpose(places, 0, 2, 3, 1), mode="bilinear", padding_mode="zeros", align_corners=0)
+    around = g.op("AveragePool", found, kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1], count_include_pad=0)
+    return found * (1 + SHARPER) - around * SHARPER
 
 
 def read_windows(g: Graph, frame: Value, windows: tuple[PaintedWindow, ...], sizes) -> list[Value]:

@@ -13,7 +13,7 @@ from portrait.blocks import enlarge, pixel_grid, sample
 from portrait.layout import G, window_sizes
 from portrait.losses import HAIR, WEIGHTS, flow_loss, picture
 from portrait.network import Scene, clearer, combine, composite, lit
-from portrait.refiner import blend, shifted, window_feather
+from portrait.refiner import blend, sharper, shifted, window_feather
 
 Batch = dict[str, Tensor]
 AROUND = 5  # pixels at 128
@@ -88,7 +88,7 @@ def draw(models: nn.ModuleDict, batch: Batch, drivers: int, small_windows: bool)
                 base, true, weight, painted, geometry = (F.avg_pool2d(v, 2) for v in (base, true, weight, painted, geometry))
             shift, light, mask, own = refiner(base, painted, geometry, many(motion), many(identity))
             feather = window_feather(*base.shape[2:])
-            painted = shifted(painted, shift)
+            painted = sharper(shifted(painted, shift))
             # Inside the aperture (its cover is the fifth coordinate) only the painter knows teeth, tongue and eyeball; and
             # where painter and frame differ, as under a closing lid, a mixture of both is a ghost.
             differ = (painted - base).abs().mean(1, keepdim=True).detach()

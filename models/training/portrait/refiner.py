@@ -13,6 +13,7 @@ LIGHT_REACH = 0.7  # largest change of light in a window, as a logarithm
 SHIFT_REACH = 0.08  # largest shift of the painted window, in halves of its sides
 REACH = 2.0  # halves of a mouth's or an eye's width from its middle, where windows end
 PAINT_REACH = 0.3  # largest change of a colour
+SHARPER = 0.5  # what a picture has beyond the mean around each pixel is multiplied by 1 + this, once it was moved
 
 
 class Refiner(nn.Module):
@@ -78,6 +79,11 @@ def shifted(painted: Tensor, shift: Tensor) -> Tensor:
     edge = shift.new_tensor([1 - 1 / w, 1 - 1 / h]).reshape(1, 2, 1, 1)
     places = torch.minimum(torch.maximum(pixel_grid(h, w).to(shift) + shift, -edge), edge).permute(0, 2, 3, 1)
     return F.grid_sample(painted, places, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def sharper(picture: Tensor) -> Tensor:
+    """picture [B,3,h,w] with what was lost of it between pixels: what is fetched there is a mean of its neighbours."""
+    return picture + SHARPER * (picture - F.avg_pool2d(picture, 3, 1, 1, count_include_pad=False))
 
 
 def blend(base: Tensor, painted: Tensor, light: Tensor, mask: Tensor, paint: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from portrait.lifter import Lifter  # noqa: E402
 from portrait.reader import Reader  # noqa: E402
 from portrait.objective import choice_loss, draw, light_loss, losses, window_points  # noqa: E402
 from portrait.observer import Observer  # noqa: E402
-from portrait.refiner import REACH, Refiner, painters_own, painters_reach, shifted, window_feather  # noqa: E402
+from portrait.refiner import REACH, SHARPER, Refiner, painters_own, painters_reach, sharper, shifted, window_feather  # noqa: E402
 from portrait.train import widen  # noqa: E402
 from portrait.turner import Turner  # noqa: E402
 
@@ -113,6 +113,13 @@ def test_a_refiner_that_has_learned_nothing_leaves_the_painted_window_where_it_i
     one = torch.zeros(2, 2, 36, 36)
     one[:, 0] = 2 / 36
     assert torch.allclose(shifted(painted, one)[..., :-1], painted[..., 1:], atol=1e-5)
+
+
+def test_what_was_moved_is_made_sharper_but_not_brighter():
+    flat, edge = torch.full((1, 3, 6, 6), 0.4), torch.zeros(1, 3, 6, 6)
+    edge[..., 3:] = 0.6
+    assert torch.allclose(sharper(flat), flat, atol=1e-6)
+    assert sharper(edge)[0, 0, 2].tolist() == pytest.approx([0, 0, -0.2 * SHARPER, 0.6 + 0.2 * SHARPER, 0.6, 0.6])
 
 
 def test_the_painters_lids_and_lips_show_whatever_was_learned():
