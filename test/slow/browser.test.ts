@@ -177,6 +177,7 @@ describe.skipIf(!present && !process.env.CI)('the room in a browser', () => {
         const headset = new IWER.XRDevice(IWER.metaQuest3);
         // Headless Chromium has WebXR, but no device.
         headset.installRuntime({ forceInstall: true });
+        headset.stereoEnabled = true;
         window.headset = headset;
       });
     });
@@ -191,12 +192,12 @@ describe.skipIf(!present && !process.env.CI)('the room in a browser', () => {
     await viewIs(-0.02, 0.02);
     await page.evaluate(() => window.headset.position.set(2, 1.65, 0));
     await viewIs(0.1, 0.6);
+    await page.evaluate(() => window.headset.quaternion.set(0, Math.sin(0.3), 0, Math.cos(0.3)));
+    await page.waitForFunction(() => window.facewire.face()!.pose.yaw < -0.1, undefined, { polling: 20 });
     if (process.env.FACEWIRE_SCREENSHOT) {
       await page.waitForTimeout(5_000);
       await page.screenshot({ path: join(root, 'docs/pictures/room-vr.jpg'), type: 'jpeg', quality: 82 });
     }
-    await page.evaluate(() => window.headset.quaternion.set(0, Math.sin(0.3), 0, Math.cos(0.3)));
-    await page.waitForFunction(() => window.facewire.face()!.pose.yaw < -0.1, undefined, { polling: 20 });
     // The left stick to the left, with the head turned half to the left: back past the middle of the room.
     await page.evaluate(() => window.headset.controllers.left!.updateAxes('thumbstick', -1, 0));
     await viewIs(-0.6, -0.05);
