@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from portrait.blocks import Block, Codebook, FusedBlock, enlarge, sample  # noqa: E402
+from portrait.blocks import Block, Codebook, FusedBlock, enlarge  # noqa: E402
 from portrait.fold import (  # noqa: E402
     SAMPLED, FoldedBlock, FoldedBook, FoldedFusedBlock, FoldedGenerator, FoldedModulations, FoldedMotion, FoldedMover, FoldedRefiner, over_pixels,
     spread,
@@ -18,6 +18,7 @@ from portrait.fold import (  # noqa: E402
 from portrait.layout import EYE_GEOMETRY, FEATURES, HARMONICS, IDENTITY, MOUTH_GEOMETRY, G  # noqa: E402
 from portrait.network import Generator, Motion, Scene, clearer  # noqa: E402
 from portrait.refiner import Refiner  # noqa: E402
+from shaking import shake  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -25,13 +26,6 @@ def untracked():
     torch.manual_seed(7)
     with torch.no_grad():
         yield
-
-
-def shake(net: torch.nn.Module) -> torch.nn.Module:
-    """Weights as after some training: nothing is zero any more."""
-    for p in net.parameters():
-        p.add_(torch.randn_like(p) * 0.02)
-    return net.eval()
 
 
 def close(found, expected, tolerance: float = 1e-5) -> bool:

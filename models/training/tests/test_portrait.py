@@ -25,9 +25,9 @@ from portrait.lifter import Lifter  # noqa: E402
 from portrait.reader import Reader  # noqa: E402
 from portrait.objective import choice_loss, draw, light_loss, losses, window_points  # noqa: E402
 from portrait.observer import Observer  # noqa: E402
-from portrait.refiner import REACH, SHARPER, Refiner, painters_own, painters_reach, sharper, shifted, window_feather  # noqa: E402
 from portrait.train import widen  # noqa: E402
 from portrait.turner import Turner  # noqa: E402
+from shaking import shake  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[3]
 FACEKIT = ROOT.parent / "shared/ict-facekit/ict-facekit.npz"
@@ -70,14 +70,6 @@ def training_batch(sources: int = 1, drivers: int = 2) -> dict:
     }
 
 
-def shake(net: torch.nn.Module) -> torch.nn.Module:
-    """Weights as after some training: nothing is zero any more."""
-    with torch.no_grad():
-        for p in net.parameters():
-            p.add_(torch.randn_like(p) * 0.02)
-    return net.eval()
-
-
 def test_an_untrained_generator_gives_the_warped_portrait_but_for_a_twentieth():
     for size in (128, 256):
         frame, warped, motion, flow, light = Generator().eval()(*avatar(size=size))
@@ -102,48 +94,6 @@ def test_the_relighter_knows_nothing_at_first_and_tells_persons_apart_later():
     same = seen[:1].repeat(2, 1, 1, 1)
     one, other = shake(relighter)(same, light, torch.stack([torch.zeros(IDENTITY), torch.ones(IDENTITY)]))
     assert one.shape == (3, G, G) and (one - other).abs().max() > 1e-3
-
-
-def test_a_refiner_that_has_learned_nothing_leaves_the_painted_window_where_it_is():
-    refiner = Refiner(len(MOUTH_GEOMETRY), 128)
-    base, painted, geometry = torch.rand(2, 3, 36, 36), torch.rand(2, 3, 36, 36), torch.rand(2, len(MOUTH_GEOMETRY), 36, 36)
-    shift, light, mask, paint = refiner(base, painted, geometry, torch.rand(2, 128), torch.rand(2, IDENTITY))
-    assert shift.abs().max() == light.abs().max() == paint.abs().max() == 0 and mask.min() > 0.5
-    assert torch.allclose(shifted(painted, shift), painted, atol=1e-5)
-    one = torch.zeros(2, 2, 36, 36)
-    one[:, 0] = 2 / 36
-    assert torch.allclose(shifted(painted, one)[..., :-1], painted[..., 1:], atol=1e-5)
-
-
-def test_what_was_moved_is_made_sharper_but_not_brighter():
-    flat, edge = torch.full((1, 3, 6, 6), 0.4), torch.zeros(1, 3, 6, 6)
-    edge[..., 3:] = 0.6
-    assert torch.allclose(sharper(flat), flat, atol=1e-6)
-    assert sharper(edge)[0, 0, 2].tolist() == pytest.approx([0, 0, -0.2 * SHARPER, 0.6 + 0.2 * SHARPER, 0.6, 0.6])
-
-
-def test_the_painters_lids_and_lips_show_whatever_was_learned():
-    eye = torch.zeros(1, len(EYE_GEOMETRY), 4, 4)
-    eye[..., 2:] = 2.0  # two half eyes away from the middle
-    mouth = torch.zeros(1, len(MOUTH_GEOMETRY), 4, 4)
-    mouth[:, 4, 1] = 1
-    assert painters_own(eye)[..., :2].min() == 1 and painters_own(eye)[..., 2:].max() == 0
-    assert painters_own(mouth)[0, 0, 1].min() == 1 and painters_own(mouth)[0, 0, 2:].max() == 0
-    refiner = shake(Refiner(len(MOUTH_GEOMETRY), 128))
-    torch.nn.init.constant_(refiner.mask.bias, -50.0)
-    mask = refiner(torch.rand(1, 3, 4, 4), torch.rand(1, 3, 4, 4), mouth, torch.rand(1, 128), torch.rand(1, IDENTITY))[2]
-    assert mask[0, 0, 1].min() == 1 and mask[0, 0, 0].max() < 0.01
-
-
-def test_far_from_its_mouth_a_window_shows_the_frame_whatever_was_learned():
-    geometry = torch.zeros(1, len(MOUTH_GEOMETRY), 4, 4)
-    geometry[:, 0, :, 3] = -REACH - 0.1
-    geometry[:, 1, 3] = REACH + 0.1
-    reach = painters_reach(geometry)
-    assert reach[..., :3, :3].min() == 1 and reach[..., 3].max() == reach[..., 3, :].max() == 0
-    refiner = shake(Refiner(len(MOUTH_GEOMETRY), 128))
-    _, _, mask, paint = refiner(torch.rand(1, 3, 4, 4), torch.rand(1, 3, 4, 4), geometry, torch.rand(1, 128), torch.rand(1, IDENTITY))
-    assert mask[..., :3, :3].min() > 0 and mask[..., 3].max() == paint[..., 3].abs().max() == 0
 
 
 def test_a_choice_is_learned_even_from_never_having_been_made():
@@ -251,11 +201,6 @@ def test_a_fused_block_follows_the_identity_where_its_mask_is_one_and_the_motion
         by_motion = (block.modulate(h, motion, identity) - block.modulate(h, -motion, identity)).abs().max() > 1e-3
         by_identity = (block.modulate(h, motion, identity) - block.modulate(h, motion, -identity)).abs().max() > 1e-3
         assert (by_motion, by_identity) == (follows == "motion", follows == "identity")
-
-
-def test_windows_fade_out_at_their_border():
-    feather = window_feather(40, 48)
-    assert feather.shape == (1, 1, 40, 48) and feather[0, 0, 20, 24] == 1 and feather[0, 0, 0].max() < 0.1 and feather[0, 0, :, 0].max() < 0.1
 
 
 def test_edges_sees_blur_that_the_mean_colour_hides():

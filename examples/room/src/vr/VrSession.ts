@@ -47,9 +47,17 @@ export class VrSession {
       requiredFeatures: ['local-floor'],
       optionalFeatures: ['bounded-floor'],
     });
-    options.renderer.xr.enabled = true;
-    options.renderer.xr.setReferenceSpaceType('local-floor');
-    await options.renderer.xr.setSession(session);
+    const { xr } = options.renderer;
+    xr.enabled = true;
+    xr.setReferenceSpaceType('local-floor');
+    try {
+      await xr.setSession(session);
+    } catch (error) {
+      // Else the visitor would be left in the dark.
+      xr.enabled = false;
+      await session.end().catch(() => undefined);
+      throw error;
+    }
     return new VrSession(options, session, start);
   }
 
